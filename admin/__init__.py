@@ -1,0 +1,1 @@
+"""Door 2, for staff: pages, and the operator's commands."""

@@ -1,0 +1,282 @@
+"""Step 2 of the tablet: the form as it was typed, the command it means, and what the page shows of the offers."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from admin import guard, pages, words
+from admin.pages import Refused
+from incentives.flows.issue import IssueVoucher
+from incentives.flows.offer import CustomerGiven, EarlierRecovery, Offer, Offers, Trouble
+from incentives.kernel.actors import Actor
+from incentives.kernel.core import Core
+from incentives.kernel.errors import EmailInvalid, InputInvalid, PhoneInvalid, Refusal, UnknownIssueTag
+from incentives.kernel.money import Money
+from incentives.queries import catalog
+
+ADDRESS_REFUSALS = (EmailInvalid, PhoneInvalid)
+
+_FIELDS = {
+    "customer.email": "email",
+    "customer.phone": "phone",
+    "customer.name": "name",
+    "customer.locale": "locale",
+    "channels": "email",
+    "severity": "offers",
+    "incentive": "offers",
+    "location": "location",
+}
+# Why an offer is none here at all, whoever the customer is: it would only be in the way.
+_ELSEWHERE = frozenset({"inactive", "not-at-this-location", "window-closed", "wrong-currency"})
+_RECENT = timedelta(days=30)
+_SHOWN_RECOVERIES = 4
+_FIELD_LONGEST = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveForm:
+    """What stands in the form. ``idempotency_key`` was made with the page, so that a page gives once."""
+
+    tag: str
+    idempotency_key: str
+    severity: int | None = None
+    incentive: str = ""
+    amounts: Mapping[str, str]
+    email: str = ""
+    phone: str = ""
+    name: str = ""
+    order_ref: str = ""
+    locale: str = ""
+    location: str = ""
+    note: str = ""
+    screen_only: bool = False
+    seen: int = 0
+
+    @classmethod
+    def fresh(cls, tag: str, args: Mapping[str, str], core: Core, actor: Actor) -> "GiveForm":
+        """Return an empty form with a key of its own; an address may prefill it, from a help desk for instance."""
+        severity, order_ref = _severity(args.get("severity")), args.get("order_ref", "")[:_FIELD_LONGEST]
+        language = next(iter(pages.languages(actor)), "")
+        return cls(
+            tag=tag,
+            idempotency_key=_key(core),
+            severity=severity,
+            amounts={},
+            order_ref=order_ref,
+            locale=language,
+        )
+
+    @classmethod
+    def typed(cls, tag: str, form: Mapping[str, str], core: Core) -> "GiveForm":
+        """Return the form as it was sent, trimmed and nothing more."""
+        text = {
+            name: form.get(name, "").strip()[:_FIELD_LONGEST]
+            for name in ("incentive", "email", "phone", "name", "order_ref", "locale", "location", "note")
+        }
+        return cls(
+            tag=tag,
+            idempotency_key=_known_key(form.get("idempotency_key")) or _key(core),
+            severity=_severity(form.get("severity")),
+            amounts={
+                name.removeprefix("amount-"): form[name][:40] for name in form if name.startswith("amount-")
+            },
+            screen_only=form.get("screen_only") == "yes",
+            seen=int(form["seen"]) if form.get("seen", "").isdecimal() else 0,
+            **text,
+        )
+
+    @property
+    def trouble(self) -> Trouble:
+        """Return what went wrong and for whom."""
+        customer = CustomerGiven(
+            name=self.name or None,
+            email=self.email or None,
+            phone=self.phone or None,
+            locale=self.locale or None,
+        )
+        return Trouble(
+            issue_tag=self.tag,
+            severity=self.severity,
+            customer=customer,
+            location=self.location or None,
+            order_ref=self.order_ref or None,
+        )
+
+    @property
+    def anonymous(self) -> "GiveForm":
+        """Return the form without what says who the customer is."""
+        return replace(self, email="", phone="")
+
+    def command(self, actor: Actor) -> IssueVoucher:
+        """Return what the form asks for. Raises ``InputInvalid`` where it is not whole."""
+        mistakes = {}
+        if not self.incentive:
+            mistakes["offers"] = "Choose what to give."
+        if not (self.email or self.phone or self.screen_only):
+            mistakes["email"] = "Add an email or a phone number, or show it on this screen only."
+        if mistakes:
+            errors = [{"field": name, "message": words_} for name, words_ in mistakes.items()]
+            raise InputInvalid(" ".join(mistakes.values()), errors=errors)
+        addresses = (("email", self.email), ("sms", self.phone))
+        trouble = self.trouble
+        return IssueVoucher(
+            issue_tag=self.tag,
+            incentive=self.incentive,
+            amount_minor=self._amount_minor(actor),
+            severity=self.severity,
+            customer=trouble.customer,
+            channels=() if self.screen_only else tuple(channel for channel, address in addresses if address),
+            location=trouble.location,
+            order_ref=trouble.order_ref,
+            note=self.note or None,
+            idempotency_key=self.idempotency_key,
+        )
+
+    def _amount_minor(self, actor: Actor) -> int | None:
+        text = self.amounts.get(self.incentive, "").strip()
+        if not text:
+            return None
+        rows = catalog.incentives(core=guard.the_core(), actor=actor)
+        currency = next((each.currency for each in rows if each.key == self.incentive), None)
+        try:
+            return words.amount_minor_of(text, currency or "USD")
+        except ValueError:
+            field = f"amount-{self.incentive}"
+            raise InputInvalid(
+                errors=[{"field": field, "message": "Write the amount in figures, like 25.00."}]
+            ) from None
+
+    def unseen(self, earlier: Sequence[EarlierRecovery]) -> bool:
+        """Return whether the customer was helped before in a way that the form did not show.
+
+        What was given after the page was made does not count: it is this very form, sent a second time.
+        """
+        return (
+            len([each for each in earlier if each.requested_at < _made_at(self.idempotency_key)]) > self.seen
+        )
+
+
+def refused(refusal: Refusal, form: GiveForm) -> Refused:
+    """Return a refusal with the form's own fields."""
+    return pages.refused(refusal, {**_FIELDS, "amount_minor": f"amount-{form.incentive}"})
+
+
+def view(
+    core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask_again: bool
+) -> dict[str, Any]:
+    """Return what the page of step 2 shows. Raises ``UnknownIssueTag``."""
+    labels = {each.key: pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)}
+    if form.tag not in labels:
+        raise UnknownIssueTag(issue_tag=form.tag)
+    severity = form.severity or (offers.severity if offers else None)
+    return {
+        "tag": {"key": form.tag, "title": labels[form.tag]},
+        "form": form,
+        "offers": offers,
+        "protocol_steps": [words.STEPS.get(each, words.in_words(each)) for each in offers.steps]
+        if offers
+        else [],
+        "choices": _choices(core, actor, form, offers) if offers else [],
+        "severities": [
+            {
+                "value": value,
+                "word": word,
+                "href": f"/staff/give/{form.tag}?severity={value}",
+                "current": value == severity,
+            }
+            for value, word in words.SEVERITIES.items()
+        ],
+        "earlier": _earlier(core, actor, offers, labels, ask_again=ask_again) if offers else None,
+        "languages": [(each, words.LANGUAGE_WORDS.get(each, each)) for each in pages.languages(actor)],
+        "locations": []
+        if actor.location
+        else [(each.key, each.name) for each in catalog.locations(core=core, actor=actor)],
+        "more": bool(form.name or form.order_ref or form.note or form.location),
+    }
+
+
+def _choices(core: Core, actor: Actor, form: GiveForm, offers: Offers) -> list[dict[str, Any]]:
+    shown = [each for each in offers.offers if not _ELSEWHERE.intersection(each.blocked_reasons)]
+    opened = [each for each in shown if each.offerable]
+    chosen = next((each for each in opened if each.incentive == form.incentive), None)
+    chosen = chosen or next((each for each in opened if each.is_default), opened[0] if opened else None)
+    protocols = catalog.protocols(core=core, actor=actor)
+    most = next((each.most_minor for each in protocols if each.key == offers.protocol), {})
+    # What may be given stands before what may not, each in the protocol's own order.
+    return [
+        _choice(each, each is chosen, form, most)
+        for each in (*opened, *(each for each in shown if not each.offerable))
+    ]
+
+
+def _choice(offer: Offer, chosen: bool, form: GiveForm, most: Mapping[str, int]) -> dict[str, Any]:  # noqa: FBT001 - said at its one call
+    value, note = words.worth(offer.kind, offer.amount, offer.percent)
+    reasons = [words.BLOCKED.get(each, f"{words.in_words(each)}.") for each in offer.blocked_reasons]
+    asks = [words.REASONS.get(each, words.in_words(each)) for each in offer.approval_reasons]
+    bounds = offer.amount_bounds
+    if bounds:
+        bounds = (bounds[0], min(bounds[1], most.get(offer.amount.currency, bounds[1])))
+    return {
+        "key": offer.incentive,
+        "title": offer.title,
+        "value": value,
+        "value_note": note,
+        "open": offer.offerable,
+        "chosen": chosen,
+        "ask": offer.approval_required,
+        "reasons": reasons or ([f"It is {' and '.join(asks)}."] if asks else []),
+        "terms": offer.terms,
+        "adjustable": bounds is not None,
+        "currency": offer.amount.currency,
+        "amount_text": form.amounts.get(offer.incentive) or words.plain_amount(offer.amount),
+        "bounds": " to ".join(words.money(Money(each, offer.amount.currency)) for each in bounds)
+        if bounds
+        else "",
+    }
+
+
+def _earlier(
+    core: Core, actor: Actor, offers: Offers, labels: Mapping[str, str], *, ask_again: bool
+) -> dict[str, Any] | None:
+    found = offers.earlier_recoveries
+    if not found:
+        return None
+    titles = {each.key: pages.english(each.title) for each in catalog.incentives(core=core, actor=actor)}
+    now, zone = core.clock.now(), pages.zone_of(actor)
+    lines = [
+        f"{words.money(each.amount) + ' ' if each.amount.amount_minor else ''}{titles.get(each.incentive, each.incentive)}, "
+        f"{labels.get(each.issue_tag, each.issue_tag)}, {words.instant(each.requested_at, zone)}"
+        f"{', waiting for approval' if each.status == 'pending_approval' else ''}"
+        for each in found[:_SHOWN_RECOVERIES]
+    ]
+    return {"title": earlier_title(found, now), "lines": lines, "count": len(found), "ask_again": ask_again}
+
+
+def earlier_title(found: Sequence[EarlierRecovery], now: datetime) -> str:
+    """Return how often a customer was helped: ``This customer got 2 recoveries in 30 days``."""
+    recent = [each for each in found if each.requested_at > now - _RECENT]
+    number, days = (len(recent), 30) if recent else (len(found), 90)
+    return f"This customer got {words.counted(number, 'recovery', 'recoveries')} in {days} days"
+
+
+def _severity(text: str | None) -> int | None:
+    return int(text) if text in {"1", "2", "3", "4"} else None
+
+
+def _key(core: Core) -> str:
+    return str(core.ids.new(core.clock.now()))
+
+
+def _known_key(text: str | None) -> str | None:
+    """Return a key that one of our pages carried; None for anything else."""
+    try:
+        return str(uuid.UUID(text))
+    except (TypeError, ValueError):
+        return None
+
+
+def _made_at(key: str) -> datetime:
+    """Return when a key was made: its first 48 bits are milliseconds (RFC 9562)."""
+    return datetime.fromtimestamp((uuid.UUID(key).int >> 80) / 1000, UTC)

@@ -1,0 +1,106 @@
+"""Step 3 of the tablet: what the issuer shows the customer, and what happens while somebody else decides."""
+
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+from admin import pages, words
+from incentives.kernel.actors import Actor
+from incentives.kernel.core import Core
+from incentives.queries import issuances, vouchers
+from incentives.queries.issuances import ApprovalNow
+from incentives.queries.vouchers import Handover, HandoverDelivery
+
+_ENDED = {
+    "declined": ("Declined", "The request was declined", "Tell the customer, and choose something smaller."),
+    "expired": (
+        "Ended",
+        "Nobody decided in time",
+        "Nothing was given. Ask again, or choose something smaller.",
+    ),
+    "withdrawn": ("Withdrawn", "The request was taken back", "Nothing was given."),
+}
+
+
+def view(core: Core, actor: Actor, issuance_id: uuid.UUID) -> dict[str, Any]:
+    """Return what the page of step 3 shows to the issuer. Raises ``IssuanceNotFound``."""
+    found = vouchers.handover(core=core, actor=actor, issuance_id=issuance_id)
+    asked = issuances.one_issuance(core=core, actor=actor, issuance_id=issuance_id)
+    given = {
+        "status": found.status,
+        "href": f"/staff/given/{issuance_id}",
+        "issue_tag": asked.issue_tag,
+        "case": f"/cases/{found.case_id}",
+        "value": words.worth(found.kind, found.amount, found.percent)[0] or found.title,
+        "moving": found.status == "pending_approval"
+        or any(each.status in words.MOVING for each in found.deliveries),
+    }
+    if found.status == "issued":
+        return {
+            "title": "Done. Here is the voucher" if found.voucher_status else "Done",
+            "given": given | {"headline": _headline(found)},
+            "voucher": _voucher(found),
+            "deliveries": [_delivery(each) for each in found.deliveries],
+            "apology": found.apology,
+        }
+    zone = pages.zone_of(actor)
+    if found.status == "pending_approval" and asked.approval:
+        return {"title": "Waiting for approval", "given": given | _waiting(core, asked.approval, found, zone)}
+    word, headline, next_step = _ENDED.get(found.status, _ENDED["withdrawn"])
+    ended = {
+        "status_word": word,
+        "headline": headline,
+        "next_step": next_step,
+        "comment": asked.approval.comment if asked.approval else None,
+        "decided_by": asked.approval.decided_by_name if asked.approval else None,
+    }
+    return {"title": headline, "given": given | ended}
+
+
+def _headline(found: Handover) -> str:
+    if found.voucher_status not in (None, "issued"):
+        return f"This voucher is {found.voucher_status} by now."
+    if not found.voucher_status:
+        return "Say it in your own words, and mean it."
+    if not found.deliveries:
+        return "Turn the screen to the customer. A photo of it is enough."
+    return "It is on its way. The customer may also take a photo of this screen."
+
+
+def _voucher(found: Handover) -> dict[str, Any] | None:
+    if not found.voucher_status or found.expires_at is None:
+        return None
+    value, note = words.worth(found.kind, found.amount, found.percent)
+    return {
+        "title": found.title,
+        "value": value or found.title,
+        "note": note if value else "",
+        "code": found.code,
+        # The path alone: the picture comes from this very site, whatever address it is reached by.
+        "qr": f"{urlsplit(found.url).path}/qr.svg" if found.url else None,
+        "expires": words.expiry(found.expires_at, found.time_zone),
+        "where": ", ".join(found.where_to_use),
+        "status": found.voucher_status,
+    }
+
+
+def _delivery(each: HandoverDelivery) -> dict[str, Any]:
+    tone, sign, word = words.DELIVERIES[each.status]
+    icon, channel = words.CHANNELS[each.channel]
+    return {
+        "icon": icon,
+        "word": channel,
+        "tone": tone,
+        "sign": sign,
+        "status_word": word,
+        "why": each.reason or "",
+    }
+
+
+def _waiting(core: Core, approval: ApprovalNow, found: Handover, zone: str | None) -> dict[str, Any]:
+    reasons = [words.REASONS.get(each, words.in_words(each)) for each in approval.reasons]
+    return {
+        "why": f"It is {' and '.join(reasons)}." if reasons else "",
+        "title": found.title,
+        "until": f"{words.instant(approval.expires_at, zone)} ({words.ago(approval.expires_at, core.clock.now())})",
+    }

@@ -1,0 +1,190 @@
+"""What all staff pages share: the shell around them, what browsers may do with them, and how a refusal is shown."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from flask import Response, current_app, make_response, render_template, request, url_for
+
+from admin import guard
+from incentives.kernel.actors import Actor, may
+from incentives.kernel.errors import NoCatalog, NotPermitted, Refusal
+from incentives.queries import catalog
+from incentives.queries.approvals import count_pending
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+_STATIC = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One place in the navigation, for those who may go there."""
+
+    href: str
+    word: str
+    icon: str
+    permission: str
+    current: bool = False
+    count: int = 0
+
+
+PLACES = (
+    Place(href="/staff", word="Give", icon="heart", permission="issuances:create"),
+    Place(href="/approvals", word="Approvals", icon="approve", permission="approvals:read"),
+    Place(href="/scan", word="Scan", icon="scan", permission="redemptions:create"),
+    Place(href="/cases", word="Cases", icon="case", permission="cases:read"),
+    Place(href="/finance", word="Finance", icon="chart", permission="budgets:read"),
+    Place(href="/catalog", word="Catalog", icon="book", permission="catalog:read"),
+)
+
+# Where a role's day begins; whoever is not named begins at the first place they may go to.
+_FIRST = {"supervisor": "/approvals", "finance": "/finance", "auditor": "/finance", "till": "/scan"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A refusal as a page says it. ``errors`` maps the id of a field to what is wrong with it."""
+
+    title: str
+    detail: str
+    next_step: str
+    status: int
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+
+def first_place(actor: Actor) -> str:
+    """Return the page where a role's day begins."""
+    open_to = [place.href for place in PLACES if may(actor, place.permission)]
+    wanted = _FIRST.get(actor.role or "", "/staff")
+    return wanted if wanted in open_to else (open_to[0] if open_to else "/sessions")
+
+
+def show(template: str, status: int = HTTPStatus.OK, **context: object) -> Response:
+    """Return a page in its shell, closed to other sites and to every cache."""
+    actor = guard.anybody()
+    page = render_template(
+        f"admin/{template}",
+        actor=actor,
+        place=location_name(actor) if actor else None,
+        nav=_nav(actor) if actor else (),
+        csrf_token=guard.form_token(),
+        development=guard.the_core().settings.development,
+        **{"refused": None, "errors": {}, **context},
+    )
+    return guard.keep_doorstep(closed(make_response(page, status)))
+
+
+def closed(response: Response) -> Response:
+    """Say what browsers may do with a staff page: nothing but what our own files do, and keep nothing of it."""
+    headers = response.headers
+    headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    headers["X-Content-Type-Options"] = "nosniff"
+    # Not "no-referrer": with it browsers send forms with "Origin: null", which looks like a foreign page.
+    headers["Referrer-Policy"] = "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
+    headers["X-Robots-Tag"] = "noindex, nofollow"
+    headers["Cache-Control"] = "no-store"
+    return response
+
+
+def with_wait(response: Response, refusal: Refusal) -> Response:
+    """Say to programs how long to wait, where a refusal knows it."""
+    wait_seconds = refusal.facts.get("retry_after_seconds")
+    if wait_seconds is not None:
+        response.headers["Retry-After"] = str(wait_seconds)
+    return response
+
+
+def status_of(refusal: Refusal) -> int:
+    """Return the HTTP status of a refusal, by the one table that all doors use."""
+    return int(current_app.extensions["status_of"](refusal))
+
+
+def refused(refusal: Refusal, fields: Mapping[str, str] | None = None) -> Refused:
+    """Return a refusal for a page; ``fields`` maps the core's field names to the ids of the form's fields."""
+    names = fields or {}
+    named = [(each["field"], each["message"]) for each in refusal.facts.get("errors", []) if "field" in each]
+    if "field" in refusal.facts:
+        named.append((str(refusal.facts["field"]), f"{refusal.title}."))
+    errors = {names.get(name, name): message for name, message in named}
+    detail = "" if refusal.detail.rstrip(".") == refusal.title else refusal.detail
+    return Refused(
+        title=refusal.title,
+        detail=detail,
+        next_step=refusal.next_step,
+        status=status_of(refusal),
+        errors=errors,
+    )
+
+
+def english(words: Mapping[str, str]) -> str:
+    """Return a text of the catalog in the staff's language, else in the first there is."""
+    return words.get("en") or next(iter(words.values()), "")
+
+
+def languages(actor: Actor) -> tuple[str, ...]:
+    """Return the brand's languages; none before the first catalog."""
+    try:
+        return catalog.brand(core=guard.the_core(), actor=actor).languages
+    except (NoCatalog, NotPermitted):
+        return ()
+
+
+def zone_of(actor: Actor, location: str | None = None) -> str | None:
+    """Return the time zone of a location (None: the actor's own), else the brand's; None where nobody may know."""
+    try:
+        rows = catalog.locations(core=guard.the_core(), actor=actor)
+        zones = {each.key: each.time_zone for each in rows}
+        brand = catalog.brand(core=guard.the_core(), actor=actor)
+    except (NoCatalog, NotPermitted):
+        return None
+    return zones.get(location or actor.location or "", brand.time_zone)
+
+
+def location_name(actor: Actor, key: str | None = None) -> str | None:
+    """Return the name of a location (None: the actor's own); its key where nobody may know the name."""
+    wanted = key or actor.location
+    try:
+        names = {each.key: each.name for each in catalog.locations(core=guard.the_core(), actor=actor)}
+    except (NoCatalog, NotPermitted):
+        return wanted
+    return names.get(wanted or "", wanted)
+
+
+@cache
+def _version(name: str) -> str:
+    return hashlib.sha256((_STATIC / name).read_bytes()).hexdigest()[:10]
+
+
+def asset(name: str) -> str:
+    """Return the address of one of our files; its version is part of it, so that browsers may keep it for good."""
+    return url_for("staff_files.static", filename=name, v=_version(name))
+
+
+def _waiting(actor: Actor) -> int:
+    """Return how many requests wait for this person; nobody else needs the number."""
+    return count_pending(core=guard.the_core(), actor=actor) if may(actor, "approvals:decide") else 0
+
+
+def _nav(actor: Actor) -> list[dict[str, Any]]:
+    here = "/" + request.path.strip("/").partition("/")[0]
+    return [
+        {
+            "href": place.href,
+            "word": place.word,
+            "icon": place.icon,
+            "current": place.href == here,
+            "count": _waiting(actor) if place.href == "/approvals" else 0,
+        }
+        for place in PLACES
+        if may(actor, place.permission)
+    ]

@@ -1,0 +1,95 @@
+// What the staff pages do beyond plain HTML. Each page works without this file; it only saves waiting.
+"use strict";
+
+/** Put the regions of a freshly rendered page in the place of the old ones, and nothing else, so that typing goes on. */
+function swapLive(html) {
+  const fresh = new DOMParser().parseFromString(html, "text/html");
+  for (const old of document.querySelectorAll("[data-live]")) {
+    const next = fresh.querySelector(`[data-live="${old.dataset.live}"]`);
+    if (next && next.outerHTML !== old.outerHTML) old.replaceWith(document.importNode(next, true));
+  }
+  revealButtons();
+}
+
+/** Say for each field whether it is wrong, by the words beside it. */
+function markFields() {
+  for (const input of document.querySelectorAll(".input[aria-describedby]")) {
+    const words = document.getElementById(`${input.id}-error`);
+    if (words) input.toggleAttribute("aria-invalid", false);
+    if (words && !words.hidden && words.textContent.trim()) input.setAttribute("aria-invalid", "true");
+  }
+}
+
+/** Buttons that only work with a script are hidden in the page's HTML. */
+function revealButtons() {
+  for (const button of document.querySelectorAll("[data-print]")) {
+    button.hidden = false;
+    button.onclick = () => window.print();
+  }
+}
+
+/** Look up the customer as soon as an address is typed: earlier recoveries, offers and mistakes show at once. */
+function lookUpWhileTyping(form) {
+  let running = null;
+  const look = async () => {
+    if (running) running.abort();
+    running = new AbortController();
+    try {
+      const answer = await fetch(form.dataset.lookup, { method: "POST", body: new URLSearchParams(new FormData(form)), signal: running.signal });
+      if (answer.ok) { swapLive(await answer.text()); markFields(); }
+    } catch (error) {
+      if (error.name !== "AbortError") console.warn("The look-up did not work; sending checks it again.", error);
+    }
+  };
+  form.addEventListener("change", (event) => {
+    if (event.target.matches("[data-addresses] .input")) look();
+  });
+  for (const link of document.querySelectorAll("[data-severity]")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      form.elements.severity.value = link.dataset.severity;
+      for (const each of document.querySelectorAll("[data-severity]")) each.removeAttribute("aria-current");
+      link.setAttribute("aria-current", "true");
+      look();
+    });
+  }
+}
+
+/** A second tap does not send the form twice (the server would not give twice either). */
+function sendOnce(form) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.busy !== undefined) event.preventDefault();
+    form.dataset.busy = "";
+  });
+  window.addEventListener("pageshow", () => delete form.dataset.busy);
+}
+
+/** Ask for the page again until nothing on it moves any more: after 1 s, then slower, at most every 10 s. */
+function poll(waitMs) {
+  if (!document.querySelector("[data-poll]")) return;
+  setTimeout(async () => {
+    if (document.visibilityState === "visible") {
+      try {
+        const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+        if (answer.ok && !answer.redirected) swapLive(await answer.text());
+      } catch (error) {
+        console.warn("No news for now; asking again.", error);
+      }
+    }
+    poll(Math.min(waitMs * 1.5, 10000));
+  }, waitMs);
+}
+
+for (const form of document.querySelectorAll("form[data-lookup]")) lookUpWhileTyping(form);
+for (const form of document.querySelectorAll("form[data-once]")) sendOnce(form);
+document.querySelector("[data-focus]")?.focus();
+revealButtons();
+poll(1000);
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll(".menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+});

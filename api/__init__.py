@@ -1,0 +1,1 @@
+"""Door 1, for machines: JSON over HTTP."""

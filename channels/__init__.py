@@ -1,0 +1,1 @@
+"""The customers' door: messages by email and SMS, the voucher page, and the inbox of captured messages."""

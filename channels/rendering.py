@@ -1,0 +1,185 @@
+"""Turns a letter into what the customer reads: an email in text and HTML, or an SMS of at most two parts."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from channels.phrasing import Speech, date_text, expiry_text, speech_for, value_text, where_text
+from channels.sms_text import plain_typography, shorten, size_of
+from incentives.messages.port import Letter
+
+SEGMENTS_MAX = 2
+_SUBJECT_LENGTH_MAX = 150
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_WORD = re.compile(r"\w+")
+_BRAND_LENGTH_SHORT = 16
+_VALUE_LENGTH_SHORT = 32
+_CHARACTERS_MAX = 2 * 153  # what two parts hold at most
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedEmail:
+    """One email: a subject of one line and the same message twice."""
+
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedSms:
+    """One SMS and what it costs: its encoding, and how many parts carry it (at most ``SEGMENTS_MAX``)."""
+
+    text: str
+    segments: int
+    encoding: str
+
+
+def render_email(letter: Letter) -> RenderedEmail:
+    """Return the email of a letter in the customer's language. The subject holds neither code nor link."""
+    speech = speech_for(letter.locale)
+    value = one_line(value_text(letter, speech))
+    subject = speech.words.subject_voucher if letter.code and value else speech.words.subject_apology
+    said = {
+        "letter": letter,
+        "speech": speech,
+        "words": speech.words,
+        "brand": one_line(letter.brand),
+        "value": value,
+        "greeting": _greeting(letter, speech),
+        "apology": paragraphs(letter.apology),
+        "expiry": _expiry(letter, speech),
+        "where": [one_line(place) for place in where_text(letter.where_to_use, letter.brand, speech)],
+        "terms": paragraphs(letter.terms),
+    }
+    return RenderedEmail(
+        subject=shorten(one_line(subject.format(brand=letter.brand, value=value)), _SUBJECT_LENGTH_MAX),
+        text=templates().get_template("email.txt").render(said),
+        html=templates().get_template("email.html").render(said),
+    )
+
+
+def render_sms(letter: Letter) -> RenderedSms:
+    """Return the SMS of a letter: one part wherever that can be, never more than two.
+
+    The fullest wording that costs least is taken. When even the leanest is too long, the brand is shortened
+    and then left out; the code and the link never are.
+    """
+    speech = speech_for(letter.locale).for_sms()
+    wordings = _voucher_wordings(letter, speech) if letter.code or letter.url else _apology_wordings(letter)
+    named, nameless = wordings
+    text = _cheapest(named) or _first_that_fits(nameless)
+    size = size_of(text)
+    return RenderedSms(text, size.segments, size.encoding)
+
+
+def _cheapest(wordings: list[str]) -> str | None:
+    """Return the first of the wordings that need the fewest parts; None if each needs too many."""
+    fewest = min(size_of(text).segments for text in wordings)
+    return (
+        next(text for text in wordings if size_of(text).segments == fewest)
+        if fewest <= SEGMENTS_MAX
+        else None
+    )
+
+
+def _first_that_fits(wordings: list[str]) -> str:
+    """Return the first wording that fits, or the last, leanest one."""
+    return next((text for text in wordings if size_of(text).segments <= SEGMENTS_MAX), wordings[-1])
+
+
+def _voucher_wordings(letter: Letter, speech: Speech) -> tuple[list[str], list[str]]:
+    """Return the ways to say it, the fullest first: those that name the brand, then those that may not."""
+    words, code, url = speech.words, letter.code or "", letter.url or ""
+    labelled = words.sms_code.format(code=code) if code else ""
+    full, short = (
+        _sentence(value_text(letter, speech, short=short), _until(letter, speech)) for short in (False, True)
+    )
+    lean = _sentence(shorten(one_line(value_text(letter, speech, short=True)), _VALUE_LENGTH_SHORT), "")
+    brand = one_line(plain_typography(letter.brand))
+    sorry, sorry_short = words.sms_sorry.format(brand=brand), words.sms_sorry_short.format(brand=brand)
+    named = [
+        (sorry, full, labelled, url),
+        (sorry_short, full, labelled, url),
+        (sorry_short, short, labelled, url),
+        (sorry_short, short, code, url),
+        (sorry_short, lean, code, url),
+        (f"{brand}:", lean, code, url),
+    ]
+    nameless = [
+        (f"{shorten(brand, _BRAND_LENGTH_SHORT)}:", lean, code, url),
+        (short, labelled, url),
+        (lean, code, url),
+        (code, url),
+    ]
+    return [_joined(*parts) for parts in named], [_joined(*parts) for parts in nameless]
+
+
+def _until(letter: Letter, speech: Speech) -> str:
+    if letter.expires_at is None:
+        return ""
+    return speech.words.sms_until.format(date=date_text(letter.expires_at, letter.time_zone, speech))
+
+
+def _apology_wordings(letter: Letter) -> tuple[list[str], list[str]]:
+    brand, apology = one_line(plain_typography(letter.brand)), one_line(plain_typography(letter.apology))
+    whole = f"{brand}: {apology}"
+    sentences = _SENTENCE_END.split(whole)
+    by_sentence = [" ".join(sentences[:count]) for count in range(len(sentences) - 1, 0, -1)]
+    by_word = [shorten(whole, length) for length in range(_CHARACTERS_MAX, len("a..."), -1)]
+    return [whole], [*by_sentence, *by_word]
+
+
+def _sentence(value: str, until: str) -> str:
+    text = plain_typography(one_line(f"{value} {until}"))
+    return f"{text}." if text and not text.endswith(".") else text
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _greeting(letter: Letter, speech: Speech) -> str:
+    """Return the salutation; none when the apology calls the customer by name, or by part of it, already."""
+    name = one_line(letter.customer_name or "")
+    called = set(_WORD.findall(name)) & set(_WORD.findall(letter.apology))
+    return "" if not name or called else speech.words.greeting.format(name=name)
+
+
+def _expiry(letter: Letter, speech: Speech) -> str:
+    return expiry_text(letter.expires_at, letter.time_zone, speech) if letter.expires_at else ""
+
+
+def one_line(text: str) -> str:
+    """Return the text with every run of white space as one space and no control characters.
+
+    A name with a line break in it must not be able to begin a line of its own, let alone a header.
+    """
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def paragraphs(text: str) -> list[list[str]]:
+    """Return the text as paragraphs of lines, each cleaned by ``one_line``."""
+    blocks = re.split(r"\n\s*\n", text.replace("\r\n", "\n").replace("\r", "\n"))
+    cleaned = ([one_line(line) for line in block.split("\n") if line.strip()] for block in blocks)
+    return [block for block in cleaned if block]
+
+
+def spelled(code: str) -> str:
+    """Return a printed code for a screen reader, one character at a time: ``7KQ4-9M2X`` is ``7 K Q 4, 9 M 2 X``."""
+    return ", ".join(" ".join(group) for group in code.split("-"))
+
+
+@cache
+def templates() -> Environment:
+    """Return the templates of messages: HTML escapes what it is given, and a misspelt name is an error."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates" / "messages"),
+        autoescape=select_autoescape(enabled_extensions=("html",), default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,274 @@
+"""SMS by Twilio: everything that is special about Twilio and its client stands here.
+
+The client as shipped takes any 2xx for success (a captive portal's page is one), and its exception drops the
+headers, ``Retry-After`` among them. So its transport is ours: it lets nothing pass but a 201 and keeps what
+came instead.
+"""
+
+import json
+import threading
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from channels.provider import (
+    checked_base_url,
+    checked_secret,
+    is_loopback,
+    misconfigured,
+    provider_message_id,
+    retry_after_seconds,
+)
+from channels.rendering import render_sms
+from incentives.messages.port import Accepted, Letter, Outcome, TryLater, WillNeverWork
+
+if TYPE_CHECKING:
+    from twilio.rest import Client
+
+TWILIO_URL = "https://api.twilio.com"
+
+# How long Twilio may keep the message in its queue; an apology that comes tomorrow night wakes people.
+VALIDITY_SECONDS = 14_400
+_CODE_END = 1_000_000
+
+# What each status other than 201 means for this message, when no error code below says it better.
+STATUSES: dict[int, tuple[str, str]] = {
+    400: ("never", "Twilio refuses the message."),
+    401: ("mend", "The configuration is wrong: Twilio does not accept the account or its token."),
+    403: ("mend", "The configuration is wrong: Twilio forbids this account to send."),
+    404: (
+        "mend",
+        "The configuration is wrong: Twilio does not know the account, or its API is not at the base URL.",
+    ),
+    405: ("mend", "The configuration is wrong: Twilio's API is not at the base URL."),
+    407: ("mend", "The configuration is wrong: a proxy on the way to Twilio wants a password."),
+    408: ("later", "Twilio waited too long for the request."),
+    413: ("never", "Twilio refuses the message as too large."),
+    415: ("never", "Twilio refuses the message's format."),
+    422: ("never", "Twilio refuses the message as malformed."),
+    429: ("later", "Twilio asks us to send more slowly."),
+    500: ("later", "Twilio has a fault of its own."),
+    502: ("later", "Twilio cannot be reached behind its gateway."),
+    503: ("later", "Twilio is not available."),
+    504: ("later", "Twilio did not answer its gateway in time."),
+}
+
+_BAD_NUMBER = ("never", "Twilio refuses the customer's phone number.")
+_NO_SMS = ("never", "The customer's phone number cannot receive SMS.")
+_BAD_SENDER = (
+    "mend",
+    "The configuration is wrong: Twilio does not accept the number or service that SMS come from.",
+)
+_BAD_ACCOUNT = ("mend", "The configuration is wrong: Twilio does not accept the account or its token.")
+_TRIAL = ("mend", "The configuration is wrong: a Twilio trial account sends to verified numbers only.")
+_FULL = ("later", "Twilio's queue for our number is full.")
+
+# https://www.twilio.com/docs/api/errors: the codes that creating a message is known to answer with.
+CODES: dict[int, tuple[str, str]] = {
+    14107: STATUSES[429],
+    20003: _BAD_ACCOUNT,
+    20005: ("mend", "The configuration is wrong: the Twilio account is not active."),
+    20404: STATUSES[404],
+    20429: STATUSES[429],
+    20500: STATUSES[500],
+    20503: STATUSES[503],
+    21211: _BAD_NUMBER,
+    21212: _BAD_SENDER,
+    21214: ("never", "Twilio cannot reach the customer's phone number."),
+    21217: _BAD_NUMBER,
+    21265: _NO_SMS,
+    21266: ("never", "The customer's phone number is the one that SMS come from."),
+    21267: _TRIAL,
+    21268: ("never", "The customer's phone number is a premium or information service."),
+    21401: _BAD_NUMBER,
+    21408: ("never", "This Twilio account may not send SMS to that country."),
+    21421: _BAD_NUMBER,
+    21601: _BAD_SENDER,
+    21602: ("never", "Twilio refuses the message as empty."),
+    21603: _BAD_SENDER,
+    21604: _BAD_NUMBER,
+    21605: STATUSES[413],
+    21606: _BAD_SENDER,
+    21607: _BAD_SENDER,
+    21608: _TRIAL,
+    21610: ("never", "The customer has unsubscribed from SMS."),
+    21611: _FULL,
+    21612: ("never", "Twilio has no route to the customer's phone number."),
+    21614: _NO_SMS,
+    21617: STATUSES[413],
+    21635: ("never", "The customer's phone number is a landline and cannot receive SMS."),
+    21659: _BAD_SENDER,
+    21660: _BAD_SENDER,
+    21661: _BAD_SENDER,
+    21701: _BAD_SENDER,
+    21703: _BAD_SENDER,
+    21704: _BAD_SENDER,
+    21705: _BAD_SENDER,
+    30001: _FULL,
+    30002: ("mend", "The configuration is wrong: the Twilio account is suspended."),
+    63038: ("later", "Twilio's daily limit for this account is reached."),
+}
+
+
+class TwilioSender:
+    """Sends one SMS for one letter through Twilio's Messages API. Safe to use from several threads."""
+
+    channel = "sms"
+    provider = "twilio"
+
+    def __init__(
+        self,
+        *,
+        account_sid: str,
+        auth_token: str,
+        messaging_service_sid: str | None,
+        sms_from: str | None,
+        base_url: str | None,
+        timeout_seconds: float,
+    ) -> None:
+        """Keep the settings; nothing is sent or imported yet.
+
+        Raises ``ValueError`` for a base URL that is neither https nor on this machine, for credentials that
+        no header can carry, and when there is neither a messaging service nor a number to send from.
+        """
+        if not (messaging_service_sid or sms_from):
+            message = "SMS need a messaging service or a number to come from"
+            raise ValueError(message)
+        self._account_sid, self._auth_token = checked_secret(account_sid), checked_secret(auth_token)
+        self._origin = (
+            {"messaging_service_sid": messaging_service_sid} if messaging_service_sid else {"from_": sms_from}
+        )
+        self._base_url = checked_base_url(base_url or TWILIO_URL)
+        self._timeout_seconds = float(timeout_seconds)
+        self._of_this_thread = threading.local()
+
+    def send(self, letter: Letter) -> Outcome:
+        """Render and send; only Twilio's 201 counts as accepted."""
+        sms = render_sms(letter)
+        try:
+            message = self._client().messages.create(
+                to=letter.to,
+                body=sms.text,
+                validity_period=VALIDITY_SECONDS,
+                smart_encoded=True,
+                **self._origin,
+            )
+        except NotCreatedError as answer:
+            return outcome_of(answer.status, answer.headers, answer.body)
+        except NotReachedError as failure:
+            return TryLater(failure.reason, None)
+        return Accepted(message.sid)
+
+    def _client(self) -> "Client":
+        """Return this thread's client: it keeps its connection open, and no other thread meddles with it."""
+        client = getattr(self._of_this_thread, "client", None)
+        if client is None:
+            client = self._of_this_thread.client = self._new_client()
+        return client
+
+    def _new_client(self) -> "Client":
+        from twilio.rest import Client  # a tenth of a second that only who sends should pay
+
+        transport = _careful_transport()(timeout=self._timeout_seconds)
+        transport.session.trust_env = not is_loopback(urlsplit(self._base_url).hostname or "")
+        client = Client(self._account_sid, self._auth_token, http_client=transport)
+        client.region = client.edge = None  # else TWILIO_REGION in the environment would change the address
+        client.api.base_url = self._base_url
+        return client
+
+
+class NotCreatedError(Exception):
+    """Twilio, or something in its place, answered with another status than 201."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: str) -> None:
+        """Keep all that an outcome is made from."""
+        super().__init__(status)
+        self.status, self.headers, self.body = status, headers, body
+
+
+class NotReachedError(Exception):
+    """No answer came; the reason is in words of our own, for the client's may quote number and text."""
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+def outcome_of(status: int, headers: Mapping[str, str], body: str) -> Outcome:
+    """Return what an answer other than 201 means: by Twilio's code where it is known, else by the status."""
+    if status < HTTPStatus.BAD_REQUEST:
+        reason = f"The configuration is wrong: {status} is not Twilio's answer, so something else gave it."
+        return misconfigured(reason, headers)
+    by_status = STATUSES.get(status, ("later", f"Twilio answered {status}."))
+    code = _code(body)
+    fault, reason = CODES.get(code, by_status) if status < HTTPStatus.INTERNAL_SERVER_ERROR else by_status
+    if code:
+        reason = f"{reason} (Twilio {code})"
+    if fault == "never":
+        return WillNeverWork(reason)
+    return (
+        misconfigured(reason, headers) if fault == "mend" else TryLater(reason, retry_after_seconds(headers))
+    )
+
+
+def _code(body: str) -> int:
+    """Return the error code of an answer; 0 if it has none. Its message is not read: it quotes the number."""
+    code = _member(body, "code")
+    return code if type(code) is int and 0 < code < _CODE_END else 0
+
+
+def _member(body: str, name: str) -> object:
+    """Return a member of a JSON object; None if there is no such member or no such object."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content.get(name) if isinstance(content, dict) else None
+
+
+@cache
+def _careful_transport() -> type[Any]:
+    """Return Twilio's own HTTP client, made to follow no redirect, keep headers, and write nothing down."""
+    from requests import RequestException, Timeout  # Twilio's client comes with it
+    from twilio.http.http_client import TwilioHttpClient  # only who sends should pay for it
+    from twilio.http.response import Response
+
+    class CarefulTransport(TwilioHttpClient):  # type: ignore[misc]  # the package has no types
+        def request(  # noqa: PLR0917 - Twilio's own signature
+            self,
+            method: str,
+            url: str,
+            params: dict[str, object] | None = None,
+            data: dict[str, object] | None = None,
+            headers: dict[str, str] | None = None,
+            auth: tuple[str, str] | None = None,
+            timeout: float | None = None,
+            allow_redirects: bool = False,  # noqa: FBT001, FBT002
+        ) -> Response:
+            del allow_redirects  # never: the token would follow
+            try:
+                response = super().request(method, url, params, data, headers, auth, timeout)
+            except Timeout:
+                raise NotReachedError("Twilio did not answer in time.") from None
+            except RequestException:
+                raise NotReachedError("The connection to Twilio failed.") from None
+            finally:
+                self._test_only_last_request = self._test_only_last_response = None  # they hold the code
+            if response.status_code != HTTPStatus.CREATED:
+                raise NotCreatedError(response.status_code, response.headers, response.text)
+            sid = provider_message_id(_member(response.text, "sid"))
+            if sid is None:
+                # Whoever wrote this 201, a second copy of one single-use code does less harm than none at all.
+                raise NotReachedError("What answered in Twilio's place is not Twilio.")
+            return Response(response.status_code, json.dumps({"sid": sid}), response.headers)
+
+        def log_request(self, kwargs: dict[str, Any]) -> None:
+            """Log nothing: addresses of accounts are nobody's business."""
+
+        def log_response(self, status_code: int, response: object) -> None:
+            """Log nothing."""
+
+    return CarefulTransport

@@ -1,0 +1,80 @@
+"""The customer's page of a voucher, ``/v/<token>``: no sign-in, no script, and opening it changes nothing.
+
+Mail scanners and link previews open every link, so there is nothing here that an opening could use up. Whoever has no
+usable voucher learns nothing: an unknown, foreign or malformed link and a used, expired or withdrawn voucher get one
+and the same answer. The reason is for staff, who can look it up.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from flask import Blueprint, Response, make_response, render_template, request
+
+from channels.pages import current_core, keep_private, speech_of_browser
+from channels.phrasing import Speech, expiry_text, speech_for, value_text, where_text
+from channels.qr import qr_svg
+from channels.rendering import paragraphs, spelled
+from channels.words import LANGUAGES, language_of
+from incentives.kernel.core import Core
+from incentives.queries.vouchers import CustomerVoucher, customer_voucher
+
+
+def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
+    """Return the pages ``/v/<token>`` and ``/v/<token>/qr.svg``, and this door's style sheets."""
+    pages = Blueprint(
+        "voucher_page",
+        __name__,
+        template_folder="templates",
+        static_folder="static",
+        static_url_path="/customer/static",
+    )
+
+    @pages.get("/v/<token>")
+    def show(token: str) -> Response:
+        voucher = customer_voucher(core=core_provider(), token=token)
+        return _not_shown() if voucher is None else make_response(_page(voucher))
+
+    @pages.get("/v/<token>/qr.svg")
+    def qr(token: str) -> Response:
+        voucher = customer_voucher(core=core_provider(), token=token)
+        if voucher is None:
+            return _not_shown()
+        title = _speech_for(voucher).words.qr_title
+        return Response(str(qr_svg(voucher.url, title)), mimetype="image/svg+xml")
+
+    pages.after_request(_keep_private)
+    return pages
+
+
+def _keep_private(response: Response) -> Response:
+    """Protect the pages; the style sheets may be kept by whoever wants to."""
+    return response if request.endpoint == "voucher_page.static" else keep_private(response)
+
+
+def _speech_for(voucher: CustomerVoucher) -> Speech:
+    """Return the customer's language as it was given with the voucher, else the browser's."""
+    return speech_for(voucher.locale) if language_of(voucher.locale) in LANGUAGES else speech_of_browser()
+
+
+def _page(voucher: CustomerVoucher) -> str:
+    speech = _speech_for(voucher)
+    return render_template(
+        "channels/voucher.html",
+        speech=speech,
+        words=speech.words,
+        voucher=voucher,
+        value=value_text(voucher, speech) or voucher.title,
+        apology=paragraphs(voucher.apology),
+        terms=paragraphs(voucher.terms),
+        where=where_text(voucher.where_to_use, voucher.brand, speech),
+        expiry=expiry_text(voucher.expires_at, voucher.time_zone, speech),
+        spelled=speech.words.spelled.format(code=spelled(voucher.code)),
+        qr=qr_svg(voucher.url, speech.words.qr_title),
+    )
+
+
+def _not_shown() -> Response:
+    """Return the one answer for whatever is not a usable voucher: the browser's language, never the voucher's."""
+    speech = speech_of_browser()
+    page = render_template("channels/not_shown.html", speech=speech, words=speech.words)
+    return make_response(page, HTTPStatus.NOT_FOUND)

@@ -1,0 +1,1 @@
+"""The chart of accounts, balanced postings and the audit trail: append-only."""

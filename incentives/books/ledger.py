@@ -1,0 +1,101 @@
+"""Balanced entries. Debits are positive and credits negative; an entry that does not sum to zero cannot be made."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from incentives.books.tables import ledger_entries, ledger_postings
+from incentives.kernel.core import Core
+
+# The chart of accounts. A voucher's promise is an expense at once and a liability until it is spent or expires.
+EXPENSE = "recovery-expense"
+LIABILITY = "voucher-liability"
+SETTLEMENT = "redemption-settlement"
+BREAKAGE = "breakage"
+
+CHART: tuple[dict[str, str], ...] = (
+    {"key": EXPENSE, "name": "Cost of service recovery", "kind": "expense"},
+    {"key": LIABILITY, "name": "Vouchers issued and unspent", "kind": "liability"},
+    {"key": SETTLEMENT, "name": "Vouchers honored at tills", "kind": "liability"},
+    {"key": BREAKAGE, "name": "Promised value that lapsed unspent", "kind": "income"},
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A balanced whole: lines of account and signed minor units in one currency."""
+
+    id: uuid.UUID
+    kind: str
+    source_id: uuid.UUID
+    voucher_id: uuid.UUID
+    currency: str
+    lines: Mapping[str, int] = field(default_factory=dict)
+    reason: str
+
+    def __post_init__(self) -> None:
+        """Refuse what does not balance: it is a bug, not a refusal."""
+        if sum(self.lines.values()):
+            message = f"the entry {self.kind} does not balance"
+            raise ValueError(message)
+
+
+def post(tx: Connection, *, core: Core, actor: str, now: datetime, entries: Sequence[Entry]) -> None:
+    """Write entries with their postings; an entry of nothing but zeros has no postings and is left out."""
+    rows: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    for entry in entries:
+        postings = [
+            {"id": core.ids.new(now), "entry_id": entry.id, "account": account, "amount_minor": amount, "currency": entry.currency}
+            for account, amount in entry.lines.items()
+            if amount
+        ]
+        if postings:
+            lines += postings
+            rows.append({
+                "id": entry.id, "kind": entry.kind, "source_id": entry.source_id, "voucher_id": entry.voucher_id,
+                "at": now, "actor": actor, "reason": entry.reason,
+            })
+    if rows:
+        tx.execute(ledger_entries.insert(), rows)
+        tx.execute(ledger_postings.insert(), lines)
+
+
+def promised(core: Core, voucher: Mapping[str, Any], now: datetime) -> Entry:
+    """Return the entry of a voucher's issuing: its value is an expense at once, and owed."""
+    amount = voucher["amount_minor"]
+    return Entry(
+        id=core.ids.new(now), kind="voucher-issued", source_id=voucher["id"], voucher_id=voucher["id"],
+        currency=voucher["currency"], lines={EXPENSE: amount, LIABILITY: -amount}, reason="A voucher was issued.",
+    )
+
+
+def honored(
+    core: Core, *, redemption_id: uuid.UUID, voucher_id: uuid.UUID, currency: str, spent_minor: int, forfeited_minor: int,
+    overestimated_minor: int, now: datetime,
+) -> Entry:
+    """Return the entry of a redemption: what was owed is settled.
+
+    What is left of a fixed value lapses and is breakage; what is left under a percentage's ceiling was never
+    promised to be spent and takes the expense back.
+    """
+    return Entry(
+        id=core.ids.new(now), kind="voucher-redeemed", source_id=redemption_id, voucher_id=voucher_id, currency=currency,
+        lines={
+            LIABILITY: spent_minor + forfeited_minor + overestimated_minor,
+            SETTLEMENT: -spent_minor, BREAKAGE: -forfeited_minor, EXPENSE: -overestimated_minor,
+        },
+        reason="A voucher was redeemed.",
+    )
+
+
+def lapsed(core: Core, *, voucher_id: uuid.UUID, currency: str, amount_minor: int, now: datetime) -> Entry:
+    """Return the entry of a voucher's expiry: what was owed lapses."""
+    return Entry(
+        id=core.ids.new(now), kind="voucher-expired", source_id=voucher_id, voucher_id=voucher_id, currency=currency,
+        lines={LIABILITY: amount_minor, BREAKAGE: -amount_minor}, reason="A voucher expired unspent.",
+    )

@@ -1,0 +1,140 @@
+"""The whole catalog: everything that is approved together, found by key."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from incentives.catalog.definitions import (
+    ApprovalLimit,
+    Brand,
+    BudgetRule,
+    IssueTag,
+    Location,
+    Protocol,
+    Script,
+    Segment,
+    Team,
+    digest_of,
+)
+from incentives.catalog.incentive import Incentive
+from incentives.kernel.errors import UnknownIncentive, UnknownIssueTag, UnknownLocation
+
+Item = (
+    Brand | Location | Team | Segment | IssueTag | Script | Incentive | Protocol | BudgetRule | ApprovalLimit
+)
+
+type_of_kind: Mapping[str, type[Item]] = {
+    each.item_kind: each
+    for each in (
+        Brand, Location, Team, Segment, IssueTag, Script, Incentive, Protocol, BudgetRule, ApprovalLimit,
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """Everything that is approved together; each mapping goes from key to item, in the file's order."""
+
+    brand: Brand
+    locations: Mapping[str, Location]
+    teams: Mapping[str, Team]
+    segments: Mapping[str, Segment]
+    issue_tags: Mapping[str, IssueTag]
+    scripts: Mapping[str, Script]
+    incentives: Mapping[str, Incentive]
+    protocols: Mapping[str, Protocol]
+    budgets: Mapping[str, BudgetRule]
+    approval_limits: Mapping[str, ApprovalLimit]
+
+    def items(self) -> Iterator[Item]:
+        """Return every item, section by section, each section in the file's order."""
+        yield self.brand
+        for section in self._sections():
+            yield from section.values()
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 over all items in their order: equal digests are the same catalog."""
+        return digest_of([[item.item_kind, item.key, item.digest] for item in self.items()])
+
+    def location(self, key: str) -> Location:
+        """Return a location, or raise ``UnknownLocation``."""
+        if key not in self.locations:
+            raise UnknownLocation(f"There is no location “{key}”.", field="location", location=key)
+        return self.locations[key]
+
+    def issue_tag(self, key: str) -> IssueTag:
+        """Return an issue tag that is in use, or raise ``UnknownIssueTag``."""
+        tag = self.issue_tags.get(key)
+        if tag is None or not tag.active:
+            why = "no longer used" if tag else "not in the catalog"
+            raise UnknownIssueTag(f"The issue tag “{key}” is {why}.", field="issue_tag", issue_tag=key)
+        return tag
+
+    def incentive(self, key: str) -> Incentive:
+        """Return an incentive, or raise ``UnknownIncentive``."""
+        if key not in self.incentives:
+            raise UnknownIncentive(f"There is no incentive “{key}”.", field="incentive", incentive=key)
+        return self.incentives[key]
+
+    def lineage(self, issue_tag: str) -> tuple[str, ...]:
+        """Return an issue tag's key, its parent's, and so on up: nearest first."""
+        found: list[str] = []
+        key: str | None = issue_tag
+        while key is not None and key in self.issue_tags and key not in found:
+            found.append(key)
+            key = self.issue_tags[key].parent
+        return tuple(found)
+
+    def time_zone(self, location: str | None) -> str:
+        """Return the time zone that holds at a location, or the brand's where there is none."""
+        return self.location(location).time_zone if location else self.brand.time_zone
+
+    def currency(self, location: str | None) -> str:
+        """Return the currency that is used at a location, or the brand's where there is none."""
+        return self.location(location).currency if location else self.brand.currency
+
+    def approval_limit(self, *, role: str | None, email: str | None, currency: str) -> ApprovalLimit | None:
+        """Return the limit of a person, else of their role, in a currency.
+
+        None means that nobody set one: then they may give nothing of value in it without approval.
+        """
+        own = self.approval_limits.get(f"person:{email.strip().lower()}:{currency}") if email else None
+        return own or self.approval_limits.get(f"role:{role}:{currency}")
+
+    def words(self, texts: Mapping[str, str], locale: str | None) -> str:
+        """Return the text for a locale: the very one, else its language, else the brand's default."""
+        return words(texts, locale, default_language=self.brand.default_language)
+
+    def _sections(self) -> tuple[Mapping[str, Item], ...]:
+        return (
+            self.locations, self.teams, self.segments, self.issue_tags, self.scripts,
+            self.incentives, self.protocols, self.budgets, self.approval_limits,
+        )  # fmt: skip
+
+
+def words(texts: Mapping[str, str], locale: str | None, *, default_language: str) -> str:
+    """Return the text for a BCP 47 locale, falling back from region to language to the default language."""
+    wanted = (locale or "").replace("_", "-")
+    by_lower = {language.lower(): text for language, text in texts.items()}
+    candidates = (wanted.lower(), wanted.lower().split("-")[0], default_language.lower())
+    return next((by_lower[each] for each in candidates if each in by_lower), next(iter(texts.values()), ""))
+
+
+def catalog_of(items: Iterable[Item]) -> Catalog:
+    """Return the catalog that items, in their order, make up; exactly one of them is the brand."""
+    sections: dict[str, dict[str, Any]] = {kind: {} for kind in type_of_kind}
+    for item in items:
+        sections[item.item_kind][item.key] = item
+    return Catalog(
+        brand=sections["brand"]["brand"],
+        locations=sections["location"],
+        teams=sections["team"],
+        segments=sections["segment"],
+        issue_tags=sections["issue_tag"],
+        scripts=sections["script"],
+        incentives=sections["incentive"],
+        protocols=sections["protocol"],
+        budgets=sections["budget"],
+        approval_limits=sections["approval_limit"],
+    )

@@ -1,0 +1,121 @@
+"""What is right in each item and wrong between them: missing references, circles, conflicts."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from incentives.catalog.catalog import Item
+from incentives.catalog.definitions import EVERYTHING, IssueTag, Location, Protocol
+from incentives.catalog.fields import Fields, Reading
+from incentives.catalog.incentive import Incentive
+
+ItemT = TypeVar("ItemT", bound=Item)
+
+_WORDS = {"issue_tag": "issue tag", "approval_limit": "approval limit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Generic[ItemT]):
+    """An item together with the fields it was read from."""
+
+    fields: Fields
+    item: ItemT
+
+
+def check(placed: Sequence[Placed[Item]], reading: Reading) -> None:
+    """Note every mistake between items."""
+    _check_twice(placed)
+    _check_references(placed, reading)
+    _check_circles(_of(placed, IssueTag))
+    _check_conflicts(_of(placed, Protocol))
+    _check_currencies(_of(placed, Incentive), {each.item.key: each.item for each in _of(placed, Location)})
+    _check_defaults(_of(placed, Protocol), {each.item.key: each.item for each in _of(placed, Incentive)})
+
+
+def _of(placed: Iterable[Placed[Item]], kind: type[ItemT]) -> list[Placed[ItemT]]:
+    return [
+        Placed(each.fields, each.item) for each in placed if isinstance(each.item, kind) and each.item.key
+    ]
+
+
+def _check_twice(placed: Sequence[Placed[Item]]) -> None:
+    first: dict[tuple[str, str], Placed[Item]] = {}
+    for each in placed:
+        item = each.item
+        if not item.key or item.item_kind in ("brand", "segment"):
+            continue
+        other = first.setdefault((item.item_kind, item.key), each)
+        if other is not each:
+            what, line = _WORDS.get(item.item_kind, item.item_kind), other.fields.node.line
+            message = f"The {what} “{item.key}” stands in line {line} already; give each its own key."
+            each.fields.wrong(each.fields.at("key"), message)
+
+
+def _check_references(placed: Sequence[Placed[Item]], reading: Reading) -> None:
+    known: dict[str, list[str]] = {}
+    for each in placed:
+        known.setdefault(each.item.item_kind, []).append(each.item.key)
+    for reference in reading.references:
+        keys = known.get(reference.item_kind, [])
+        if reference.key not in keys:
+            guess = difflib.get_close_matches(reference.key, keys, 1)
+            hint = f"did you mean “{guess[0]}”?" if guess else "add it, or name another."
+            what = _WORDS.get(reference.item_kind, reference.item_kind)
+            reading.mistakes.add(reference.node, f"There is no {what} “{reference.key}”; {hint}")
+
+
+def _check_circles(tags: Sequence[Placed[IssueTag]]) -> None:
+    parents = {each.item.key: each.item.parent for each in tags}
+    for each in tags:
+        circle = _circle(each.item.key, parents)
+        if circle:
+            shown = " → ".join([*circle, circle[0]])
+            message = f"These issue tags are a circle: {shown}; cut it somewhere."
+            each.fields.wrong(each.fields.at("parent"), message)
+
+
+def _circle(key: str, parents: dict[str, str | None]) -> list[str]:
+    """Return the circle that a tag is part of, beginning with it; nothing when its line ends."""
+    walked: list[str] = []
+    current: str | None = key
+    while current is not None and current not in walked:
+        walked.append(current)
+        current = parents.get(current)
+    return walked if current == key else []
+
+
+def _check_conflicts(protocols: Sequence[Placed[Protocol]]) -> None:
+    first: dict[tuple[Any, ...], Placed[Protocol]] = {}
+    for each in protocols:
+        item = each.item
+        covers = (item.issue_tag, item.severity, item.location, item.segment)
+        other = first.setdefault(covers, each)
+        if other is not each and item.issue_tag:
+            where = "everything" if item.issue_tag == EVERYTHING else f"“{item.issue_tag}”"
+            both = f"“{item.key}” and “{other.item.key}” (line {other.fields.node.line})"
+            message = f"{both} are both for {where} with the same severity, location and segment;"
+            each.fields.wrong(each.fields.node, f"{message} make one of them finer, or take it out.")
+
+
+def _check_currencies(incentives: Sequence[Placed[Incentive]], locations: dict[str, Location]) -> None:
+    for each in incentives:
+        for key in each.item.locations:
+            location = locations.get(key)
+            if location and each.item.currency and location.currency != each.item.currency:
+                message = f"{key} uses {location.currency}: this could never be offered there;"
+                each.fields.wrong(
+                    each.fields.at("locations"), f"{message} take {key} out or change the currency."
+                )
+
+
+def _check_defaults(protocols: Sequence[Placed[Protocol]], incentives: dict[str, Incentive]) -> None:
+    for each in protocols:
+        default = incentives.get(each.item.default)
+        if default is None or default.currency is None:
+            continue
+        most = each.item.most_minor.get(default.currency)
+        charge = default.charge_minor()
+        if most is not None and charge > most:
+            message = f"“{default.key}” costs {charge}, and {most} {default.currency} is the most here;"
+            each.fields.wrong(each.fields.at("default"), f"{message} lower one or raise the other.")

@@ -1,0 +1,258 @@
+"""Releases of the catalog in the database: which is in force, and what the versions of its items say."""
+
+import uuid
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.catalog.catalog import Catalog, Item, catalog_of, type_of_kind
+from incentives.catalog.incentive import Incentive
+from incentives.catalog.tables import catalog_items, catalog_release_items, catalog_releases
+from incentives.kernel.core import Core
+from incentives.kernel.errors import NoCatalog, ReleaseNotFound
+
+DRAFT = "draft"
+APPROVED = "approved"
+SUPERSEDED = "superseded"
+WITHDRAWN = "withdrawn"
+
+_CURRENT = "catalog.current"
+_INCENTIVE = "catalog.incentive"
+
+ItemName = tuple[str, str]
+"""An item's kind and key, such as ``("incentive", "late-20")``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentCatalog:
+    """The catalog in force, and the ids of the very versions it consists of: what a voucher pins."""
+
+    release_id: uuid.UUID
+    number: int
+    catalog: Catalog
+    item_ids: dict[ItemName, uuid.UUID]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A release as it stands, without its items. Who proposed and approved it are actors' labels."""
+
+    id: uuid.UUID
+    number: int
+    based_on_number: int | None
+    digest: str
+    status: str
+    proposed_at: datetime
+    proposed_by: str
+    approved_at: datetime | None
+    approved_by: str | None
+
+
+_RELEASE = sa.select(*(catalog_releases.c[name] for name in Release.__dataclass_fields__))
+
+
+def current_number(tx: Connection) -> int | None:
+    """Return the number of the release in force, or None before the first was approved."""
+    number = tx.execute(
+        sa.select(catalog_releases.c.number).where(catalog_releases.c.status == APPROVED)
+    ).scalar()
+    return None if number is None else int(number)
+
+
+def current_release(tx: Connection) -> Release | None:
+    """Return the release in force, or None before the first was approved."""
+    row = tx.execute(_RELEASE.where(catalog_releases.c.status == APPROVED)).one_or_none()
+    return _release(row) if row else None
+
+
+def _release(row: sa.Row[Any]) -> Release:
+    return Release(**dict(zip(Release.__dataclass_fields__, row, strict=True)))
+
+
+def release_by_number(tx: Connection, number: int) -> Release:
+    """Return a release, or raise ``ReleaseNotFound``."""
+    row = tx.execute(_RELEASE.where(catalog_releases.c.number == number)).one_or_none()
+    if row is None:
+        raise ReleaseNotFound(f"There is no catalog release {number}.", number=number)
+    return _release(row)
+
+
+def releases(tx: Connection, *, limit: int) -> list[Release]:
+    """Return the latest releases, newest first."""
+    rows = tx.execute(_RELEASE.order_by(catalog_releases.c.number.desc()).limit(limit))
+    return [_release(row) for row in rows]
+
+
+def load_current(tx: Connection) -> CurrentCatalog:
+    """Return the catalog in force, read whole. Raises ``NoCatalog`` before the first was approved."""
+    release = current_release(tx)
+    if release is None:
+        raise NoCatalog
+    return _load(tx, release.id, release.number)
+
+
+def cached_current(tx: Connection, cache: MutableMapping[str, Any]) -> CurrentCatalog:
+    """Return the catalog in force with one small query: what a release consists of never changes.
+
+    ``cache`` is the core's, so it lives and dies with the database it speaks of. Raises ``NoCatalog``.
+    """
+    query = sa.select(catalog_releases.c.id, catalog_releases.c.number).where(
+        catalog_releases.c.status == APPROVED
+    )
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        raise NoCatalog
+    known = cache.get(_CURRENT)
+    if isinstance(known, CurrentCatalog) and known.release_id == row.id:
+        return known
+    current = _load(tx, row.id, row.number)
+    cache[_CURRENT] = current
+    return current
+
+
+def catalog_of_release(tx: Connection, release_id: uuid.UUID) -> Catalog:
+    """Return the catalog of any release, such as a draft that somebody is to approve."""
+    return _load(tx, release_id, 0).catalog
+
+
+def _load(tx: Connection, release_id: uuid.UUID, number: int) -> CurrentCatalog:
+    rows = tx.execute(
+        sa.select(catalog_items.c.id, catalog_items.c.kind, catalog_items.c.key, catalog_items.c.definition)
+        .join(catalog_release_items, catalog_release_items.c.item_id == catalog_items.c.id)
+        .where(catalog_release_items.c.release_id == release_id)
+        .order_by(catalog_release_items.c.position),
+    ).all()
+    items = [type_of_kind[row.kind].from_definition(row.definition) for row in rows]
+    item_ids = {(row.kind, row.key): row.id for row in rows}
+    return CurrentCatalog(release_id=release_id, number=number, catalog=catalog_of(items), item_ids=item_ids)
+
+
+def incentive_of(tx: Connection, item_id: uuid.UUID, cache: MutableMapping[str, Any]) -> Incentive:
+    """Return the very version of an incentive that a voucher pins, whatever the catalog says today.
+
+    Versions never change, so each is read once; there are as many as people wrote, so none is ever forgotten.
+    """
+    known = cache.get(f"{_INCENTIVE}:{item_id}")
+    if isinstance(known, Incentive):
+        return known
+    incentive = incentives_of(tx, {item_id})[item_id]
+    cache[f"{_INCENTIVE}:{item_id}"] = incentive
+    return incentive
+
+
+def incentives_of(tx: Connection, item_ids: set[uuid.UUID]) -> dict[uuid.UUID, Incentive]:
+    """Return versions of incentives by the ids of their items."""
+    query = sa.select(catalog_items.c.id, catalog_items.c.definition).where(
+        catalog_items.c.id.in_(item_ids),
+        catalog_items.c.kind == Incentive.item_kind,
+    )
+    return {row.id: Incentive.from_definition(row.definition) for row in tx.execute(query)}
+
+
+def lock(tx: Connection) -> None:
+    """Keep every other proposal and approval waiting until this transaction ends; readers go on.
+
+    Who publishes decides from what is in force and what is proposed, so both must stand still. On SQLite the
+    transaction itself is that lock. Keys that point at a release or an item are not held up by this one.
+    """
+    if tx.dialect.name == "postgresql":
+        tx.exec_driver_sql("LOCK TABLE catalog_releases IN SHARE ROW EXCLUSIVE MODE")
+
+
+def draft_with(tx: Connection, digest: str) -> Release | None:
+    """Return the open draft of the very same catalog, if there is one."""
+    row = tx.execute(
+        _RELEASE.where(catalog_releases.c.status == DRAFT, catalog_releases.c.digest == digest)
+    ).one_or_none()
+    return _release(row) if row else None
+
+
+def add_draft(
+    tx: Connection,
+    *,
+    core: Core,
+    now: datetime,
+    by: str,
+    catalog: Catalog,
+    based_on_number: int | None,
+) -> Release:
+    """Write a new draft. An item that was ever defined alike is used again; what is new is a new version."""
+    last = tx.execute(sa.select(sa.func.max(catalog_releases.c.number))).scalar() or 0
+    release = Release(
+        id=core.ids.new(now),
+        number=last + 1,
+        based_on_number=based_on_number,
+        digest=catalog.digest,
+        status=DRAFT,
+        proposed_at=now,
+        proposed_by=by,
+        approved_at=None,
+        approved_by=None,
+    )
+    item_ids = _item_ids(tx, core=core, now=now, by=by, catalog=catalog)
+    tx.execute(
+        catalog_releases.insert(), {name: getattr(release, name) for name in Release.__dataclass_fields__}
+    )
+    members = [
+        {"release_id": release.id, "item_id": item_id, "position": position}
+        for position, item_id in enumerate(item_ids)
+    ]
+    tx.execute(catalog_release_items.insert(), members)
+    return release
+
+
+def _item_ids(tx: Connection, *, core: Core, now: datetime, by: str, catalog: Catalog) -> list[uuid.UUID]:
+    columns = catalog_items.c
+    known: dict[tuple[str, str, str], uuid.UUID] = {}
+    versions: dict[ItemName, int] = {}
+    for row in tx.execute(sa.select(columns.id, columns.kind, columns.key, columns.digest, columns.version)):
+        known[row.kind, row.key, row.digest] = row.id
+        versions[row.kind, row.key] = max(row.version, versions.get((row.kind, row.key), 0))
+    rows, item_ids = [], []
+    for item in catalog.items():
+        name = (item.item_kind, item.key, item.digest)
+        if name not in known:
+            known[name] = core.ids.new(now)
+            version = versions.get((item.item_kind, item.key), 0) + 1
+            rows.append(_item_row(item, known[name], version) | {"created_at": now, "created_by": by})
+        item_ids.append(known[name])
+    if rows:
+        tx.execute(catalog_items.insert(), rows)
+    return item_ids
+
+
+def _item_row(item: Item, item_id: uuid.UUID, version: int) -> dict[str, Any]:
+    return {
+        "id": item_id,
+        "kind": item.item_kind,
+        "key": item.key,
+        "version": version,
+        "definition": item.definition(),
+        "digest": item.digest,
+    }
+
+
+def put_in_force(tx: Connection, *, number: int, by: str, now: datetime) -> bool:
+    """Supersede the release in force and approve a draft in its place; False when it was no draft any more.
+
+    Other drafts are withdrawn: what their approver would be shown is a difference from a catalog that is no
+    longer the one in force.
+    """
+    status = catalog_releases.c.status
+    tx.execute(catalog_releases.update().where(status == APPROVED).values(status=SUPERSEDED))
+    this = (catalog_releases.c.number == number) & (status == DRAFT)
+    done = tx.execute(
+        catalog_releases.update().where(this).values(status=APPROVED, approved_at=now, approved_by=by)
+    )
+    tx.execute(catalog_releases.update().where(status == DRAFT).values(status=WITHDRAWN))
+    return done.rowcount == 1
+
+
+def withdraw(tx: Connection, *, number: int) -> bool:
+    """Withdraw a draft; False when it was no draft any more."""
+    this = (catalog_releases.c.number == number) & (catalog_releases.c.status == DRAFT)
+    return tx.execute(catalog_releases.update().where(this).values(status=WITHDRAWN)).rowcount == 1

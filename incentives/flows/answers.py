@@ -1,0 +1,115 @@
+"""The answers of issuing and approving, and how a replay makes them again from the records, codes included."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.kernel.core import Core
+from incentives.kernel.money import Money
+from incentives.messages.tables import outbox_messages
+from incentives.spending.tables import approvals
+from incentives.vouchers import lifecycle
+from incentives.vouchers.tables import issuances, vouchers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedVoucher:
+    """A voucher with its secrets, for its issuer's eyes only; ``code`` is as printed."""
+
+    id: uuid.UUID
+    code: str
+    last4: str
+    token: str
+    amount: Money
+    expires_at: datetime
+    status: str = "issued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message on its way."""
+
+    id: uuid.UUID
+    channel: str
+    status: str = "queued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """The incentive was given; ``voucher`` is None where it was an apology by itself."""
+
+    id: uuid.UUID
+    case_id: uuid.UUID
+    voucher: IssuedVoucher | None
+    deliveries: tuple[Delivery, ...]
+    status: str = "issued"
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitingApproval:
+    """Somebody must agree first; every budget holds the amount meanwhile."""
+
+    id: uuid.UUID
+    case_id: uuid.UUID
+    approval_id: uuid.UUID
+    reasons: tuple[str, ...]
+    expires_at: datetime
+    status: str = "pending_approval"
+    replayed: bool = False
+
+
+def shown(made: lifecycle.Made) -> IssuedVoucher:
+    """Return a fresh voucher as its issuer sees it."""
+    row = made.row
+    return IssuedVoucher(
+        id=row["id"], code=made.code, last4=row["last4"], token=made.token,
+        amount=Money(row["amount_minor"], row["currency"]), expires_at=row["expires_at"],
+    )
+
+
+def deliveries(messages: list[dict[str, Any]]) -> tuple[Delivery, ...]:
+    """Return fresh messages as deliveries."""
+    return tuple(Delivery(id=row["id"], channel=row["channel"]) for row in messages)
+
+
+def replay(tx: Connection, core: Core, issuance_id: uuid.UUID) -> Issued | AwaitingApproval:
+    """Return the answer that the first request got, as it was at that time: what came later does not show."""
+    found = tx.execute(
+        sa.select(issuances.c.id, issuances.c.case_id, approvals.c.id.label("approval_id"), approvals.c.reasons, approvals.c.expires_at)
+        .outerjoin(approvals, approvals.c.issuance_id == issuances.c.id)
+        .where(issuances.c.id == issuance_id),
+    ).one()
+    if found.approval_id is not None:
+        return AwaitingApproval(
+            id=found.id, case_id=found.case_id, approval_id=found.approval_id, reasons=tuple(found.reasons),
+            expires_at=found.expires_at, replayed=True,
+        )
+    return given(tx, core, found.id, found.case_id, replayed=True)
+
+
+def given(tx: Connection, core: Core, issuance_id: uuid.UUID, case_id: uuid.UUID, *, replayed: bool) -> Issued:
+    """Return what an issuance gave at first, with the code derived again."""
+    voucher = tx.execute(
+        sa.select(vouchers).where(vouchers.c.issuance_id == issuance_id, vouchers.c.number == 1),
+    ).mappings().one_or_none()
+    table = outbox_messages.c
+    messages = tx.execute(
+        sa.select(table.id, table.channel)
+        .where(table.issuance_id == issuance_id, table.voucher_id == (voucher["id"] if voucher else None))
+        .order_by(table.channel),
+    ).all()
+    return Issued(
+        id=issuance_id, case_id=case_id, voucher=again(core, voucher) if voucher else None,
+        deliveries=tuple(Delivery(id=row.id, channel=row.channel) for row in messages), replayed=replayed,
+    )
+
+
+def again(core: Core, row: Mapping[str, Any]) -> IssuedVoucher:
+    code, token = lifecycle.secrets_of(core, row["id"], row["code_key_id"])
+    return shown(lifecycle.Made(row=row, code=code, token=token))

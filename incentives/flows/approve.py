@@ -1,0 +1,229 @@
+"""Approve: a second person decides on an issuance over a limit. The budgets have held the amount since it was asked for."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.books import audit, ledger
+from incentives.catalog import eligibility, releases
+from incentives.catalog.incentive import Incentive
+from incentives.flows import answers, assessment
+from incentives.flows.answers import Issued
+from incentives.kernel import idempotency
+from incentives.kernel.actors import Actor, permit
+from incentives.kernel.core import Core
+from incentives.kernel.errors import (
+    ApprovalAlreadyDecided,
+    ApprovalAmountInvalid,
+    ApprovalExpired,
+    ApprovalNotFound,
+    ApproverLimitExceeded,
+    InputInvalid,
+    Refusal,
+    SelfApproval,
+)
+from incentives.kernel.idempotency import Claim
+from incentives.kernel.money import Money
+from incentives.messages import outbox
+from incentives.spending import budgets, limits
+from incentives.spending.tables import approvals
+from incentives.vouchers import lifecycle
+from incentives.vouchers.tables import issuances, vouchers
+
+DECISIONS = {"grant": "granted", "decline": "declined"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecideApproval:
+    """Grant or decline. ``amount_minor`` may lower what was asked for, where the incentive's value is adjustable."""
+
+    approval_id: uuid.UUID
+    decision: str
+    amount_minor: int | None = None
+    comment: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What was decided; ``issued`` is what the customer was given, None when it was declined.
+
+    The voucher's secrets go to the customer and to nobody else: an approver does not see the code.
+    """
+
+    approval_id: uuid.UUID
+    issuance_id: uuid.UUID
+    status: str
+    issued: Issued | None
+    replayed: bool = False
+
+
+def decide_approval(*, core: Core, actor: Actor, command: DecideApproval) -> Decided:
+    """Decide once, by somebody else than the requester.
+
+    Raises ``ApprovalNotFound``, ``ApprovalAlreadyDecided``, ``ApprovalExpired``, ``SelfApproval``,
+    ``ApprovalAmountInvalid``, ``ApproverLimitExceeded``, ``InputInvalid``, ``IdempotencyKeyReused``, ``NotPermitted``.
+    """
+    permit(actor, "approvals:decide")
+    now = core.clock.now()
+    if command.decision not in DECISIONS:
+        raise InputInvalid(errors=[{"field": "decision", "message": "Send grant or decline."}])
+    with core.database.write() as tx:
+        replayed = _claimed_before(tx, core, actor, command, now)
+        if replayed:
+            return replayed
+        asked = _asked(tx, command.approval_id)
+        _check(core, tx, actor, command, asked, now)
+        amount_minor = asked.requested_amount_minor if command.amount_minor is None else command.amount_minor
+        _decide(tx, actor, command, amount_minor, now)
+        if command.decision == "decline":
+            _decline(tx, core, actor, command, asked, now)
+            return Decided(approval_id=asked.id, issuance_id=asked.issuance_id, status="declined", issued=None)
+        issued = _grant(tx, core, actor, command, asked, amount_minor, now)
+        return Decided(approval_id=asked.id, issuance_id=asked.issuance_id, status="granted", issued=issued)
+
+
+def _claimed_before(tx: Connection, core: Core, actor: Actor, command: DecideApproval, now: datetime) -> Decided | None:
+    if not command.idempotency_key:
+        return None
+    request = {"id": command.approval_id, "decision": command.decision, "amount": command.amount_minor, "comment": command.comment}
+    claim = Claim(f"{actor.label}:decisions", command.idempotency_key, request, command.approval_id)
+    found = idempotency.claim(tx, [claim], now).get((claim.scope, claim.key))
+    if isinstance(found, Refusal):
+        raise found
+    if found is None:
+        return None
+    row = _asked(tx, found)
+    issued = answers.given(tx, core, row.issuance_id, row.case_id, replayed=True) if row.status == "granted" else None
+    return Decided(approval_id=row.id, issuance_id=row.issuance_id, status=row.status, issued=issued, replayed=True)
+
+
+def _asked(tx: Connection, approval_id: uuid.UUID) -> Any:
+    """Return the approval with its issuance; locked, so that what is decided on does not change meanwhile."""
+    row = tx.execute(
+        sa.select(
+            approvals, issuances.c.case_id, issuances.c.incentive, issuances.c.incentive_item_id, issuances.c.currency,
+            issuances.c.channels, issuances.c.location,
+        )
+        .join(issuances, issuances.c.id == approvals.c.issuance_id)
+        .where(approvals.c.id == approval_id)
+        .with_for_update(of=approvals),
+    ).one_or_none()
+    if row is None:
+        raise ApprovalNotFound
+    return row
+
+
+def _check(core: Core, tx: Connection, actor: Actor, command: DecideApproval, asked: Any, now: datetime) -> None:
+    if asked.requested_by == actor.label:
+        raise SelfApproval
+    if asked.status == "expired" or (asked.status == "pending" and asked.expires_at <= now):
+        raise ApprovalExpired
+    if asked.status != "pending":
+        raise ApprovalAlreadyDecided(status=asked.status, decided_at=asked.decided_at.isoformat() if asked.decided_at else None)
+    if command.decision == "grant":
+        _check_amount(core, tx, actor, command, asked)
+
+
+def _check_amount(core: Core, tx: Connection, actor: Actor, command: DecideApproval, asked: Any) -> None:
+    amount_minor = asked.requested_amount_minor
+    if command.amount_minor is not None and command.amount_minor != amount_minor:
+        incentive = releases.incentive_of(tx, asked.incentive_item_id, core.cache)
+        least = incentive.amount_bounds[0] if incentive.amount_bounds else amount_minor
+        if not least <= command.amount_minor <= amount_minor:
+            raise ApprovalAmountInvalid(field="amount_minor", least_minor=least, most_minor=amount_minor)
+        amount_minor = command.amount_minor
+    limit = assessment.limit_of(releases.cached_current(tx, core.cache).catalog, actor, asked.currency)
+    if limits.over_voucher(limit, amount_minor):
+        raise ApproverLimitExceeded(field="amount_minor", most_minor=(limit.per_voucher_minor or 0) if limit else 0, currency=asked.currency)
+
+
+def _decide(tx: Connection, actor: Actor, command: DecideApproval, amount_minor: int, now: datetime) -> None:
+    """Move the approval out of pending: one conditional update, and the database's own check of four eyes."""
+    granted = command.decision == "grant"
+    decided = tx.execute(
+        approvals.update()
+        .where(approvals.c.id == command.approval_id, approvals.c.status == "pending")
+        .values(
+            status=DECISIONS[command.decision], decided_by=actor.label, decided_at=now, comment=command.comment,
+            granted_amount_minor=amount_minor if granted else None,
+        ),
+    )
+    if decided.rowcount != 1:
+        raise ApprovalAlreadyDecided
+
+
+def _decline(tx: Connection, core: Core, actor: Actor, command: DecideApproval, asked: Any, now: datetime) -> None:
+    _move_issuance(tx, asked.issuance_id, status="declined")
+    _move_budgets(tx, core, actor, asked, now, committed_minor=None)
+    audit.record(
+        tx, core=core, actor=actor, now=now, action="approval.declined", subject_kind="issuance", subject_id=asked.issuance_id,
+        case_id=asked.case_id, reason=command.comment, facts={"incentive": asked.incentive},
+    )
+
+
+def _grant(
+    tx: Connection, core: Core, actor: Actor, command: DecideApproval, asked: Any, amount_minor: int, now: datetime,
+) -> Issued:
+    incentive = releases.incentive_of(tx, asked.incentive_item_id, core.cache)
+    catalog = releases.cached_current(tx, core.cache).catalog
+    time_zone = catalog.locations[asked.location].time_zone if asked.location in catalog.locations else catalog.brand.time_zone
+    made = _make(core, asked, incentive, Money(amount_minor, asked.currency), time_zone, now)
+    _move_issuance(tx, asked.issuance_id, status="issued", amount_minor=amount_minor, issued_at=now)
+    tx.execute(vouchers.insert(), [dict(made.row)])
+    ledger.post(tx, core=core, actor=actor.label, now=now, entries=[ledger.promised(core, made.row, now)])
+    messages = [
+        outbox.message(
+            core=core, now=now, issuance_id=asked.issuance_id, voucher_id=made.row["id"], channel=channel, template="voucher",
+        )
+        for channel in asked.channels
+    ]
+    outbox.enqueue(tx, messages)
+    facts = {"incentive": asked.incentive, "amount_minor": amount_minor, "currency": asked.currency, "last4": made.row["last4"]}
+    audit.record(
+        tx, core=core, actor=actor, now=now, action="approval.granted", subject_kind="issuance", subject_id=asked.issuance_id,
+        case_id=asked.case_id, reason=command.comment, facts={**facts, "requested_by": asked.requested_by},
+    )
+    _move_budgets(tx, core, actor, asked, now, committed_minor=amount_minor)
+    return Issued(id=asked.issuance_id, case_id=asked.case_id, voucher=answers.shown(made), deliveries=answers.deliveries(messages))
+
+
+def _make(core: Core, asked: Any, incentive: Incentive, amount: Money, time_zone: str, now: datetime) -> lifecycle.Made:
+    expires_at = eligibility.expires_at(incentive, time_zone, now)
+    if expires_at is None:
+        message = "only what gives a voucher can wait for an approval"
+        raise AssertionError(message)
+    return lifecycle.make(
+        core=core, now=now, issuance_id=asked.issuance_id, number=1, incentive_item_id=asked.incentive_item_id,
+        amount=amount, expires_at=expires_at, time_zone=time_zone,
+    )
+
+
+def _move_issuance(tx: Connection, issuance_id: uuid.UUID, **values: Any) -> None:
+    moved = tx.execute(
+        issuances.update().where(issuances.c.id == issuance_id, issuances.c.status == "pending_approval").values(**values),
+    )
+    if moved.rowcount != 1:
+        raise ApprovalAlreadyDecided
+
+
+def _move_budgets(
+    tx: Connection, core: Core, actor: Actor, asked: Any, now: datetime, *, committed_minor: int | None,
+) -> None:
+    """Turn what is held into what is committed (the rest is free again), or give all of it back."""
+    held = budgets.charges_of(tx, [asked.issuance_id])
+    pots = budgets.lock_ids(tx, (each.pot_id for each in held))
+    taken = {} if committed_minor is None else {"committed_minor": committed_minor, "committed_count": 1}
+    movements = [
+        budgets.movement(
+            core=core, now=now, actor=actor.label, pot=pots[each.pot_id], issuance_id=asked.issuance_id, source_id=asked.id,
+            kind="release" if committed_minor is None else "grant",
+            changes=each.in_its_unit({"held_minor": -each.sums["held_minor"], "held_count": -each.sums["held_count"], **taken}),
+        )
+        for each in held
+    ]
+    budgets.write(tx, pots.values(), movements)

@@ -1,0 +1,96 @@
+"""Deliver: claim one message (transaction), send it (no transaction), record what became of it (transaction).
+
+The row is the truth. A process that dies in between leaves a lease, which ends; then another sends the message again:
+at least once, and seldom twice. A copy is harmless: the same words, the same single-use code.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from incentives.books import audit
+from incentives.kernel.actors import SYSTEM
+from incentives.kernel.core import Core
+from incentives.messages import outbox
+from incentives.messages.port import Accepted, Captured, Letter, Outcome, Sender, TryLater, WillNeverWork
+from incentives.queries import letters
+
+GIVE_UP_AFTER = timedelta(hours=24)
+_REASON_LENGTH = 300
+_SPREAD_STEPS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """What became of one message."""
+
+    message_id: uuid.UUID
+    status: str
+
+
+def deliver_next(*, core: Core) -> Delivered | None:
+    """Send the message that has waited longest; None when nothing is due.
+
+    The lease outlasts the sender's time-out, so that no second process sends while this one still may.
+    """
+    lease_id = core.ids.new(core.clock.now())
+    claimed = _claim(core, lease_id)
+    if claimed is None:
+        return None
+    message, letter = claimed
+    if letter is None:
+        return _record(core, message, lease_id, None, None)
+    sender: Sender = core.senders[message.channel]
+    return _record(core, message, lease_id, sender, sender.send(letter))
+
+
+def _claim(core: Core, lease_id: uuid.UUID) -> tuple[Any, Letter | None] | None:
+    now = core.clock.now()
+    lease_seconds = core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS
+    with core.database.write() as tx:
+        message = outbox.claim_next(tx, lease_id=lease_id, now=now, lease_seconds=lease_seconds)
+        return None if message is None else (message, letters.compose(tx, core, message, now))
+
+
+def _record(core: Core, message: Any, lease_id: uuid.UUID, sender: Sender | None, outcome: Outcome | None) -> Delivered:
+    now = core.clock.now()
+    values, named = _became(message, sender, outcome, now)
+    with core.database.write() as tx:
+        outbox.attempt(
+            tx, id=core.ids.new(now), message_id=message.id, number=message.attempts, provider=sender.provider if sender else "none",
+            started_at=message.lease_until_at - timedelta(seconds=core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS),
+            ended_at=now, outcome=named, reason=values.get("reason"),
+        )
+        # An outcome that comes after its lease has ended is still written down as an attempt, but decides nothing.
+        if outbox.end(tx, message_id=message.id, lease_id=lease_id, **values) and values["status"] != "queued":
+            audit.record(
+                tx, core=core, actor=SYSTEM, now=now, action=f"message.{values['status']}", subject_kind="issuance",
+                subject_id=message.issuance_id, reason=values.get("reason"),
+                facts={"channel": message.channel, "message_id": str(message.id), "attempts": message.attempts},
+            )
+    return Delivered(message_id=message.id, status=values["status"])
+
+
+def _became(message: Any, sender: Sender | None, outcome: Outcome | None, now: Any) -> tuple[dict[str, Any], str]:
+    """Return the message's new values and the attempt's outcome."""
+    provider = sender.provider if sender else None
+    if isinstance(outcome, Accepted):
+        return {"status": "sent", "ended_at": now, "provider": provider, "provider_message_id": outcome.provider_message_id}, "accepted"
+    if isinstance(outcome, Captured):
+        return {"status": "captured", "ended_at": now, "provider": provider}, "captured"
+    if isinstance(outcome, WillNeverWork):
+        reason = outcome.reason[:_REASON_LENGTH]
+        return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason}, "will-never-work"
+    if isinstance(outcome, TryLater):
+        return _later(message, outcome, provider, now), "try-later"
+    return {"status": "withdrawn", "ended_at": now, "reason": "The voucher is no longer good."}, "withdrawn"
+
+
+def _later(message: Any, outcome: TryLater, provider: str | None, now: Any) -> dict[str, Any]:
+    reason = outcome.reason[:_REASON_LENGTH]
+    if now - message.created_at >= GIVE_UP_AFTER:
+        return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason}
+    spread = (message.id.int + message.attempts * 7919) % _SPREAD_STEPS / _SPREAD_STEPS
+    available_at = outbox.retry_at(now, message.attempts, outcome.after_seconds, spread)
+    return {"status": "queued", "available_at": available_at, "provider": provider, "reason": reason}

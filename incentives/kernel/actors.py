@@ -1,0 +1,77 @@
+"""Who does it, and what each role may do. Deny by default: what is not in the table is not permitted."""
+
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+
+from incentives.kernel.errors import NotPermitted
+
+
+class Role(StrEnum):
+    """The roles that a person or an API key has exactly one of."""
+
+    FRONTLINE = "frontline"
+    SUPERVISOR = "supervisor"
+    MANAGER = "manager"
+    FINANCE = "finance"
+    AUDITOR = "auditor"
+    TILL = "till"
+    INTEGRATOR = "integrator"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who does a deed: a person, an API key, or the system itself (whose role is None)."""
+
+    kind: str
+    id: uuid.UUID
+    name: str
+    role: str | None = None
+    location: str | None = None
+    team: str | None = None
+    email: str | None = None
+    request_id: str | None = None
+    ip: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return how records name the actor: its kind and its id, never a name that may change."""
+        return f"{self.kind}:{self.id}"
+
+
+SYSTEM = Actor(kind="system", id=uuid.UUID(int=0), name="the system")
+
+_GIVE = {"catalog:read", "offers:read", "issuances:create", "issuances:read", "cases:read", "vouchers:lookup"}
+_SEE_BOOKS = {"budgets:read", "ledger:read", "books:check", "reports:read", "audit:read"}
+_REDEEM = {"vouchers:lookup", "redemptions:create"}
+
+PERMISSIONS: dict[str, frozenset[str]] = {
+    Role.FRONTLINE: frozenset(_GIVE | {"redemptions:create"}),
+    Role.SUPERVISOR: frozenset(_GIVE | _REDEEM | {"approvals:read", "approvals:decide", "budgets:read", "reports:read"}),
+    Role.MANAGER: frozenset(
+        _GIVE | _REDEEM
+        | {"approvals:read", "approvals:decide", "budgets:read", "reports:read", "catalog:propose", "catalog:approve"},
+    ),
+    Role.FINANCE: frozenset(
+        _SEE_BOOKS | {"catalog:read", "catalog:approve", "issuances:read", "cases:read", "approvals:read", "approvals:decide", "vouchers:lookup"},
+    ),
+    Role.AUDITOR: frozenset(_SEE_BOOKS | {"catalog:read", "issuances:read", "cases:read", "approvals:read"}),
+    Role.TILL: frozenset(_REDEEM),
+    Role.INTEGRATOR: frozenset(_GIVE | {"budgets:read"}),
+    Role.ADMIN: frozenset(
+        _GIVE | _REDEEM | _SEE_BOOKS
+        | {"approvals:read", "approvals:decide", "catalog:propose", "catalog:approve", "people:manage"},
+    ),
+}
+
+
+def may(actor: Actor, permission: str) -> bool:
+    """Return whether an actor may do something; the system may do everything."""
+    return actor.kind == "system" or permission in PERMISSIONS.get(actor.role or "", frozenset())
+
+
+def permit(actor: Actor, permission: str) -> None:
+    """Let an actor pass, or raise ``NotPermitted`` naming the permission that is missing."""
+    if not may(actor, permission):
+        raise NotPermitted(permission=permission, role=actor.role)

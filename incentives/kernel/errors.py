@@ -1,0 +1,430 @@
+"""Refusals: what the core says no to, each named for what is so.
+
+A refusal carries facts that are safe to show and the next step in plain words; the doors translate it
+(``api/problems.py`` has the one table to HTTP). Everything else that is raised is a bug.
+"""
+
+import re
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):  # noqa: N818 - named for what is so, not for being an error
+    """Something that the business does not do, said politely. Only its children are raised."""
+
+    title: ClassVar[str] = "That is not possible"
+    next_step: ClassVar[str] = "Check the request and try again."
+
+    def __init__(self, detail: str = "", **facts: Any) -> None:
+        """Keep a sentence about this very case and facts that are safe to show (JSON values)."""
+        super().__init__(detail or self.title)
+        self.detail = detail or f"{self.title}."
+        self.facts = facts
+
+    @property
+    def slug(self) -> str:
+        """Return the stable name that programs rely on: ``already-redeemed``."""
+        return slug_of(type(self))
+
+
+def slug_of(refusal: type[Refusal]) -> str:
+    """Return a refusal's stable name in kebab case."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", refusal.__name__).lower()
+
+
+# --- who asks ---------------------------------------------------------------------------------------------
+
+
+class NotAuthenticated(Refusal):
+    """Nobody that is known asks."""
+
+    title = "You are not signed in"
+    next_step = "Send a valid API key as a bearer token, or sign in."
+
+
+class SignInFailed(Refusal):
+    """The email and the password do not belong together."""
+
+    title = "That email and password do not match"
+    next_step = "Check both and try again, or ask an administrator for a new password."
+
+
+class NotPermitted(Refusal):
+    """The role may not do this."""
+
+    title = "Your role may not do this"
+    next_step = "Ask someone whose role may, or an administrator."
+
+
+class TooManyRequests(Refusal):
+    """More tries than the throttle lets through."""
+
+    title = "Too many tries"
+    next_step = "Wait as long as Retry-After says, then try again."
+
+
+class CsrfRejected(Refusal):
+    """A form did not come from our own page."""
+
+    title = "This form has expired"
+    next_step = "Reload the page and send the form again."
+
+
+# --- how it is asked --------------------------------------------------------------------------------------
+
+
+class InputInvalid(Refusal):
+    """One or more fields are wrong; ``errors`` lists field and message."""
+
+    title = "Some of what was sent cannot be used"
+    next_step = "Correct the fields that are named and send it again."
+
+
+class IdempotencyKeyMissing(Refusal):
+    """A deed that must not happen twice came without its key."""
+
+    title = "An Idempotency-Key is needed"
+    next_step = "Send a header Idempotency-Key of 1 to 255 characters, a new one for each deed."
+
+
+class IdempotencyKeyReused(Refusal):
+    """The key was used before for another request."""
+
+    title = "This Idempotency-Key was used for another request"
+    next_step = "Use a new key for a new request; repeat the same body to see the first answer again."
+
+
+class IdempotencyKeyInFlight(Refusal):
+    """The first request with this key has not ended yet."""
+
+    title = "The first request with this Idempotency-Key is still running"
+    next_step = "Wait a moment and send the same request again."
+
+
+class SettingsInvalid(Refusal):
+    """The environment is not fit to start with."""
+
+    title = "The settings are wrong"
+    next_step = "Correct the variables that are named and start again."
+
+
+class StorageUnavailable(Refusal):
+    """The database does not answer."""
+
+    title = "The records cannot be reached right now"
+    next_step = "Nothing was done. Send the same request again in a few seconds, with the same Idempotency-Key."
+
+
+# --- catalog ----------------------------------------------------------------------------------------------
+
+
+class CatalogInvalid(Refusal):
+    """A catalog file has mistakes; ``errors`` lists line, path and message."""
+
+    title = "The catalog file has mistakes"
+    next_step = "Mend the lines that are named and apply the file again."
+
+
+class NoCatalog(Refusal):
+    """Nothing was approved yet."""
+
+    title = "There is no approved catalog"
+    next_step = "A manager applies a catalog file and a second person approves it."
+
+
+class ReleaseNotFound(Refusal):
+    """There is no such release of the catalog."""
+
+    title = "There is no such catalog release"
+    next_step = "Look at the list of releases."
+
+
+class ReleaseAlreadyDecided(Refusal):
+    """The release is approved, superseded or withdrawn already."""
+
+    title = "This catalog release was decided already"
+    next_step = "Apply the file again to propose a new release."
+
+
+class UnknownIssueTag(Refusal):
+    """The catalog has no such issue tag."""
+
+    title = "There is no such issue tag"
+    next_step = "Use a key from GET /api/v1/issue-tags."
+
+
+class UnknownIncentive(Refusal):
+    """The catalog has no such incentive."""
+
+    title = "There is no such incentive"
+    next_step = "Use a key from POST /api/v1/offers."
+
+
+class UnknownLocation(Refusal):
+    """The catalog has no such location."""
+
+    title = "There is no such location"
+    next_step = "Use a key from GET /api/v1/locations."
+
+
+class NoProtocol(Refusal):
+    """No protocol says what to do about this trouble."""
+
+    title = "No protocol covers this trouble"
+    next_step = "A manager adds a protocol for the issue tag, or one for everything."
+
+
+class IncentiveNotInProtocol(Refusal):
+    """The protocol for this trouble does not allow this incentive."""
+
+    title = "This incentive is not approved for this trouble"
+    next_step = "Choose one of the offers that the protocol allows."
+
+
+class IncentiveNotOfferable(Refusal):
+    """The incentive may not be offered now or here; ``blocked_reasons`` say why."""
+
+    title = "This incentive cannot be offered now"
+    next_step = "Choose another of the offers."
+
+
+class AmountNotAdjustable(Refusal):
+    """The incentive has one fixed value."""
+
+    title = "The value of this incentive is fixed"
+    next_step = "Leave amount_minor out."
+
+
+class AmountOutOfRange(Refusal):
+    """The amount is below or above what the incentive allows."""
+
+    title = "The amount is outside what this incentive allows"
+    next_step = "Choose an amount between the bounds that are named."
+
+
+class AmountAboveProtocol(Refusal):
+    """The amount is more than the protocol ever allows."""
+
+    title = "The amount is above the most that may be given for this trouble"
+    next_step = "Choose a smaller amount, or another incentive."
+
+
+# --- customers --------------------------------------------------------------------------------------------
+
+
+class EmailInvalid(Refusal):
+    """An address that cannot exist."""
+
+    title = "This email address cannot exist"
+    next_step = "Ask the customer to spell it, or show the voucher on the screen."
+
+
+class PhoneInvalid(Refusal):
+    """A number that no country has."""
+
+    title = "This phone number cannot be reached"
+    next_step = "Check the number with its country code, or show the voucher on the screen."
+
+
+class ChannelWithoutAddress(Refusal):
+    """A channel is asked for, but the customer has no address for it."""
+
+    title = "There is no address for this channel"
+    next_step = "Add the customer's email or phone, or leave the channel out."
+
+
+# --- spending ---------------------------------------------------------------------------------------------
+
+
+class NoBudget(Refusal):
+    """No organization-wide budget holds money in this currency."""
+
+    title = "No budget covers this currency"
+    next_step = "Finance adds a budget in this currency to the catalog."
+
+
+class BudgetExhausted(Refusal):
+    """A budget would burst; ``budget`` names it."""
+
+    title = "The budget has no room for this"
+    next_step = "Choose a smaller offer, or ask a supervisor or finance."
+
+
+class CustomerCapReached(Refusal):
+    """The customer has had as much as one customer may have; ``budget`` names the cap."""
+
+    title = "This customer has reached the limit for recoveries"
+    next_step = "Apologize without an incentive, or ask a supervisor."
+
+
+class ApprovalNotFound(Refusal):
+    """There is no such approval."""
+
+    title = "There is no such approval"
+    next_step = "Look at the list of approvals."
+
+
+class ApprovalAlreadyDecided(Refusal):
+    """Somebody decided it first."""
+
+    title = "This request was decided already"
+    next_step = "Look at the issuance to see what was decided."
+
+
+class ApprovalExpired(Refusal):
+    """The request waited too long."""
+
+    title = "This request has expired"
+    next_step = "Ask for the incentive again."
+
+
+class SelfApproval(Refusal):
+    """The requester wants to decide."""
+
+    title = "You cannot decide your own request"
+    next_step = "Somebody else with the right to approve must decide."
+
+
+class ApprovalAmountInvalid(Refusal):
+    """An approver may lower the amount, never raise it."""
+
+    title = "An approver may only lower the amount"
+    next_step = "Grant at most what was asked for, within what the incentive allows."
+
+
+class ApproverLimitExceeded(Refusal):
+    """The amount is above what the approver may give."""
+
+    title = "This is above your own limit"
+    next_step = "Lower the amount, or leave it to somebody with a higher limit."
+
+
+# --- vouchers ---------------------------------------------------------------------------------------------
+
+
+class IssuanceNotFound(Refusal):
+    """There is no such issuance."""
+
+    title = "There is no such issuance"
+    next_step = "Check the id."
+
+
+class CaseNotFound(Refusal):
+    """There is no such recovery case."""
+
+    title = "There is no such recovery case"
+    next_step = "Check the id, or leave case_id out to open a new case."
+
+
+class CodeMalformed(Refusal):
+    """The check symbol says that the code was mistyped."""
+
+    title = "This code is mistyped"
+    next_step = "Read the code again, symbol by symbol; the last one checks the others."
+
+
+class VoucherNotFound(Refusal):
+    """No voucher has this code or token."""
+
+    title = "No voucher has this code"
+    next_step = "Check the code; if it is right, apologize and call a supervisor."
+
+
+class AlreadyRedeemed(Refusal):
+    """The voucher was spent; ``redeemed_at``, ``location`` and ``redeemed_by`` say when and where."""
+
+    title = "This voucher was redeemed already"
+    next_step = "Tell the customer when and where; if they disagree, call a supervisor."
+
+
+class VoucherExpired(Refusal):
+    """The voucher's time is over."""
+
+    title = "This voucher has expired"
+    next_step = "Call a supervisor if the customer should still have something."
+
+
+class VoucherVoided(Refusal):
+    """The voucher was taken back."""
+
+    title = "This voucher was taken back"
+    next_step = "Call a supervisor."
+
+
+class VoucherReserved(Refusal):
+    """A till holds the voucher for a sale that is being paid."""
+
+    title = "Another till holds this voucher right now"
+    next_step = "Finish or cancel the other sale, or wait until its hold ends."
+
+
+class VoucherReplaced(Refusal):
+    """A newer voucher took its place."""
+
+    title = "This voucher was replaced by a newer one"
+    next_step = "Use the newer voucher."
+
+
+class CurrencyMismatch(Refusal):
+    """The sale is in another currency than the voucher."""
+
+    title = "The sale is in another currency than the voucher"
+    next_step = "Redeem it where the voucher's currency is used."
+
+
+class OrderTotalMissing(Refusal):
+    """A percentage needs the total that it is taken from."""
+
+    title = "This voucher needs the order's total"
+    next_step = "Send order_total with the redemption."
+
+
+class NotUsableHere(Refusal):
+    """The voucher may be used at other locations only."""
+
+    title = "This voucher cannot be used here"
+    next_step = "The locations where it can be used are named."
+
+
+# --- people -----------------------------------------------------------------------------------------------
+
+
+class EmailTaken(Refusal):
+    """There is a person with this address already."""
+
+    title = "There is a person with this email already"
+    next_step = "Use another address."
+
+
+class PasswordUnfit(Refusal):
+    """Too short, too long or too well known."""
+
+    title = "This password cannot be used"
+    next_step = "Use 12 to 128 characters that are not a well-known password."
+
+
+class UserNotFound(Refusal):
+    """There is no such person."""
+
+    title = "There is no such person"
+    next_step = "Check the email."
+
+
+class ApiKeyNotFound(Refusal):
+    """There is no such API key."""
+
+    title = "There is no such API key"
+    next_step = "Check the id."
+
+
+class SessionNotFound(Refusal):
+    """There is no such session of yours."""
+
+    title = "There is no such session"
+    next_step = "Look at the list of sessions."
+
+
+class NotFound(Refusal):
+    """There is nothing under this address."""
+
+    title = "There is nothing here"
+    next_step = "Check the address."

@@ -1,0 +1,90 @@
+"""The idempotency key: claimed as the first statement of a deed's transaction, so that it commits with the deed.
+
+What is kept is the id of the result, never the answer: a stored answer would be a store of bearer codes.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
+
+from incentives.kernel.database import UtcDateTime, metadata
+from incentives.kernel.errors import IdempotencyKeyInFlight, IdempotencyKeyReused
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("scope", sa.String(120), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("request_digest", sa.String(64), nullable=False),
+    sa.Column("result_id", sa.Uuid(), nullable=False),
+    sa.Column("created_at", UtcDateTime(), nullable=False, index=True),
+)
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A key with the request it stands for and the id that the result will have."""
+
+    scope: str
+    key: str
+    request: Mapping[str, Any]
+    result_id: uuid.UUID
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of the request: the same key with another request is a mistake of the caller."""
+        return hashlib.sha256(json.dumps(self.request, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def claim(tx: Connection, claims: Sequence[Claim], now: datetime) -> dict[tuple[str, str], uuid.UUID | IdempotencyKeyReused]:
+    """Claim keys for this transaction; return what was there before for those that are taken.
+
+    A concurrent request with the same key waits here until the first one has committed, and then replays. A key
+    that comes back with an id is a replay of that result; with ``IdempotencyKeyReused``, another request.
+
+    Raises ``IdempotencyKeyInFlight`` when the first request does not end in time.
+    """
+    rows = sorted({(each.scope, each.key): each for each in claims}.values(), key=lambda each: (each.scope, each.key))
+    taken = {(each.scope, each.key): each for each in rows if not _insert(tx, each, now)}
+    if not taken:
+        return {}
+    table = idempotency_keys.c
+    found = tx.execute(
+        sa.select(table.scope, table.key, table.request_digest, table.result_id).where(
+            sa.tuple_(table.scope, table.key).in_(list(taken)),
+        ),
+    ).all()
+    return {
+        (scope, key): result_id if digest == taken[scope, key].digest else IdempotencyKeyReused()
+        for scope, key, digest, result_id in found
+    }
+
+
+def _insert(tx: Connection, each: Claim, now: datetime) -> bool:
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    statement = make(idempotency_keys).on_conflict_do_nothing(index_elements=["scope", "key"])
+    row = {"scope": each.scope, "key": each.key, "request_digest": each.digest, "result_id": each.result_id, "created_at": now}
+    try:
+        return bool(tx.execute(statement, row).rowcount)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            raise IdempotencyKeyInFlight(retry_after_seconds=2) from error
+        raise
+
+
+def release(tx: Connection, claims: Sequence[Claim]) -> None:
+    """Give keys back whose deed was refused, so that they can be used once the reason is mended."""
+    table = idempotency_keys.c
+    if claims:
+        tx.execute(idempotency_keys.delete().where(sa.tuple_(table.scope, table.key).in_([(each.scope, each.key) for each in claims])))

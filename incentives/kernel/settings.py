@@ -1,0 +1,184 @@
+"""Settings come from ``INCENTIVES_*`` environment variables; one that is unknown or wrong stops the start."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from incentives.kernel.errors import SettingsInvalid
+
+PREFIX = "INCENTIVES_"
+_KEY_BYTES_MIN = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable: its name, how it is read, its default and what it is for."""
+
+    name: str
+    kind: str
+    default: str
+    help: str
+
+    @property
+    def field(self) -> str:
+        """Return the attribute of ``Settings`` that it fills."""
+        return self.name.removeprefix(PREFIX).lower()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("INCENTIVES_ENVIRONMENT", "environment", "production", "`production`, or `development`: turns on `/inbox` and lets the public address be plain http."),
+    Setting("INCENTIVES_DATABASE_URL", "text", "sqlite:///var/incentives.db", "Where the records are: `sqlite:///path` or `postgresql://user:password@host/name`."),
+    Setting("INCENTIVES_DATABASE_POOL_SIZE", "count", "16", "Connections a process keeps to PostgreSQL: as many as it has threads."),
+    Setting("INCENTIVES_REDIS_URL", "text", "", "Redis that throttles share between processes. Empty: each process counts for itself."),
+    Setting("INCENTIVES_PUBLIC_URL", "url", "http://127.0.0.1:8000", "The address that customers' links begin with. In production it must be https."),
+    Setting("INCENTIVES_CODE_KEYS", "keys", "", "Keys that voucher codes are derived from: `id:base64,id:base64`, the last makes new codes. Required."),
+    Setting("INCENTIVES_LINK_KEYS", "keys", "", "Keys that sign customers' links; the last signs, all verify. Required."),
+    Setting("INCENTIVES_SESSION_KEYS", "keys", "", "Keys that sign staff cookies and forms; the last signs, all verify. Required."),
+    Setting("INCENTIVES_CONTACT_KEYS", "keys", "", "Keys that encrypt customers' names, addresses and numbers; the last encrypts, all decrypt. Required."),
+    Setting("INCENTIVES_DELIVERY", "delivery", "worker", "`worker`: `incentives worker` delivers. `in-process`: the serving process delivers too."),
+    Setting("INCENTIVES_EMAIL_FROM", "text", "recovery@localhost.localdomain", "The address that emails come from; it must be a verified sender."),
+    Setting("INCENTIVES_EMAIL_FROM_NAME", "text", "", "The name that emails come from. Empty: the brand's name."),
+    Setting("INCENTIVES_SENDGRID_API_KEY", "secret", "", "SendGrid's API key. Empty: emails are captured, not sent."),
+    Setting("INCENTIVES_SENDGRID_BASE_URL", "url", "", "Another address for SendGrid's API, such as a stand-in. Empty: SendGrid's own."),
+    Setting("INCENTIVES_TWILIO_ACCOUNT_SID", "text", "", "Twilio's account. Empty: SMS are captured, not sent."),
+    Setting("INCENTIVES_TWILIO_AUTH_TOKEN", "secret", "", "Twilio's auth token."),
+    Setting("INCENTIVES_TWILIO_MESSAGING_SERVICE_SID", "text", "", "Twilio's messaging service that SMS go out by."),
+    Setting("INCENTIVES_TWILIO_FROM", "text", "", "The number that SMS come from, where there is no messaging service."),
+    Setting("INCENTIVES_TWILIO_BASE_URL", "url", "", "Another address for Twilio's API, such as a stand-in. Empty: Twilio's own."),
+    Setting("INCENTIVES_PROVIDER_TIMEOUT_SECONDS", "count", "10", "How long one call to a provider may take."),
+    Setting("INCENTIVES_TRUSTED_PROXIES", "count0", "0", "How many proxies in front of the server set `X-Forwarded-For`, `-Proto` and `-Host`."),
+    Setting("INCENTIVES_TRUSTED_HOSTS", "text", "", "Host names that requests may name, comma separated. Empty: any."),
+    Setting("INCENTIVES_SESSION_IDLE_MINUTES", "count", "30", "How long a staff session may rest before it ends."),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, read and checked. Secrets do not show in its text."""
+
+    environment: str
+    database_url: str
+    database_pool_size: int
+    redis_url: str
+    public_url: str
+    code_keys: tuple[tuple[str, bytes], ...]
+    link_keys: tuple[tuple[str, bytes], ...]
+    session_keys: tuple[tuple[str, bytes], ...]
+    contact_keys: tuple[tuple[str, bytes], ...]
+    delivery: str
+    email_from: str
+    email_from_name: str
+    sendgrid_api_key: str
+    sendgrid_base_url: str
+    twilio_account_sid: str
+    twilio_auth_token: str
+    twilio_messaging_service_sid: str
+    twilio_from: str
+    twilio_base_url: str
+    provider_timeout_seconds: int
+    trusted_proxies: int
+    trusted_hosts: str
+    session_idle_minutes: int
+
+    def __repr__(self) -> str:
+        """Name the environment only: everything else may be secret."""
+        return f"Settings(environment={self.environment!r})"
+
+    @property
+    def development(self) -> bool:
+        """Return whether this is a development machine."""
+        return self.environment == "development"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read and check all settings.
+
+        Raises ``SettingsInvalid`` with every mistake at once, each naming its variable.
+        """
+        known = {setting.name for setting in SETTINGS}
+        mistakes = [f"{name}: there is no such setting" for name in sorted(environ) if name.startswith(PREFIX) and name not in known]
+        values: dict[str, object] = {}
+        for setting in SETTINGS:
+            try:
+                values[setting.field] = _READERS[setting.kind](environ.get(setting.name) or setting.default)
+            except ValueError as error:
+                mistakes.append(f"{setting.name}: {error}")
+        if not mistakes:
+            mistakes = _contradictions(values)
+        if mistakes:
+            raise SettingsInvalid("; ".join(mistakes), errors=mistakes)
+        return cls(**values)  # type: ignore[arg-type]  # each reader gives its field's own type
+
+
+def _contradictions(values: Mapping[str, object]) -> list[str]:
+    mistakes = []
+    if values["environment"] == "production" and not str(values["public_url"]).startswith("https://"):
+        mistakes.append("INCENTIVES_PUBLIC_URL: customers' links must be https in production")
+    if values["twilio_account_sid"] and not values["twilio_auth_token"]:
+        mistakes.append("INCENTIVES_TWILIO_AUTH_TOKEN: is missing, but there is an account")
+    if values["twilio_account_sid"] and not (values["twilio_messaging_service_sid"] or values["twilio_from"]):
+        mistakes.append("INCENTIVES_TWILIO_MESSAGING_SERVICE_SID: this or INCENTIVES_TWILIO_FROM is needed")
+    return mistakes
+
+
+def _one_of(*choices: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - returns a reader, typed where used
+    def read(text: str) -> str:
+        if text not in choices:
+            message = f"must be one of {', '.join(choices)}"
+            raise ValueError(message)
+        return text
+
+    return read
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) == 0:
+        message = "must be a whole number above zero"
+        raise ValueError(message)
+    return int(text)
+
+
+def _count_from_zero(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname):
+        message = "must be an http or https address"
+        raise ValueError(message)
+    return text.rstrip("/")
+
+
+def _keys(text: str) -> tuple[tuple[str, bytes], ...]:
+    pairs = [part.strip().partition(":") for part in text.split(",") if part.strip()]
+    if not pairs:
+        message = "is missing; `incentives keys new` prints fresh ones"
+        raise ValueError(message)
+    return tuple(_key(key_id, encoded) for key_id, _, encoded in pairs)
+
+
+def _key(key_id: str, encoded: str) -> tuple[str, bytes]:
+    try:
+        secret = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        secret = b""
+    if not re.fullmatch(r"[a-z0-9-]{1,16}", key_id) or len(secret) < _KEY_BYTES_MIN:
+        message = f"each key is `id:base64` of at least {_KEY_BYTES_MIN} bytes"
+        raise ValueError(message)
+    return key_id, secret
+
+
+_READERS = {
+    "text": str,
+    "secret": str,
+    "url": _url,
+    "count": _count,
+    "count0": _count_from_zero,
+    "keys": _keys,
+    "environment": _one_of("production", "development"),
+    "delivery": _one_of("worker", "in-process"),
+}

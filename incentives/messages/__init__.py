@@ -1,0 +1,1 @@
+"""The outbox, delivery attempts, and the port to whoever carries a message."""

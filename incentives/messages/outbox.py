@@ -1,0 +1,80 @@
+"""The outbox: rows that say what must be told. Claimed one at a time with a lease, so that no process's death loses one."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.kernel.core import Core
+from incentives.messages.tables import delivery_attempts, outbox_messages
+
+# Longer than any provider call may take, or the lease would end while the message is being sent.
+LEASE_MARGIN_SECONDS = 20
+
+# Seconds before the next try, by number of tries so far; then daily until the voucher ends.
+RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 86400)
+JITTER = 0.2
+
+
+def message(
+    *, core: Core, now: datetime, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None, channel: str, template: str,
+) -> dict[str, Any]:
+    """Return the row of one message to be sent at once."""
+    return {
+        "id": core.ids.new(now), "issuance_id": issuance_id, "voucher_id": voucher_id, "channel": channel,
+        "template": template, "status": "queued", "created_at": now, "available_at": now,
+    }
+
+
+def enqueue(tx: Connection, messages: Iterable[dict[str, Any]]) -> None:
+    """Write message rows; they commit with the deed that they tell of."""
+    rows = list(messages)
+    if rows:
+        tx.execute(outbox_messages.insert(), rows)
+
+
+def claim_next(tx: Connection, *, lease_id: uuid.UUID, now: datetime, lease_seconds: float) -> Any:
+    """Lease the message that has waited longest and return its row, or None when nothing is due.
+
+    A message whose lease has ended was being sent by a process that died: it is due again.
+    """
+    table = outbox_messages.c
+    due = sa.or_(
+        sa.and_(table.status == "queued", table.available_at <= now),
+        sa.and_(table.status == "sending", table.lease_until_at <= now),
+    )
+    # SQLAlchemy leaves the lock clause out on SQLite, where writers queue anyway.
+    first = sa.select(table.id).where(due).order_by(table.available_at, table.id).limit(1).with_for_update(skip_locked=True)
+    return tx.execute(
+        outbox_messages.update()
+        .where(table.id == first.scalar_subquery())
+        .values(status="sending", lease_id=lease_id, lease_until_at=now + timedelta(seconds=lease_seconds), attempts=table.attempts + 1)
+        .returning(*outbox_messages.c),
+    ).one_or_none()
+
+
+def end(tx: Connection, *, message_id: uuid.UUID, lease_id: uuid.UUID, **values: Any) -> bool:
+    """Write what became of a leased message; False when the lease has passed to another process meanwhile."""
+    table = outbox_messages.c
+    return tx.execute(
+        outbox_messages.update()
+        .where(table.id == message_id, table.lease_id == lease_id, table.status == "sending")
+        .values(lease_id=None, lease_until_at=None, **values),
+    ).rowcount == 1
+
+
+def attempt(tx: Connection, **row: Any) -> None:
+    """Write one delivery attempt."""
+    tx.execute(delivery_attempts.insert(), [row])
+
+
+def retry_at(now: datetime, attempts: int, asked_seconds: float | None, spread: float) -> datetime:
+    """Return when to try again: after the schedule's pause, spread a little, and never sooner than the provider asked.
+
+    ``spread`` is between 0 and 1; it keeps messages that failed together from coming back together.
+    """
+    pause = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1] * (1 + JITTER * (2 * spread - 1))
+    return now + timedelta(seconds=max(pause, asked_seconds or 0))

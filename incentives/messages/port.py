@@ -1,0 +1,87 @@
+"""The port between the outbox and whoever carries a message: a letter goes out, an outcome comes back."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from incentives.kernel.money import Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """Everything one message says.
+
+    It holds a name, an address, a code and a link, so it is made at send time and lives only as long as the
+    sending: it is never stored and never logged.
+    """
+
+    message_id: uuid.UUID
+    channel: str  # "email" or "sms"
+    template: str  # "voucher" or "apology"
+    locale: str  # "en", "es-MX", ...
+    to: str  # an email address, or a phone number as E.164
+    customer_name: str | None
+    brand: str
+    apology: str  # the protocol's script, placeholders filled, in the customer's language
+    title: str  # the incentive's title in the customer's language
+    terms: str
+    kind: str  # the incentive's kind, such as "amount_off"
+    amount: Money | None  # None for apology_only
+    percent: int | None
+    points: int | None
+    item: str | None
+    code: str | None  # as printed: XXXX-XXXX-XXXX-X
+    url: str | None  # the customer's page
+    expires_at: datetime | None  # an aware instant, the first at which the voucher is no longer good
+    time_zone: str  # an IANA name: the zone that the expiry is told in
+    where_to_use: tuple[str, ...]  # names of locations; empty means everywhere
+
+    def __repr__(self) -> str:
+        """Name the message only: everything else may be personal or redeemable."""
+        return f"Letter(message_id={self.message_id}, channel={self.channel!r}, template={self.template!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider has taken the message and promises to deliver it."""
+
+    provider_message_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """The message was kept on this machine, for a developer to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class TryLater:
+    """The provider did not take it now; ``after_seconds`` is how long it asked us to wait, if it did."""
+
+    reason: str
+    after_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WillNeverWork:
+    """The provider will refuse this message however often it is sent; a person must do something else."""
+
+    reason: str
+
+
+Outcome = Accepted | Captured | TryLater | WillNeverWork
+
+
+class Sender(Protocol):
+    """Renders a letter and hands it to one provider.
+
+    ``send`` never raises for anything that a provider or the network does: each of that is an outcome. A
+    reason names no address, code, link or key, so it may be stored and shown.
+    """
+
+    channel: str
+    provider: str
+
+    def send(self, letter: Letter) -> Outcome:
+        """Render and send one letter; return what became of it."""
+        ...

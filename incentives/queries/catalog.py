@@ -1,0 +1,281 @@
+"""What the approved catalog holds, for the API, the tablet and the operator; and what a file would change."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from incentives.catalog import releases
+from incentives.catalog.catalog import Catalog
+from incentives.catalog.definitions import IssueTag
+from incentives.catalog.difference import Change, difference, warnings_of
+from incentives.catalog.document import parse
+from incentives.catalog.incentive import Incentive
+from incentives.kernel.actors import Actor, permit
+from incentives.kernel.core import Core
+
+READ = "catalog:read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrandRow:
+    """Who apologizes, and what holds where no location says otherwise."""
+
+    name: str
+    languages: tuple[str, ...]
+    default_language: str
+    time_zone: str
+    currency: str
+    support_email: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocationRow:
+    """A place of business."""
+
+    key: str
+    name: str
+    time_zone: str
+    currency: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueTagRow:
+    """An issue tag in every language; ``severity`` is 1 (slight) to 4 (grave)."""
+
+    key: str
+    parent: str | None
+    label: Mapping[str, str]
+    icon: str
+    severity: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncentiveRow:
+    """An incentive in every language; what its kind does not have is None. Amounts are in ``currency``."""
+
+    key: str
+    version_id: str
+    kind: str
+    title: Mapping[str, str]
+    terms: Mapping[str, str] | None
+    item: Mapping[str, str] | None
+    currency: str | None
+    amount_minor: int | None
+    min_amount_minor: int | None
+    max_amount_minor: int | None
+    percent: int | None
+    max_discount_minor: int | None
+    points: int | None
+    accounting_cost_minor: int | None
+    valid_days: int | None
+    expiry: str
+    remainder: str
+    offerable_from_date: date | None
+    offerable_until_date: date | None
+    locations: tuple[str, ...]
+    active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolRow:
+    """A protocol, with its script in every language."""
+
+    key: str
+    issue_tag: str
+    severity: int | None
+    location: str | None
+    segment: str | None
+    script: Mapping[str, str]
+    steps: tuple[str, ...]
+    incentives: tuple[str, ...]
+    default: str
+    most_minor: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagTile:
+    """An issue tag as the tablet shows it: one language, its finer tags inside it, in the catalog's order."""
+
+    key: str
+    label: str
+    icon: str
+    severity: int
+    children: tuple["TagTile", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What applying a file would change, from which release; nothing was written."""
+
+    current_number: int | None
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRow:
+    """A release of the catalog: who proposed it, who approved it, and when."""
+
+    number: int
+    based_on_number: int | None
+    status: str
+    proposed_at: datetime
+    proposed_by: str
+    approved_at: datetime | None
+    approved_by: str | None
+
+
+def _current(core: Core, actor: Actor) -> releases.CurrentCatalog:
+    permit(actor, READ)
+    with core.database.read() as tx:
+        return releases.cached_current(tx, core.cache)
+
+
+def brand(*, core: Core, actor: Actor) -> BrandRow:
+    """Return the brand. Raises ``NotPermitted`` and ``NoCatalog``, as all of these do."""
+    found = _current(core, actor).catalog.brand
+    return BrandRow(
+        name=found.name,
+        languages=found.languages,
+        default_language=found.default_language,
+        time_zone=found.time_zone,
+        currency=found.currency,
+        support_email=found.support_email,
+    )
+
+
+def locations(*, core: Core, actor: Actor) -> tuple[LocationRow, ...]:
+    """Return every location, in the catalog's order."""
+    return tuple(
+        LocationRow(
+            key=each.key,
+            name=each.name,
+            time_zone=each.time_zone,
+            currency=each.currency,
+            country=each.country,
+        )
+        for each in _current(core, actor).catalog.locations.values()
+    )
+
+
+def issue_tags(*, core: Core, actor: Actor) -> tuple[IssueTagRow, ...]:
+    """Return every issue tag, in the catalog's order."""
+    return tuple(
+        IssueTagRow(
+            key=each.key,
+            parent=each.parent,
+            label=each.label,
+            icon=each.icon,
+            severity=each.severity,
+            active=each.active,
+        )
+        for each in _current(core, actor).catalog.issue_tags.values()
+    )
+
+
+def incentives(*, core: Core, actor: Actor) -> tuple[IncentiveRow, ...]:
+    """Return every incentive, in the catalog's order, with the id of its approved version."""
+    current = _current(core, actor)
+    ids = current.item_ids
+    return tuple(
+        _incentive_row(each, str(ids[each.item_kind, each.key]))
+        for each in current.catalog.incentives.values()
+    )
+
+
+def _incentive_row(incentive: Incentive, version_id: str) -> IncentiveRow:
+    names = [name for name in IncentiveRow.__dataclass_fields__ if name != "version_id"]
+    return IncentiveRow(version_id=version_id, **{name: getattr(incentive, name) for name in names})
+
+
+def protocols(*, core: Core, actor: Actor) -> tuple[ProtocolRow, ...]:
+    """Return every protocol, in the catalog's order."""
+    catalog = _current(core, actor).catalog
+    return tuple(
+        ProtocolRow(
+            key=each.key,
+            issue_tag=each.issue_tag,
+            severity=each.severity,
+            location=each.location,
+            segment=each.segment,
+            script=catalog.scripts[each.script].text,
+            steps=each.steps,
+            incentives=each.incentives,
+            default=each.default,
+            most_minor=each.most_minor,
+        )
+        for each in catalog.protocols.values()
+    )
+
+
+def tag_tiles(*, core: Core, actor: Actor, language: str | None = None) -> tuple[TagTile, ...]:
+    """Return the issue tags that are in use as a tree, in one language (None: the brand's own)."""
+    catalog = _current(core, actor).catalog
+    active = [each for each in catalog.issue_tags.values() if each.active]
+    shown = {each.key for each in active}
+    # Below a tag that is no longer used, its finer tags move up to the nearest that is.
+    above = {
+        each.key: next((key for key in catalog.lineage(each.key)[1:] if key in shown), None)
+        for each in active
+    }
+    return _tiles(catalog, active, above, None, language)
+
+
+def _tiles(
+    catalog: Catalog,
+    tags: Sequence[IssueTag],
+    above: Mapping[str, str | None],
+    under: str | None,
+    language: str | None,
+) -> tuple[TagTile, ...]:
+    return tuple(
+        TagTile(
+            key=each.key,
+            label=catalog.words(each.label, language),
+            icon=each.icon,
+            severity=each.severity,
+            children=_tiles(catalog, tags, above, each.key, language),
+        )
+        for each in tags
+        if above[each.key] == under
+    )
+
+
+def plan(*, core: Core, actor: Actor, text: str | bytes) -> Plan:
+    """Return what applying a catalog file would change. Raises ``NotPermitted`` and ``CatalogInvalid``."""
+    permit(actor, "catalog:propose")
+    proposed = parse(text)
+    with core.database.read() as tx:
+        release = releases.current_release(tx)
+        before = releases.catalog_of_release(tx, release.id) if release else None
+    return Plan(
+        current_number=release.number if release else None,
+        changes=difference(before, proposed),
+        warnings=warnings_of(proposed),
+    )
+
+
+def release_list(*, core: Core, actor: Actor, limit: int = 50) -> tuple[ReleaseRow, ...]:
+    """Return the latest releases, newest first."""
+    permit(actor, READ)
+    with core.database.read() as tx:
+        found = releases.releases(tx, limit=limit)
+    return tuple(
+        ReleaseRow(**{name: getattr(each, name) for name in ReleaseRow.__dataclass_fields__})
+        for each in found
+    )
+
+
+def release_changes(*, core: Core, actor: Actor, number: int) -> tuple[Change, ...]:
+    """Return how a release differs from what is in force: what its approver decides on.
+
+    Raises ``NotPermitted`` and ``ReleaseNotFound``.
+    """
+    permit(actor, READ)
+    with core.database.read() as tx:
+        release = releases.release_by_number(tx, number)
+        current = releases.current_release(tx)
+        before = releases.catalog_of_release(tx, current.id) if current else None
+        return difference(before, releases.catalog_of_release(tx, release.id))

@@ -1,0 +1,144 @@
+"""What a customer is told: composed anew whenever it is sent or looked at, so that no message text is ever stored."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.access.tables import api_keys, users
+from incentives.catalog import releases, scripts
+from incentives.catalog.catalog import Catalog
+from incentives.catalog.definitions import Protocol
+from incentives.catalog.incentive import IncentiveKind
+from incentives.catalog.tables import catalog_items
+from incentives.kernel.core import Core
+from incentives.kernel.money import Money
+from incentives.messages.port import Letter
+from incentives.recovery.customers import Contact
+from incentives.vouchers import codes, lifecycle
+from incentives.vouchers.tables import issuances, vouchers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Everything about an issuance and its voucher that a customer may see."""
+
+    brand: str
+    locale: str
+    contact: Contact
+    apology: str
+    title: str
+    terms: str
+    kind: str
+    amount: Money | None
+    percent: int | None
+    points: int | None
+    item: str | None
+    voucher_id: uuid.UUID | None
+    status: str
+    code: str | None
+    url: str | None
+    expires_at: datetime | None
+    time_zone: str
+    where_to_use: tuple[str, ...]
+
+
+def told(tx: Connection, core: Core, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None, now: datetime) -> Told:
+    """Return what the customer of an issuance may see, in their language, from the versions that were approved then."""
+    row = _row(tx, issuance_id, voucher_id)
+    catalog = _catalog(tx, core, row.catalog_release_id)
+    incentive = releases.incentive_of(tx, row.incentive_item_id, core.cache)
+    contact = Contact.from_text(core.contacts.decrypt(row.contact))
+    title = catalog.words(incentive.title, row.locale)
+    secrets = lifecycle.secrets_of(core, row.voucher_id, row.code_key_id) if row.voucher_id else None
+    return Told(
+        brand=catalog.brand.name, locale=row.locale, contact=contact, apology=_apology(tx, core, catalog, row, contact, title),
+        title=title, terms=catalog.words(incentive.terms, row.locale) if incentive.terms else "", kind=incentive.kind,
+        amount=Money(row.voucher_amount_minor, row.currency) if row.voucher_id else None,
+        percent=incentive.percent, points=incentive.points,
+        item=catalog.words(incentive.item, row.locale) if incentive.item else None,
+        voucher_id=row.voucher_id, status=lifecycle.status_now(row, now) if row.voucher_id else row.issuance_status,
+        code=secrets[0] if secrets else None, url=f"{core.settings.public_url}/v/{secrets[1]}" if secrets else None,
+        expires_at=row.expires_at, time_zone=row.time_zone or catalog.brand.time_zone,
+        where_to_use=tuple(catalog.locations[key].name for key in incentive.locations if key in catalog.locations),
+    )
+
+
+def _row(tx: Connection, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None) -> Any:
+    given, made = issuances.c, vouchers.c
+    return tx.execute(
+        sa.select(
+            given.contact, given.locale, given.catalog_release_id, given.incentive_item_id, given.protocol_item_id, given.location,
+            given.order_ref, given.actor, given.currency, given.status.label("issuance_status"), made.id.label("voucher_id"),
+            made.status, made.code_key_id, made.amount_minor.label("voucher_amount_minor"), made.expires_at, made.time_zone,
+        )
+        .outerjoin(vouchers, sa.and_(made.issuance_id == given.id, made.id == voucher_id))
+        .where(given.id == issuance_id),
+    ).one()
+
+
+def _catalog(tx: Connection, core: Core, release_id: uuid.UUID) -> Catalog:
+    """Return the catalog of a release, kept once read: releases never change."""
+    key = f"letters.catalog:{release_id}"
+    if key not in core.cache:
+        core.cache[key] = releases.catalog_of_release(tx, release_id)
+    catalog: Catalog = core.cache[key]
+    return catalog
+
+
+def _apology(tx: Connection, core: Core, catalog: Catalog, row: Any, contact: Contact, title: str) -> str:
+    definition = tx.execute(sa.select(catalog_items.c.definition).where(catalog_items.c.id == row.protocol_item_id)).scalar_one()
+    script = catalog.scripts[Protocol.from_definition(definition).script]
+    location = catalog.locations.get(row.location or "")
+    return scripts.fill(
+        catalog.words(script.text, row.locale), brand=catalog.brand.name, incentive=title, customer_name=contact.name,
+        location=location.name if location else None, agent_name=_agent_name(tx, row.actor), order_ref=row.order_ref,
+    )
+
+
+def _agent_name(tx: Connection, actor: str) -> str | None:
+    """Return a person's name; a program signs with the brand's."""
+    kind, _, actor_id = actor.partition(":")
+    if kind != "person":
+        return None
+    return tx.execute(sa.select(users.c.name).where(users.c.id == uuid.UUID(actor_id))).scalar_one_or_none()
+
+
+def actor_names(tx: Connection, labels: set[str]) -> dict[str, str]:
+    """Return the names behind actors' labels."""
+    names = {"system:" + str(uuid.UUID(int=0)): "the system"}
+    for kind, table in (("person", users), ("key", api_keys)):
+        ids = [uuid.UUID(label.partition(":")[2]) for label in labels if label.startswith(f"{kind}:")]
+        if ids:
+            rows = tx.execute(sa.select(table.c.id, table.c.name).where(table.c.id.in_(ids))).all()
+            names |= {f"{kind}:{row.id}": row.name for row in rows}
+    return names
+
+
+def compose(tx: Connection, core: Core, message: Any, now: datetime) -> Letter | None:
+    """Return the letter of an outbox message; None when its voucher is no longer good, and need not be told of."""
+    facts = told(tx, core, message.issuance_id, message.voucher_id, now)
+    return letter(facts, message) if facts.status == "issued" else None
+
+
+def letter(facts: Told, message: Any) -> Letter:
+    """Return what a message says, whatever became of its voucher since."""
+    to = facts.contact.email if message.channel == "email" else facts.contact.phone
+    return Letter(
+        message_id=message.id, channel=message.channel, template=message.template, locale=facts.locale, to=to or "",
+        customer_name=facts.contact.name, brand=facts.brand, apology=facts.apology, title=facts.title, terms=facts.terms,
+        kind=facts.kind, amount=None if facts.kind == IncentiveKind.APOLOGY_ONLY else facts.amount, percent=facts.percent,
+        points=facts.points, item=facts.item, code=facts.code, url=facts.url, expires_at=facts.expires_at,
+        time_zone=facts.time_zone, where_to_use=facts.where_to_use,
+    )
+
+
+def voucher_of_link(tx: Connection, core: Core, token: str) -> Any:
+    """Return the id and issuance of the voucher that a link was signed for, or None."""
+    voucher_id = codes.voucher_of_token(core.keys.links, token)
+    if voucher_id is None:
+        return None
+    return tx.execute(sa.select(vouchers.c.id, vouchers.c.issuance_id).where(vouchers.c.id == voucher_id)).one_or_none()

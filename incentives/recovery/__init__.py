@@ -1,0 +1,1 @@
+"""Customers who were let down, and the cases of putting it right."""

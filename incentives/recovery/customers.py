@@ -1,0 +1,171 @@
+"""Who the customer is: addresses made canonical, the same person found again behind any spelling of them."""
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from incentives.kernel.core import Core
+from incentives.kernel.errors import EmailInvalid, PhoneInvalid
+from incentives.recovery.tables import customer_identities, customers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerGiven:
+    """A customer as a request names them; every part is optional."""
+
+    external_ref: str | None = None
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    locale: str | None = None
+    segment: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A customer's name and addresses, checked and fit to send to; the phone number is E.164."""
+
+    external_ref: str | None = None
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+
+    def to_text(self) -> str:
+        """Return the form that is encrypted and kept."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
+
+    @classmethod
+    def from_text(cls, text: str | None) -> "Contact":
+        """Return the contact of a kept form; an empty one for None."""
+        return cls(**json.loads(text)) if text else cls()
+
+
+def checked(given: CustomerGiven, *, region: str | None) -> Contact:
+    """Return the customer's contact, fit to send to; no name server is asked.
+
+    ``region`` is the country (ISO 3166) whose national spelling of phone numbers is understood.
+    Raises ``EmailInvalid`` and ``PhoneInvalid``, each naming the field.
+    """
+    return Contact(
+        external_ref=given.external_ref or None,
+        name=given.name or None,
+        email=_email(given.email) if given.email else None,
+        phone=_phone(given.phone, region) if given.phone else None,
+    )
+
+
+def _email(text: str) -> str:
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - only where an address is given
+
+    try:
+        # Strict about form; whether the mailbox exists only the sending tells.
+        return validate_email(text.strip(), check_deliverability=False, test_environment=False).normalized
+    except EmailNotValidError as error:
+        raise EmailInvalid(str(error), field="customer.email") from None
+
+
+def _phone(text: str, region: str | None) -> str:
+    import phonenumbers  # noqa: PLC0415 - only where a number is given
+
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        raise PhoneInvalid(field="customer.phone") from None
+    if not phonenumbers.is_valid_number(number):
+        raise PhoneInvalid(field="customer.phone")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def canonical_email(email: str) -> str:
+    """Return the form under which spellings of one mailbox are recognized; it is never sent to.
+
+    Case is folded, a ``+suffix`` dropped, and dots before the ``@`` dropped. Some hosts tell dots apart; two people
+    whose addresses differ by dots alone are so rare that treating them as one costs less than a free second voucher.
+    """
+    local, _, host = email.casefold().rpartition("@")
+    plain = local.partition("+")[0].replace(".", "")
+    return f"{plain or local}@{'gmail.com' if host == 'googlemail.com' else host}"
+
+
+def identities(contact: Contact) -> list[tuple[str, str]]:
+    """Return what tells this customer apart, as (kind, canonical text)."""
+    found = [("email", canonical_email(contact.email))] if contact.email else []
+    found += [("phone", contact.phone)] if contact.phone else []
+    found += [("reference", contact.external_ref)] if contact.external_ref else []
+    return found
+
+
+def known(tx: Connection, core: Core, contacts: Iterable[Contact]) -> dict[str, uuid.UUID]:
+    """Return the customers that the contacts' identities belong to, by digest."""
+    digests = [digest for contact in contacts for kind, text in identities(contact) for digest in core.contacts.digests(kind, text)]
+    if not digests:
+        return {}
+    table = customer_identities.c
+    rows = tx.execute(sa.select(table.digest, table.customer_id).where(table.digest.in_(digests)))
+    return {row.digest: row.customer_id for row in rows}
+
+
+def matches(core: Core, contact: Contact, found: Mapping[str, uuid.UUID]) -> tuple[uuid.UUID, ...]:
+    """Return the customers behind a contact, the oldest first: two addresses may have been two customers so far."""
+    ids = {found[digest] for kind, text in identities(contact) for digest in core.contacts.digests(kind, text) if digest in found}
+    return tuple(sorted(ids, key=str))
+
+
+def settle(tx: Connection, core: Core, contacts: Sequence[tuple[Contact, str | None]], now: datetime) -> tuple[list[tuple[uuid.UUID, ...]], set[uuid.UUID]]:
+    """Return for each contact (with its locale) the customers it belongs to, and which of them were made just now.
+
+    A new identity is inserted here, before anything is decided, so that two transactions that meet the same new
+    customer wait for each other instead of each giving to a stranger. Digests go in sorted, so that they cannot
+    wait for each other in a ring.
+    """
+    found = known(tx, core, (contact for contact, _ in contacts))
+    before = set(found.values())
+    wanted: dict[str, tuple[uuid.UUID, str]] = {}
+    for contact, locale in contacts:
+        _plan_new(tx, core, contact, locale, now, found, wanted)
+    for digest in sorted(wanted):
+        _claim_identity(tx, digest, *wanted[digest], found)
+    owners = {owner for owner, _ in wanted.values()}
+    return [matches(core, contact, found) for contact, _ in contacts], owners - before
+
+
+def forget(tx: Connection, ids: set[uuid.UUID]) -> None:
+    """Take customers back that were made in this very transaction for nothing."""
+    if ids:
+        tx.execute(customer_identities.delete().where(customer_identities.c.customer_id.in_(ids)))
+        tx.execute(customers.delete().where(customers.c.id.in_(ids)))
+
+
+def _plan_new(
+    tx: Connection, core: Core, contact: Contact, locale: str | None, now: datetime,
+    found: dict[str, uuid.UUID], wanted: dict[str, tuple[uuid.UUID, str]],
+) -> None:
+    newest = {core.contacts.digests(kind, text)[0]: kind for kind, text in identities(contact)}
+    unknown = {digest: kind for digest, kind in newest.items() if digest not in found and digest not in wanted}
+    if not unknown:
+        return
+    owners = matches(core, contact, found) or tuple(wanted[digest][0] for digest in newest if digest in wanted)
+    owner = owners[0] if owners else core.ids.new(now)
+    if not owners:
+        tx.execute(
+            customers.insert(),
+            {"id": owner, "profile": core.contacts.encrypt(contact.to_text()), "locale": locale, "created_at": now},
+        )
+    wanted.update({digest: (owner, kind) for digest, kind in unknown.items()})
+
+
+def _claim_identity(tx: Connection, digest: str, owner: uuid.UUID, kind: str, found: dict[str, uuid.UUID]) -> None:
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    statement = make(customer_identities).on_conflict_do_nothing(index_elements=["digest"])
+    if tx.execute(statement, {"digest": digest, "customer_id": owner, "kind": kind}).rowcount:
+        found[digest] = owner
+        return
+    found[digest] = tx.execute(
+        sa.select(customer_identities.c.customer_id).where(customer_identities.c.digest == digest),
+    ).scalar_one()

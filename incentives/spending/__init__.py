@@ -1,0 +1,1 @@
+"""Budgets and their movements, limits and approvals."""

@@ -1,0 +1,1 @@
+"""Codes, a voucher's life, and its one redemption."""

@@ -1,0 +1,189 @@
+"""The one place where everything meets: wires the core, hangs the three doors, chooses who shows an error.
+
+Importing it builds nothing. ``granian --interface wsgi --factory wsgi:app`` serves it.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Mapping
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from incentives.kernel.clock import SystemClock
+from incentives.kernel.core import Core
+from incentives.kernel.database import Database
+from incentives.kernel.errors import Refusal
+from incentives.kernel.ids import Ids
+from incentives.kernel.keys import Keys
+from incentives.kernel.settings import Settings
+from incentives.kernel.throttle import Throttle
+
+BODY_BYTES_MAX = 1024 * 1024
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_STATUS_OF_A_BUG = 500
+
+
+def build_core(environ: Mapping[str, str]) -> Core:
+    """Return a core wired as the environment says. Raises ``SettingsInvalid``."""
+    settings = Settings.from_environ(environ)
+    return Core(
+        settings=settings,
+        clock=SystemClock(),
+        ids=Ids(),
+        keys=Keys.from_settings(settings),
+        database=Database(settings.database_url, pool_size=settings.database_pool_size),
+        senders=build_senders(settings),
+    )
+
+
+def build_senders(settings: Settings) -> dict[str, object]:
+    """Return who carries each channel's messages; without a provider's key they are captured."""
+    from channels.capture import CaptureSender  # noqa: PLC0415 - the vendors' files are read only where they serve
+
+    senders: dict[str, object] = {"email": CaptureSender("email"), "sms": CaptureSender("sms")}
+    if settings.sendgrid_api_key:
+        from channels.sendgrid_email import SendGridSender  # noqa: PLC0415
+
+        senders["email"] = SendGridSender(
+            api_key=settings.sendgrid_api_key,
+            base_url=settings.sendgrid_base_url or None,
+            email_from=settings.email_from,
+            email_from_name=settings.email_from_name,
+            timeout_seconds=settings.provider_timeout_seconds,
+        )
+    if settings.twilio_account_sid:
+        from channels.twilio_sms import TwilioSender  # noqa: PLC0415
+
+        senders["sms"] = TwilioSender(
+            account_sid=settings.twilio_account_sid,
+            auth_token=settings.twilio_auth_token,
+            messaging_service_sid=settings.twilio_messaging_service_sid or None,
+            sms_from=settings.twilio_from or None,
+            base_url=settings.twilio_base_url or None,
+            timeout_seconds=settings.provider_timeout_seconds,
+        )
+    return senders
+
+
+def create_app(core: Core) -> Flask:
+    """Return the application around a core."""
+    import admin.door  # noqa: PLC0415 - so that importing this file stays light
+    import api.door  # noqa: PLC0415
+    import channels.door  # noqa: PLC0415
+
+    app = Flask("incentives", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+    app.config["MAX_FORM_MEMORY_SIZE"] = BODY_BYTES_MAX
+    if core.settings.trusted_hosts:
+        app.config["TRUSTED_HOSTS"] = [host.strip() for host in core.settings.trusted_hosts.split(",")]
+    app.extensions["core"] = core
+    app.extensions["throttle"] = Throttle(core.settings.redis_url)
+    app.extensions["status_of"] = api.door.status_of
+    app.before_request(_name_request)
+    app.after_request(_seal)
+    app.register_error_handler(Exception, _show_error)
+    for door in (api.door, admin.door, channels.door):
+        door.hang(app)
+    hops = core.settings.trusted_proxies
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app
+
+
+def app() -> Flask:
+    """Return the application as the environment says, migrated database required; servers call this once a process."""
+    core = build_core(os.environ)
+    if core.settings.delivery == "in-process":
+        import worker  # noqa: PLC0415
+
+        worker.start_thread(core)
+    return create_app(core)
+
+
+def _name_request() -> None:
+    """Give each request an id, the caller's own if it is a decent one, so that a log line and an answer can be matched."""
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _seal(response: Response) -> Response:
+    """Put on every answer what must never be missing."""
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    response.headers.setdefault("X-Frame-Options", "DENY")
+    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    response.headers.setdefault("Cache-Control", "no-store")
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    return response
+
+
+def _show_error(error: Exception) -> Response:
+    """Let the door that was asked show what went wrong; a bug is logged and leaks nothing."""
+    import admin.door  # noqa: PLC0415
+    import api.door  # noqa: PLC0415
+    import channels.door  # noqa: PLC0415
+
+    status = _status(error)
+    if status == _STATUS_OF_A_BUG:
+        from flask import current_app  # noqa: PLC0415
+
+        current_app.logger.error("request %s failed", g.get("request_id"), exc_info=error)
+    if request.path.startswith("/api/"):
+        return api.door.render_error(error, status)
+    if channels.door.owns(request.path):
+        return channels.door.render_error(error, status)
+    return admin.door.render_error(error, status)
+
+
+def _status(error: Exception) -> int:
+    import api.door  # noqa: PLC0415
+
+    if isinstance(error, Refusal):
+        return api.door.status_of(error)
+    if isinstance(error, HTTPException) and error.code is not None:
+        return error.code
+    return _STATUS_OF_A_BUG
+
+
+def main() -> None:
+    """Run the operator's command line, ``incentives``."""
+    from admin.commands import Wiring, cli  # noqa: PLC0415
+
+    cli(obj=Wiring(build_core=build_core, create_app=create_app, serve=serve, work=work))
+
+
+def serve(host: str, port: int, *, workers: int, threads: int) -> None:
+    """Serve until interrupted."""
+    from granian import Granian  # noqa: PLC0415
+    from granian.constants import Interfaces  # noqa: PLC0415
+
+    Granian(
+        "wsgi:app",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        factory=True,
+        workers=workers,
+        blocking_threads=threads,
+        log_access=False,
+        respawn_failed_workers=True,
+    ).serve()
+
+
+def work(core: Core) -> None:
+    """Run the worker's loop until interrupted."""
+    import signal  # noqa: PLC0415
+    import threading  # noqa: PLC0415
+
+    import worker  # noqa: PLC0415
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    worker.run(core, stop)
