@@ -41,11 +41,11 @@ def build_core(environ: Mapping[str, str]) -> Core:
 
 def build_senders(settings: Settings) -> dict[str, object]:
     """Return who carries each channel's messages; without a provider's key they are captured."""
-    from channels.capture import CaptureSender  # noqa: PLC0415 - the vendors' files are read only where they serve
+    from channels.capture import CaptureSender
 
     senders: dict[str, object] = {"email": CaptureSender("email"), "sms": CaptureSender("sms")}
     if settings.sendgrid_api_key:
-        from channels.sendgrid_email import SendGridSender  # noqa: PLC0415
+        from channels.sendgrid_email import SendGridSender
 
         senders["email"] = SendGridSender(
             api_key=settings.sendgrid_api_key,
@@ -55,7 +55,7 @@ def build_senders(settings: Settings) -> dict[str, object]:
             timeout_seconds=settings.provider_timeout_seconds,
         )
     if settings.twilio_account_sid:
-        from channels.twilio_sms import TwilioSender  # noqa: PLC0415
+        from channels.twilio_sms import TwilioSender
 
         senders["sms"] = TwilioSender(
             account_sid=settings.twilio_account_sid,
@@ -70,9 +70,9 @@ def build_senders(settings: Settings) -> dict[str, object]:
 
 def create_app(core: Core) -> Flask:
     """Return the application around a core."""
-    import admin.door  # noqa: PLC0415 - so that importing this file stays light
-    import api.door  # noqa: PLC0415
-    import channels.door  # noqa: PLC0415
+    import admin.door
+    import api.door
+    import channels.door
 
     app = Flask("incentives", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
@@ -97,14 +97,14 @@ def app() -> Flask:
     """Return the application as the environment says, migrated database required; servers call this once a process."""
     core = build_core(os.environ)
     if core.settings.delivery == "in-process":
-        import worker  # noqa: PLC0415
+        import worker
 
         worker.start_thread(core)
     return create_app(core)
 
 
 def _name_request() -> None:
-    """Give each request an id, the caller's own if it is a decent one, so that a log line and an answer can be matched."""
+    """Give each request an id, the caller's own if it is decent, so that a log line and an answer can be matched."""
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
@@ -125,13 +125,13 @@ def _seal(response: Response) -> Response:
 
 def _show_error(error: Exception) -> Response:
     """Let the door that was asked show what went wrong; a bug is logged and leaks nothing."""
-    import admin.door  # noqa: PLC0415
-    import api.door  # noqa: PLC0415
-    import channels.door  # noqa: PLC0415
+    import admin.door
+    import api.door
+    import channels.door
 
     status = _status(error)
     if status == _STATUS_OF_A_BUG:
-        from flask import current_app  # noqa: PLC0415
+        from flask import current_app
 
         current_app.logger.error("request %s failed", g.get("request_id"), exc_info=error)
     if request.path.startswith("/api/"):
@@ -142,7 +142,7 @@ def _show_error(error: Exception) -> Response:
 
 
 def _status(error: Exception) -> int:
-    import api.door  # noqa: PLC0415
+    import api.door
 
     if isinstance(error, Refusal):
         return api.door.status_of(error)
@@ -153,15 +153,15 @@ def _status(error: Exception) -> int:
 
 def main() -> None:
     """Run the operator's command line, ``incentives``."""
-    from admin.commands import Wiring, cli  # noqa: PLC0415
+    from admin.commands import Wiring, cli
 
     cli(obj=Wiring(build_core=build_core, create_app=create_app, serve=serve, work=work))
 
 
 def serve(host: str, port: int, *, workers: int, threads: int) -> None:
     """Serve until interrupted."""
-    from granian import Granian  # noqa: PLC0415
-    from granian.constants import Interfaces  # noqa: PLC0415
+    from granian import Granian
+    from granian.constants import Interfaces
 
     Granian(
         "wsgi:app",
@@ -178,10 +178,10 @@ def serve(host: str, port: int, *, workers: int, threads: int) -> None:
 
 def work(core: Core) -> None:
     """Run the worker's loop until interrupted."""
-    import signal  # noqa: PLC0415
-    import threading  # noqa: PLC0415
+    import signal
+    import threading
 
-    import worker  # noqa: PLC0415
+    import worker
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -78,9 +78,7 @@ def _amount_minor(asked: Approval) -> int | None:
         ) from None
 
 
-def _queue(
-    *, done: str | None = None, refused: Refused | None = None, typed_for: uuid.UUID | None = None
-) -> Response:
+def _queue(*, done: str | None = None, refused: Refused | None = None, typed_for: uuid.UUID | None = None) -> Response:
     core, actor = guard.the_core(), guard.the_actor()
     found = approvals.list_approvals(core=core, actor=actor, limit=_MOST_SHOWN)
     labels = (
@@ -106,21 +104,17 @@ def _row(each: Approval, labels: Mapping[str, str], zone: str | None) -> dict[st
     now = core.clock.now()
     place = pages.location_name(actor, each.location) if each.location else None
     severity = words.SEVERITIES.get(each.severity, "").lower()
-    trouble = ", ".join(
-        part for part in (labels.get(each.issue_tag, each.issue_tag), severity, each.order_ref) if part
-    )
+    trouble = ", ".join(part for part in (labels.get(each.issue_tag, each.issue_tag), severity, each.order_ref) if part)
     earlier = each.earlier_recoveries
     return {
         "id": each.id,
         "title": each.title,
         "trouble": trouble,
         "value": words.money(each.amount),
-        "requester": ", ".join(
-            part for part in ("You" if each.own else each.requested_by_name, place) if part
-        ),
+        "requester": ", ".join(part for part in ("You" if each.own else each.requested_by_name, place) if part),
         "since": words.ago(each.requested_at, now),
         "until": f"{words.instant(each.expires_at, zone)} ({words.ago(each.expires_at, now)})",
-        "reasons": [words.ASKED.get(slug, words.in_words(slug)) for slug in each.reasons],
+        "why": words.over_limits(each.reasons, "the requester's").capitalize(),
         "note": each.note,
         "earlier": giving.earlier_title(earlier, now) if earlier else None,
         "earlier_worth": _worth_of(earlier),

@@ -104,7 +104,8 @@ def _event(deed: Deed, titles: Mapping[str, str], zone: str | None) -> dict[str,
     )
     title = titles.get(facts.get("incentive", ""), facts.get("incentive"))
     what = ", ".join(part for part in (title, money) if part)
-    reasons = "; ".join(words.ASKED.get(slug, words.in_words(slug)) for slug in facts.get("reasons", []))
+    slugs = facts.get("reasons", [])
+    reasons = words.over_limits(slugs, "the requester's").capitalize() if slugs else ""
     return {
         "words": f"{_DEEDS.get(deed.action, words.in_words(deed.action))}{': ' + what if what else ''}",
         "at": words.instant(deed.at, zone),

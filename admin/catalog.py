@@ -1,6 +1,7 @@
 """The approved catalog, to read: what may be given for which trouble."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint
@@ -11,7 +12,7 @@ from admin.guard import page
 from admin.pages import show
 from incentives.kernel.money import Money
 from incentives.queries import catalog
-from incentives.queries.catalog import IncentiveRow, ProtocolRow
+from incentives.queries.catalog import IncentiveRow, IssueTagRow, LocationRow, ProtocolRow, ReleaseRow
 
 blueprint = Blueprint("staff_catalog", __name__)
 
@@ -26,79 +27,101 @@ def current() -> ResponseReturnValue:
     if release is None:
         return show("catalog.html", release=None)
     tags = catalog.issue_tags(core=core, actor=actor)
-    labels = {each.key: pages.english(each.label) for each in tags}
     incentives = catalog.incentives(core=core, actor=actor)
-    titles = {each.key: pages.english(each.title) for each in incentives}
-    approved_at = words.instant(release.approved_at, pages.zone_of(actor)) if release.approved_at else ""
+    locations = catalog.locations(core=core, actor=actor)
+    names = _Names.of(tags, incentives, locations)
     return show(
         "catalog.html",
-        release=f"Release {release.number}, approved {approved_at}. Vouchers keep the version they were given under.",
-        drafts=len([each for each in releases if each.status == "draft"]),
-        incentives=[_incentive(each) for each in incentives],
-        protocols=[_protocol(each, labels, titles) for each in catalog.protocols(core=core, actor=actor)],
-        tags=[
-            {
-                "key": each.key,
-                "title": labels[each.key],
-                "icon": each.icon,
-                "under": _under(labels.get(each.parent or "")),
-            }
-            for each in tags
-        ],
-        locations=[
-            {"key": each.key, "title": each.name, "zone": f"{each.time_zone}, {each.currency}"}
-            for each in catalog.locations(core=core, actor=actor)
-        ],
+        release=_release(release),
+        incentives=[_incentive(each, names) for each in incentives],
+        protocols=[_protocol(each, names) for each in catalog.protocols(core=core, actor=actor)],
+        tags=[_tag(each, names) for each in tags],
+        locations=[_location(each) for each in locations],
     )
 
 
-def _under(label: str | None) -> str:
-    return f"below {label}" if label else ""
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What the keys of the catalog are called."""
+
+    tags: Mapping[str, str]
+    incentives: Mapping[str, str]
+    locations: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        tags: Sequence[IssueTagRow],
+        incentives: Sequence[IncentiveRow],
+        locations: Sequence[LocationRow],
+    ) -> "_Names":
+        return cls(
+            tags={each.key: pages.english(each.label) for each in tags},
+            incentives={each.key: pages.english(each.title) for each in incentives},
+            locations={each.key: each.name for each in locations},
+        )
 
 
-def _incentive(each: IncentiveRow) -> dict[str, Any]:
-    cost_minor = next(
-        (
-            cost
-            for cost in (each.amount_minor, each.max_discount_minor, each.accounting_cost_minor)
-            if cost is not None
-        ),
-        None,
-    )
-    amount = Money(cost_minor, each.currency) if cost_minor is not None and each.currency else None
-    value, note = words.worth(each.kind, amount, each.percent)
-    if each.min_amount_minor is not None and each.max_amount_minor is not None and each.currency:
-        bounds = (Money(each.min_amount_minor, each.currency), Money(each.max_amount_minor, each.currency))
-        note = f"{words.money(bounds[0])} to {words.money(bounds[1])}"
+def _release(release: ReleaseRow) -> str:
+    zone = pages.zone_of(guard.the_actor())
+    approved = f", approved {words.instant(release.approved_at, zone)}" if release.approved_at else ""
+    return f"Release {release.number}{approved}. Vouchers keep the version they were given under."
+
+
+def _tag(each: IssueTagRow, names: _Names) -> dict[str, Any]:
+    above = names.tags.get(each.parent or "")
+    under = f"below {above}" if above else ""
+    return {"key": each.key, "title": names.tags[each.key], "icon": each.icon, "under": under}
+
+
+def _location(each: LocationRow) -> dict[str, Any]:
+    return {"key": each.key, "title": each.name, "zone": f"{each.time_zone}, {each.currency}"}
+
+
+def _incentive(each: IncentiveRow, names: _Names) -> dict[str, Any]:
+    value, note = words.worth(each.kind, _cost(each), each.percent)
+    places = [names.locations.get(key, key) for key in each.locations]
     parts = (
         words.in_words(each.kind),
         f"good for {words.counted(each.valid_days, 'day', 'days')}" if each.valid_days else None,
-        f"at {', '.join(each.locations)}" if each.locations else None,
+        f"at {', '.join(places)}" if places else None,
         None if each.active else "not offered at present",
     )
     return {
-        "title": pages.english(each.title),
+        "title": names.incentives[each.key],
         "what": ", ".join(part for part in parts if part),
         "value": value,
-        "note": note,
+        "note": _bounds(each) or note,
     }
 
 
-def _protocol(each: ProtocolRow, labels: Mapping[str, str], titles: Mapping[str, str]) -> dict[str, Any]:
-    keys = [
-        words.SEVERITIES.get(each.severity or 0, ""),
-        each.location or "",
-        f"segment {each.segment}" if each.segment else "",
-    ]
-    finer = [key.lower() for key in keys if key]
-    trouble = "Everything else" if each.issue_tag == "*" else labels.get(each.issue_tag, each.issue_tag)
-    offered = [
-        f"{titles.get(key, key)} (default)" if key == each.default else titles.get(key, key)
-        for key in each.incentives
-    ]
+def _cost(each: IncentiveRow) -> Money | None:
+    """Return what budgets are charged for it: its amount, its ceiling, or what the thing costs."""
+    costs = (each.amount_minor, each.max_discount_minor, each.accounting_cost_minor)
+    amount_minor = next((cost for cost in costs if cost is not None), None)
+    return Money(amount_minor, each.currency) if amount_minor is not None and each.currency else None
+
+
+def _bounds(each: IncentiveRow) -> str | None:
+    if each.min_amount_minor is None or each.max_amount_minor is None or not each.currency:
+        return None
+    ends = (Money(each.min_amount_minor, each.currency), Money(each.max_amount_minor, each.currency))
+    return " to ".join(words.money(end) for end in ends)
+
+
+def _protocol(each: ProtocolRow, names: _Names) -> dict[str, Any]:
+    trouble = "Everything else" if each.issue_tag == "*" else names.tags.get(each.issue_tag, each.issue_tag)
+    finer = (
+        words.SEVERITIES.get(each.severity or 0, "").lower(),
+        names.locations.get(each.location or "", each.location),
+        f"segment {each.segment}" if each.segment else None,
+    )
+    # The default stands first; one title in several currencies is said once.
+    keys = sorted(each.incentives, key=lambda key: key != each.default)
+    offered = dict.fromkeys(names.incentives.get(key, key) for key in keys)
     most = [words.money(Money(amount, currency)) for currency, amount in each.most_minor.items()]
     return {
-        "title": f"{trouble}{': ' + ', '.join(finer) if finer else ''}",
-        "what": ", ".join(dict.fromkeys(offered)),
+        "title": ", ".join(part for part in (trouble, *finer) if part),
+        "what": ", ".join(offered),
         "most": f"at most {' or '.join(most)}" if most else "",
     }

@@ -107,7 +107,9 @@ def catalog_plan(context: click.Context, file: Path) -> None:
 
 @catalog.command("apply")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--approve-as", metavar="USER", help="The email of the person who approves it; without, it stays a draft.")
+@click.option(
+    "--approve-as", metavar="USER", help="The email of the person who approves it; without, it stays a draft."
+)
 @click.pass_context
 def catalog_apply(context: click.Context, file: Path, approve_as: str | None) -> None:
     """Propose FILE as a new release, and put it in force when somebody approves it."""
@@ -121,7 +123,9 @@ def catalog_apply(context: click.Context, file: Path, approve_as: str | None) ->
     if approver is None:
         click.echo(f"Release {proposed.number} is a draft. Somebody approves it with --approve-as.")
         return
-    approved = publish.approve_release(core=core, actor=approver, command=publish.ApproveRelease(number=proposed.number))
+    approved = publish.approve_release(
+        core=core, actor=approver, command=publish.ApproveRelease(number=proposed.number)
+    )
     click.echo(f"Release {approved.number} is in force.")
 
 
@@ -146,7 +150,9 @@ def user() -> None:
 @click.option("--location")
 @click.option("--team")
 @click.pass_context
-def user_create(context: click.Context, email: str, role: str, name: str | None, location: str | None, team: str | None) -> None:
+def user_create(
+    context: click.Context, email: str, role: str, name: str | None, location: str | None, team: str | None
+) -> None:
     """Let a person in; prints their first password, alone, this once."""
     command = people.CreateUser(email=email, role=role, name=name, location=location, team=team)
     click.echo(people.create_user(core=_core(context), actor=SYSTEM, command=command).password)
@@ -228,7 +234,8 @@ def fresh_keys(key_id: str) -> dict[str, str]:
     """Return a fresh key for each purpose, as settings."""
     purposes = ("CODE", "LINK", "SESSION", "CONTACT")
     return {
-        f"INCENTIVES_{purpose}_KEYS": f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}" for purpose in purposes
+        f"INCENTIVES_{purpose}_KEYS": f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+        for purpose in purposes
     }
 
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from incentives.flows import people, publish
 from incentives.kernel import migrate
@@ -14,8 +15,14 @@ from incentives.queries.people import person_by_email
 CATALOG = Path(__file__).resolve().parents[1] / "demo" / "catalog.yaml"
 _SECRETS = "demo-secrets.json"
 _NAMES = {
-    Role.FRONTLINE: "Fay Frontline", Role.SUPERVISOR: "Sam Supervisor", Role.MANAGER: "Mia Manager", Role.FINANCE: "Finn Finance",
-    Role.AUDITOR: "Ada Auditor", Role.TILL: "Till at the desk", Role.INTEGRATOR: "Ivo Integrator", Role.ADMIN: "Ali Admin",
+    Role.FRONTLINE: "Fay Frontline",
+    Role.SUPERVISOR: "Sam Supervisor",
+    Role.MANAGER: "Mia Manager",
+    Role.FINANCE: "Finn Finance",
+    Role.AUDITOR: "Ada Auditor",
+    Role.TILL: "Till at the desk",
+    Role.INTEGRATOR: "Ivo Integrator",
+    Role.ADMIN: "Ali Admin",
 }
 _AT_A_PLACE = (Role.FRONTLINE, Role.SUPERVISOR, Role.TILL)
 
@@ -27,13 +34,15 @@ def environment(folder: Path, port: int, fresh_keys: Callable[[str], dict[str, s
     if "keys" not in secrets:
         secrets["keys"] = fresh_keys("demo")
         _keep(folder, secrets)
-    return {
+    settings = {
         "INCENTIVES_ENVIRONMENT": "development",
         "INCENTIVES_DATABASE_URL": f"sqlite:///{folder}/demo.db",
         "INCENTIVES_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "INCENTIVES_DELIVERY": "in-process",
         **secrets["keys"],
     }
+    _write(folder / "demo.env", "".join(f"{name}={value}\n" for name, value in settings.items()))
+    return settings
 
 
 def prepare(core: Core, folder: Path) -> None:
@@ -41,9 +50,15 @@ def prepare(core: Core, folder: Path) -> None:
     migrate.upgrade(core.settings.database_url)
     secrets = _secrets(folder)
     if "users" not in secrets:
-        manager = people.create_user(core=core, actor=SYSTEM, command=people.CreateUser(
-            email="manager@demo.example.com", role=Role.MANAGER, name=_NAMES[Role.MANAGER],
-        ))
+        manager = people.create_user(
+            core=core,
+            actor=SYSTEM,
+            command=people.CreateUser(
+                email="manager@demo.example.com",
+                role=Role.MANAGER,
+                name=_NAMES[Role.MANAGER],
+            ),
+        )
         secrets["users"] = {Role.MANAGER.value: [manager.email, manager.password]}
         _keep(folder, secrets)
     _publish(core)
@@ -51,20 +66,35 @@ def prepare(core: Core, folder: Path) -> None:
     for role in Role:
         place = location if role in _AT_A_PLACE else None
         if role not in secrets["users"]:
-            user = people.create_user(core=core, actor=SYSTEM, command=people.CreateUser(
-                email=f"{role.value}@demo.example.com", role=role, name=_NAMES[role], location=place,
-            ))
+            user = people.create_user(
+                core=core,
+                actor=SYSTEM,
+                command=people.CreateUser(
+                    email=f"{role.value}@demo.example.com",
+                    role=role,
+                    name=_NAMES[role],
+                    location=place,
+                ),
+            )
             secrets["users"][role.value] = [user.email, user.password]
         if role not in secrets.setdefault("keys_by_role", {}):
-            key = people.create_api_key(core=core, actor=SYSTEM, command=people.CreateApiKey(
-                name=f"Demo {role.value}", role=role, location=place,
-            ))
+            key = people.create_api_key(
+                core=core,
+                actor=SYSTEM,
+                command=people.CreateApiKey(
+                    name=f"Demo {role.value}",
+                    role=role,
+                    location=place,
+                ),
+            )
             secrets["keys_by_role"][role.value] = key.secret
         _keep(folder, secrets)
 
 
 def _publish(core: Core) -> None:
-    proposed = publish.propose_catalog(core=core, actor=SYSTEM, command=publish.ProposeCatalog(text=CATALOG.read_text(encoding="utf-8")))
+    proposed = publish.propose_catalog(
+        core=core, actor=SYSTEM, command=publish.ProposeCatalog(text=CATALOG.read_text(encoding="utf-8"))
+    )
     if proposed.status == "draft":
         approver = person_by_email(core=core, email="manager@demo.example.com")
         publish.approve_release(core=core, actor=approver, command=publish.ApproveRelease(number=proposed.number))
@@ -81,9 +111,16 @@ def welcome(folder: Path, port: int) -> str:
     secrets = _secrets(folder)
     base = f"http://127.0.0.1:{port}"
     lines = [
-        "", f"  {base}/staff      give a let-down customer something", f"  {base}/inbox      the messages that customers got",
-        f"  {base}/scan       redeem a voucher", f"  {base}/approvals  decide what is over a limit",
-        f"  {base}/finance    budgets and books", f"  {base}/api/docs   the API", "", "  Sign in as", "",
+        "",
+        f"  {base}/staff      give a let-down customer something",
+        f"  {base}/inbox      the messages that customers got",
+        f"  {base}/scan       redeem a voucher",
+        f"  {base}/approvals  decide what is over a limit",
+        f"  {base}/finance    budgets and books",
+        f"  {base}/api/docs   the API",
+        "",
+        "  Sign in as",
+        "",
     ]
     lines += [f"    {role:<11} {email:<28} {password}" for role, (email, password) in secrets["users"].items()]
     lines += ["", "  API keys", ""]
@@ -91,14 +128,19 @@ def welcome(folder: Path, port: int) -> str:
     return "\n".join([*lines, "", "  Stop with Ctrl-C; `make clean` forgets everything.", ""])
 
 
-def _secrets(folder: Path) -> dict:  # type: ignore[type-arg]  # JSON of our own making
+def _secrets(folder: Path) -> dict[str, Any]:
     path = folder / _SECRETS
-    return json.loads(path.read_text()) if path.exists() else {}
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return kept
 
 
-def _keep(folder: Path, secrets: dict) -> None:  # type: ignore[type-arg]
-    """Write the secrets for the owner's eyes only, whole or not at all."""
-    path = folder / f"{_SECRETS}.new"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(secrets, file, indent=1)
-    path.replace(folder / _SECRETS)
+def _keep(folder: Path, secrets: dict[str, Any]) -> None:
+    _write(folder / _SECRETS, json.dumps(secrets, indent=1))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file for the owner's eyes only, whole or not at all."""
+    fresh = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    fresh.replace(path)

@@ -40,9 +40,7 @@ def overview() -> ResponseReturnValue:
     core, actor = guard.the_core(), guard.the_actor()
     balances = books.list_balances(core=core, actor=actor) if may(actor, "ledger:read") else None
     checks = (
-        books.check_books(core=core, actor=actor)
-        if "check" in request.args and may(actor, "books:check")
-        else None
+        books.check_books(core=core, actor=actor) if "check" in request.args and may(actor, "books:check") else None
     )
     zone = pages.zone_of(actor)
     return show(
@@ -73,12 +71,10 @@ def _names(actor: Actor) -> dict[str, str]:
     try:
         rows = {f"location:{each.key}": each.name for each in catalog.locations(core=core, actor=actor)}
         rows |= {
-            f"issue_tag:{each.key}": pages.english(each.label)
-            for each in catalog.issue_tags(core=core, actor=actor)
+            f"issue_tag:{each.key}": pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)
         }
         rows |= {
-            f"incentive:{each.key}": pages.english(each.title)
-            for each in catalog.incentives(core=core, actor=actor)
+            f"incentive:{each.key}": pages.english(each.title) for each in catalog.incentives(core=core, actor=actor)
         }
     except NoCatalog:
         return {}
@@ -88,18 +84,9 @@ def _names(actor: Actor) -> dict[str, str]:
 def _budget(each: Budget, names: dict[str, str]) -> dict[str, Any]:
     counts = each.money if each.money.cap is not None else each.count
     said = _speaker(each, counted=counts is each.count)
-    available, cap = counts.available, counts.cap
+    cap = counts.cap
     used = counts.committed + counts.spent
-    tone = (
-        ""
-        if available is None or not cap
-        else "bad"
-        if available == 0
-        else "warn"
-        if available * _LOW < cap
-        else ""
-    )
-    left = "No cap" if available is None else "Used up" if available == 0 else f"{said(available)} left"
+    tone, left = _left(counts, said)
     waiting = f" and {said(counts.held)} waiting for approval" if counts.held else ""
     return {
         "title": each.name,
@@ -109,6 +96,15 @@ def _budget(each: Budget, names: dict[str, str]) -> dict[str, Any]:
         **_bar(counts),
         "words": f"{said(used)} given{waiting}{f', of {said(cap)}' if cap is not None else ''}",
     }
+
+
+def _left(counts: Counters, said: Callable[[int], str]) -> tuple[str, str]:
+    """Return how much is left in words, and whether that is worth a warning."""
+    if counts.cap is None or counts.available is None:
+        return "", "No cap"
+    if counts.available == 0:
+        return "bad", "Used up"
+    return "warn" if counts.available * _LOW < counts.cap else "", f"{said(counts.available)} left"
 
 
 def _speaker(each: Budget, *, counted: bool) -> Callable[[int], str]:
@@ -138,9 +134,7 @@ def _bar(counts: Counters) -> dict[str, Any]:
     cap = counts.cap
     if not cap:
         return {"cap_units": None}
-    spent, held = (
-        min(_BAR, number * _BAR // cap) for number in (counts.committed + counts.spent, counts.held)
-    )
+    spent, held = (min(_BAR, number * _BAR // cap) for number in (counts.committed + counts.spent, counts.held))
     share, waits = spent * 100 // _BAR, held * 100 // _BAR
     return {
         "cap_units": _BAR,

@@ -79,9 +79,7 @@ class GiveForm:
             tag=tag,
             idempotency_key=_known_key(form.get("idempotency_key")) or _key(core),
             severity=_severity(form.get("severity")),
-            amounts={
-                name.removeprefix("amount-"): form[name][:40] for name in form if name.startswith("amount-")
-            },
+            amounts={name.removeprefix("amount-"): form[name][:40] for name in form if name.startswith("amount-")},
             screen_only=form.get("screen_only") == "yes",
             seen=int(form["seen"]) if form.get("seen", "").isdecimal() else 0,
             **text,
@@ -153,9 +151,7 @@ class GiveForm:
 
         What was given after the page was made does not count: it is this very form, sent a second time.
         """
-        return (
-            len([each for each in earlier if each.requested_at < _made_at(self.idempotency_key)]) > self.seen
-        )
+        return len([each for each in earlier if each.requested_at < _made_at(self.idempotency_key)]) > self.seen
 
 
 def refused(refusal: Refusal, form: GiveForm) -> Refused:
@@ -163,9 +159,7 @@ def refused(refusal: Refusal, form: GiveForm) -> Refused:
     return pages.refused(refusal, {**_FIELDS, "amount_minor": f"amount-{form.incentive}"})
 
 
-def view(
-    core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask_again: bool
-) -> dict[str, Any]:
+def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask_again: bool) -> dict[str, Any]:
     """Return what the page of step 2 shows. Raises ``UnknownIssueTag``."""
     labels = {each.key: pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)}
     if form.tag not in labels:
@@ -175,9 +169,7 @@ def view(
         "tag": {"key": form.tag, "title": labels[form.tag]},
         "form": form,
         "offers": offers,
-        "protocol_steps": [words.STEPS.get(each, words.in_words(each)) for each in offers.steps]
-        if offers
-        else [],
+        "protocol_steps": [words.STEPS.get(each, words.in_words(each)) for each in offers.steps] if offers else [],
         "choices": _choices(core, actor, form, offers) if offers else [],
         "severities": [
             {
@@ -205,16 +197,13 @@ def _choices(core: Core, actor: Actor, form: GiveForm, offers: Offers) -> list[d
     protocols = catalog.protocols(core=core, actor=actor)
     most = next((each.most_minor for each in protocols if each.key == offers.protocol), {})
     # What may be given stands before what may not, each in the protocol's own order.
-    return [
-        _choice(each, each is chosen, form, most)
-        for each in (*opened, *(each for each in shown if not each.offerable))
-    ]
+    closed = [each for each in shown if not each.offerable]
+    return [_choice(each, form, most, chosen=each is chosen) for each in (*opened, *closed)]
 
 
-def _choice(offer: Offer, chosen: bool, form: GiveForm, most: Mapping[str, int]) -> dict[str, Any]:  # noqa: FBT001 - said at its one call
+def _choice(offer: Offer, form: GiveForm, most: Mapping[str, int], *, chosen: bool) -> dict[str, Any]:
     value, note = words.worth(offer.kind, offer.amount, offer.percent)
     reasons = [words.BLOCKED.get(each, f"{words.in_words(each)}.") for each in offer.blocked_reasons]
-    asks = [words.REASONS.get(each, words.in_words(each)) for each in offer.approval_reasons]
     bounds = offer.amount_bounds
     if bounds:
         bounds = (bounds[0], min(bounds[1], most.get(offer.amount.currency, bounds[1])))
@@ -226,15 +215,17 @@ def _choice(offer: Offer, chosen: bool, form: GiveForm, most: Mapping[str, int])
         "open": offer.offerable,
         "chosen": chosen,
         "ask": offer.approval_required,
-        "reasons": reasons or ([f"It is {' and '.join(asks)}."] if asks else []),
+        "reasons": reasons or _asks(offer),
         "terms": offer.terms,
         "adjustable": bounds is not None,
         "currency": offer.amount.currency,
         "amount_text": form.amounts.get(offer.incentive) or words.plain_amount(offer.amount),
-        "bounds": " to ".join(words.money(Money(each, offer.amount.currency)) for each in bounds)
-        if bounds
-        else "",
+        "bounds": " to ".join(words.money(Money(each, offer.amount.currency)) for each in bounds) if bounds else "",
     }
+
+
+def _asks(offer: Offer) -> list[str]:
+    return [f"It is {words.over_limits(offer.approval_reasons, 'your')}."] if offer.approval_reasons else []
 
 
 def _earlier(
@@ -245,13 +236,19 @@ def _earlier(
         return None
     titles = {each.key: pages.english(each.title) for each in catalog.incentives(core=core, actor=actor)}
     now, zone = core.clock.now(), pages.zone_of(actor)
-    lines = [
-        f"{words.money(each.amount) + ' ' if each.amount.amount_minor else ''}{titles.get(each.incentive, each.incentive)}, "
-        f"{labels.get(each.issue_tag, each.issue_tag)}, {words.instant(each.requested_at, zone)}"
-        f"{', waiting for approval' if each.status == 'pending_approval' else ''}"
-        for each in found[:_SHOWN_RECOVERIES]
-    ]
+    lines = [_recovery(each, titles, labels, zone) for each in found[:_SHOWN_RECOVERIES]]
     return {"title": earlier_title(found, now), "lines": lines, "count": len(found), "ask_again": ask_again}
+
+
+def _recovery(each: EarlierRecovery, titles: Mapping[str, str], labels: Mapping[str, str], zone: str | None) -> str:
+    amount = f"{words.money(each.amount)} " if each.amount.amount_minor else ""
+    parts = (
+        f"{amount}{titles.get(each.incentive, each.incentive)}",
+        labels.get(each.issue_tag, each.issue_tag),
+        words.instant(each.requested_at, zone),
+        "waiting for approval" if each.status == "pending_approval" else None,
+    )
+    return ", ".join(part for part in parts if part)
 
 
 def earlier_title(found: Sequence[EarlierRecovery], now: datetime) -> str:

@@ -100,7 +100,7 @@ def anybody() -> Actor | None:
 
 
 def recognize_for_error(status: int) -> None:
-    """Find out who sees an error page, unless it is our side that broke: then nothing is asked of the database again."""
+    """Find out who sees an error page, unless our side broke: the database is not asked a second time then."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         g.staff_session = None
     elif "staff_session" not in g:

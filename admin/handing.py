@@ -28,12 +28,13 @@ def view(core: Core, actor: Actor, issuance_id: uuid.UUID) -> dict[str, Any]:
     asked = issuances.one_issuance(core=core, actor=actor, issuance_id=issuance_id)
     given = {
         "status": found.status,
+        "state": f"{found.status} {found.voucher_status or ''}".strip(),
+        "news": _news(found),
         "href": f"/staff/given/{issuance_id}",
         "issue_tag": asked.issue_tag,
         "case": f"/cases/{found.case_id}",
-        "value": words.worth(found.kind, found.amount, found.percent)[0] or found.title,
-        "moving": found.status == "pending_approval"
-        or any(each.status in words.MOVING for each in found.deliveries),
+        "what": _what(found),
+        "moving": found.status == "pending_approval" or any(each.status in words.MOVING for each in found.deliveries),
     }
     if found.status == "issued":
         return {
@@ -45,7 +46,7 @@ def view(core: Core, actor: Actor, issuance_id: uuid.UUID) -> dict[str, Any]:
         }
     zone = pages.zone_of(actor)
     if found.status == "pending_approval" and asked.approval:
-        return {"title": "Waiting for approval", "given": given | _waiting(core, asked.approval, found, zone)}
+        return {"title": "Waiting for approval", "given": given | _waiting(core, asked.approval, zone)}
     word, headline, next_step = _ENDED.get(found.status, _ENDED["withdrawn"])
     ended = {
         "status_word": word,
@@ -55,6 +56,21 @@ def view(core: Core, actor: Actor, issuance_id: uuid.UUID) -> dict[str, Any]:
         "decided_by": asked.approval.decided_by_name if asked.approval else None,
     }
     return {"title": headline, "given": given | ended}
+
+
+def _what(found: Handover) -> str:
+    value = words.money(found.amount) if found.amount and found.kind in words.MONEY_KINDS else ""
+    return ", ".join(part for part in (found.title, value) if part)
+
+
+def _news(found: Handover) -> str:
+    """Return where it stands in one line, which is read out whenever it changes."""
+    if found.status == "pending_approval":
+        return "Waiting for approval."
+    if found.status in _ENDED:
+        return f"{_ENDED[found.status][1]}."
+    told = [f"{words.CHANNELS[each.channel][1]}: {words.DELIVERIES[each.status][2]}." for each in found.deliveries]
+    return " ".join(["The voucher is issued." if found.voucher_status else "The apology is recorded.", *told])
 
 
 def _headline(found: Handover) -> str:
@@ -97,10 +113,8 @@ def _delivery(each: HandoverDelivery) -> dict[str, Any]:
     }
 
 
-def _waiting(core: Core, approval: ApprovalNow, found: Handover, zone: str | None) -> dict[str, Any]:
-    reasons = [words.REASONS.get(each, words.in_words(each)) for each in approval.reasons]
+def _waiting(core: Core, approval: ApprovalNow, zone: str | None) -> dict[str, Any]:
     return {
-        "why": f"It is {' and '.join(reasons)}." if reasons else "",
-        "title": found.title,
+        "why": f"It is {words.over_limits(approval.reasons, 'your')}." if approval.reasons else "",
         "until": f"{words.instant(approval.expires_at, zone)} ({words.ago(approval.expires_at, core.clock.now())})",
     }

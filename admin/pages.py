@@ -113,10 +113,12 @@ def refused(refusal: Refusal, fields: Mapping[str, str] | None = None) -> Refuse
     """Return a refusal for a page; ``fields`` maps the core's field names to the ids of the form's fields."""
     names = fields or {}
     named = [(each["field"], each["message"]) for each in refusal.facts.get("errors", []) if "field" in each]
+    said = refusal.detail.rstrip(".") != refusal.title
     if "field" in refusal.facts:
-        named.append((str(refusal.facts["field"]), f"{refusal.title}."))
+        named.append((str(refusal.facts["field"]), refusal.detail))
     errors = {names.get(name, name): message for name, message in named}
-    detail = "" if refusal.detail.rstrip(".") == refusal.title else refusal.detail
+    # What stands at a field need not be said a second time above it.
+    detail = refusal.detail if said and not errors else ""
     return Refused(
         title=refusal.title,
         detail=detail,

@@ -67,9 +67,7 @@ def look_up() -> ResponseReturnValue:
     typed = _typed("code")
     if not typed:
         message = "Scan the QR code or type the code first."
-        return _show(
-            refused=pages.refused(InputInvalid(message, errors=[{"field": "code", "message": message}]))
-        )
+        return _show(refused=pages.refused(InputInvalid(message, errors=[{"field": "code", "message": message}])))
     try:
         found = _look_up(typed)
     except (CodeMalformed, VoucherNotFound) as refusal:
@@ -87,9 +85,7 @@ def redeem() -> ResponseReturnValue:
     except (CodeMalformed, VoucherNotFound) as refusal:
         return _unknown(refusal, typed)
     try:
-        redeemed = redeem_voucher(
-            core=guard.the_core(), actor=guard.the_actor(), command=_command(typed, found)
-        )
+        redeemed = redeem_voucher(core=guard.the_core(), actor=guard.the_actor(), command=_command(typed, found))
     except _FORM as refusal:
         return _found(found, typed, refused=pages.refused(refusal, {"order_total.currency": "order_total"}))
     except Refusal as refusal:
@@ -170,11 +166,7 @@ def _found(found: TillVoucher, typed: str, *, refused: Refused | None = None) ->
 
 def _unknown(refusal: Refusal, typed: str) -> Response:
     tone, sign, title = _UNKNOWN[type(refusal)]
-    lines = (
-        ["This code is not a whole one."]
-        if isinstance(refusal, CodeMalformed)
-        else ["No voucher has this code."]
-    )
+    lines = ["This code is not a whole one."] if isinstance(refusal, CodeMalformed) else ["No voucher has this code."]
     verdict = {"tone": tone, "sign": sign, "title": title, "lines": lines, "next_step": refusal.next_step}
     # A mistyped code stays in the field to be mended; a link would only be in the way.
     again = typed if isinstance(refusal, CodeMalformed) and "code" in secret_of(typed) else ""

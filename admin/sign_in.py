@@ -1,6 +1,7 @@
 """Signing in and out, the first page of each role, and where one is signed in."""
 
 import uuid
+from datetime import datetime
 
 from flask import Blueprint, Response, make_response, redirect, request
 from flask.typing import ResponseReturnValue
@@ -11,6 +12,7 @@ from admin.pages import show
 from incentives.flows import sign_in as flow
 from incentives.kernel.errors import SessionNotFound, SignInFailed, TooManyRequests
 from incentives.queries import sessions
+from incentives.queries.sessions import Session
 
 blueprint = Blueprint("staff_sign_in", __name__)
 
@@ -31,9 +33,7 @@ def door() -> ResponseReturnValue:
     if guard.anybody():
         return redirect(guard.local_path(request.args.get("next")), 303)
     said = "You are signed out." if "bye" in request.args else None
-    return show(
-        "sign_in.html", said=said, form={"next": guard.local_path(request.args.get("next")), "email": ""}
-    )
+    return show("sign_in.html", said=said, form={"next": guard.local_path(request.args.get("next")), "email": ""})
 
 
 @blueprint.post("/sign-in")
@@ -46,9 +46,7 @@ def enter() -> ResponseReturnValue:
         signed_in = _try(email)
     except (SignInFailed, TooManyRequests) as refusal:
         refused = pages.refused(refusal)
-        answer = show(
-            "sign_in.html", refused.status, refused=refused, said=None, form={"next": wanted, "email": email}
-        )
+        answer = show("sign_in.html", refused.status, refused=refused, said=None, form={"next": wanted, "email": email})
         return pages.with_wait(answer, refusal)
     # A session that was open in this browser ends: nobody goes on under another's name.
     _end(guard.session_token())
@@ -85,19 +83,8 @@ def mine() -> ResponseReturnValue:
     """Show where one is signed in."""
     core, actor = guard.the_core(), guard.the_actor()
     found = sessions.sessions_of(core=core, actor=actor)
-    now = core.clock.now()
-    rows = [
-        {
-            "id": each.id,
-            "device": device(each.user_agent),
-            "current": each.id == guard.the_session().id,
-            "what": f"{each.ip or 'unknown address'}, signed in {words.ago(each.created_at, now)}, last used {words.ago(each.last_seen_at, now)}",
-        }
-        for each in found
-    ]
-    return show(
-        "sessions.html", sessions=rows, done="That session has ended." if "ended" in request.args else None
-    )
+    rows = [_row(each, core.clock.now()) for each in found]
+    return show("sessions.html", sessions=rows, done="That session has ended." if "ended" in request.args else None)
 
 
 @blueprint.post("/sessions/<uuid:session_id>/revoke")
@@ -110,6 +97,16 @@ def revoke(session_id: uuid.UUID) -> ResponseReturnValue:
         # It has ended already: that is what was wanted.
         return _see("/sessions?ended")
     return _see("/sessions?ended")
+
+
+def _row(each: Session, now: datetime) -> dict[str, object]:
+    since, seen = words.ago(each.created_at, now), words.ago(each.last_seen_at, now)
+    return {
+        "id": each.id,
+        "device": device(each.user_agent),
+        "current": each.id == guard.the_session().id,
+        "what": f"{each.ip or 'unknown address'}, signed in {since}, last used {seen}",
+    }
 
 
 def device(user_agent: str) -> str:

@@ -95,6 +95,4 @@ def _step_two(form: GiveForm, *, refused: Refused | None = None, ask_again: bool
     view = giving.view(core, actor, form, offers, ask_again=ask_again)
     status = mistakes.status if mistakes and request.endpoint == "staff.give" else 200
     summary = mistakes if refused or offers is None else None
-    return show(
-        "staff_give.html", status, refused=summary, errors=mistakes.errors if mistakes else {}, **view
-    )
+    return show("staff_give.html", status, refused=summary, errors=mistakes.errors if mistakes else {}, **view)

@@ -45,9 +45,7 @@ def groups(tree: Sequence[TagTile], under: TagTile | None) -> list[Group]:
         return [Group(title="", tiles=(*(_tile(each) for each in under.children), _other(under)))]
     single = tuple(_tile(each) for each in tree if not each.children)
     found = [
-        Group(title=each.label, tiles=(*map(_tile, each.children), _other(each)))
-        for each in tree
-        if each.children
+        Group(title=each.label, tiles=(*map(_tile, each.children), _other(each))) for each in tree if each.children
     ]
     return [*found, Group(title="Everything else" if found else "", tiles=single)] if single else found
 

@@ -1,6 +1,7 @@
 """How the staff pages say amounts, instants and states: the templates' filters and the tables of words behind them."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo
@@ -20,8 +21,8 @@ MONEY_KINDS = {"amount_off": " off", "store_credit": " credit", "refund_request"
 SEVERITIES = {1: "Slight", 2: "Annoying", 3: "Serious", 4: "Grave"}
 
 LANGUAGE_WORDS = {
-    "ar": "Arabic", "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian",
-    "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "tr": "Turkish", "zh": "Chinese",
+    "ar": "Arabic", "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "ja": "Japanese",
+    "ko": "Korean", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "tr": "Turkish", "zh": "Chinese",
 }  # fmt: skip
 
 BLOCKED = {
@@ -35,17 +36,10 @@ BLOCKED = {
     "wrong-currency": "In another currency than this location's.",
 }
 
-REASONS = {
-    "over-voucher-limit": "more than you may give by yourself",
-    "over-daily-limit": "more than you may give by yourself in one day",
-    "over-customer-limit": "more than you may give by yourself to one customer",
-}
-
-# The same, as whoever decides reads it.
-ASKED = {
-    "over-voucher-limit": "Above the requester's limit for one voucher",
-    "over-daily-limit": "Above the requester's limit for one day",
-    "over-customer-limit": "Above the requester's limit for one customer",
+LIMITS = {
+    "over-voucher-limit": "for one voucher",
+    "over-daily-limit": "for one day",
+    "over-customer-limit": "for one customer",
 }
 
 # What a delivery's status is called: tone, sign, words.
@@ -87,7 +81,7 @@ def money(amount: Money) -> str:
 
 
 def worth(kind: str, amount: Money | None, percent: int | None) -> tuple[str, str]:
-    """Return what an incentive is worth, in large and in small letters; things have no large ones but what they cost us."""
+    """Return an incentive's worth in large letters and in small ones; a thing has small ones alone, its cost."""
     if kind == "apology_only" or amount is None:
         return "", ""
     if kind == "percent_off":
@@ -156,6 +150,11 @@ def initials(name: str) -> str:
 def counted(number: int, one: str, many: str) -> str:
     """Return a number with its word: ``1 voucher``, ``2 vouchers``."""
     return f"{number:,} {one if number == 1 else many}"
+
+
+def over_limits(slugs: Iterable[str], whose: str) -> str:
+    """Return why somebody else must agree: ``above your limit for one voucher and for one day``."""
+    return f"above {whose} limit {' and '.join(LIMITS.get(slug, in_words(slug)) for slug in slugs)}"
 
 
 def in_words(slug: str) -> str:

@@ -1,14 +1,27 @@
 """The customers' door: hangs their pages into the application, and shows errors without telling anything."""
 
-from flask import Flask, Response, render_template
+from http import HTTPStatus
+
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from channels import inbox, voucher_page
-from channels.pages import keep_private, speech_of_browser
+from channels.pages import failed, keep_private, not_shown
+from incentives.kernel.errors import Refusal
+
+# What the customer can do nothing about but wait; every other error gets the answer of an unknown voucher.
+_COME_AGAIN = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
 
 
 def hang(app: Flask) -> None:
-    """Hang the voucher page and the development inbox into an application with its core in ``extensions["core"]``."""
+    """Hang the voucher page and the inbox into an application with its core in ``extensions["core"]``."""
     app.register_blueprint(voucher_page.blueprint())
     app.register_blueprint(inbox.blueprint())
 
@@ -19,10 +32,16 @@ def owns(path: str) -> bool:
 
 
 def render_error(error: Exception, status: int) -> Response:
-    """Show the one page that tells nothing: a customer needs a next step, not a reason."""
-    speech = speech_of_browser()
-    page = render_template("channels/not_shown.html", speech=speech, words=speech.words)
-    response = keep_private(Response(page, status))
-    if isinstance(error, HTTPException):
-        response.headers.extend({name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")})
+    """Show a page that gives a next step and no reason: reasons are for staff."""
+    response = keep_private(failed(status) if status in _COME_AGAIN else not_shown(status))
+    response.headers.extend(_for_programs(error))
     return response
+
+
+def _for_programs(error: Exception) -> dict[str, str]:
+    """Return what the error says to programs: which methods there are, and when to come back."""
+    if isinstance(error, Refusal):
+        wait_seconds = error.facts.get("retry_after_seconds")
+        return {} if wait_seconds is None else {"Retry-After": str(wait_seconds)}
+    said = error.get_headers() if isinstance(error, HTTPException) else []
+    return {name: value for name, value in said if name in ("Allow", "Retry-After")}

@@ -1,7 +1,7 @@
 """The inbox, ``/inbox``: what customers would have got, where no provider is set up. Development only.
 
-Nothing of a message is stored: each is rendered again from its voucher when it is looked at, by the same code that
-renders it for sending.
+Nothing of a message is stored: each is rendered again from its voucher when it is looked at, by the same code
+that renders it for sending.
 """
 
 import uuid
@@ -23,8 +23,7 @@ _SHOWN_AT_ONCE = 50
 
 # An email brings its own inline styles. It still may not run, load or send anything.
 _EMAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -69,9 +68,7 @@ def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
     @pages.get("/inbox")
     def messages() -> Response:
         captured = captured_letters(core=core_in_development(), limit=_SHOWN_AT_ONCE)
-        return make_response(
-            render_template("channels/inbox.html", messages=[_message(each) for each in captured])
-        )
+        return make_response(render_template("channels/inbox.html", messages=[_message(each) for each in captured]))
 
     @pages.get("/inbox/<uuid:message_id>")
     def message(message_id: uuid.UUID) -> Response:

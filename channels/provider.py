@@ -12,9 +12,7 @@ from incentives.messages.port import TryLater
 # A provider that is told wrong keeps being told wrong until somebody mends the settings: asking each minute
 # is noise.
 MISCONFIGURED_AFTER_SECONDS = 300.0
-RETRY_AFTER_SECONDS_MAX = (
-    86_400.0  # a message older than a day has lost its point; nobody may park it for longer
-)
+RETRY_AFTER_SECONDS_MAX = 86_400.0  # a message older than a day has lost its point; nobody may park it for longer
 PROVIDER_MESSAGE_ID_LENGTH_MAX = 100
 
 _DELAY_SECONDS = re.compile(r"[0-9]{1,9}")
@@ -27,13 +25,7 @@ def checked_base_url(url: str) -> str:
     must not travel in the clear. Addresses with a user, a query or a fragment are mistakes and refused too.
     """
     parts = urlsplit(url)
-    if (
-        parts.scheme not in ("https", "http")
-        or not parts.hostname
-        or parts.username
-        or parts.query
-        or parts.fragment
-    ):
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.query or parts.fragment:
         message = "a provider's base URL must be an https address, without user, query or fragment"
         raise ValueError(message)
     if parts.scheme == "http" and not is_loopback(parts.hostname):
@@ -89,11 +81,7 @@ def _http_date(value: str) -> datetime | None:
 def provider_message_id(value: object) -> str | None:
     """Return a provider's id for a message, fit to be stored; None if what came is no id."""
     text = value if isinstance(value, str) else ""
-    return (
-        text
-        if text.isascii() and text.isprintable() and 0 < len(text) <= PROVIDER_MESSAGE_ID_LENGTH_MAX
-        else None
-    )
+    return text if text.isascii() and text.isprintable() and 0 < len(text) <= PROVIDER_MESSAGE_ID_LENGTH_MAX else None
 
 
 def misconfigured(reason: str, headers: Mapping[str, str]) -> TryLater:

@@ -79,11 +79,7 @@ def render_sms(letter: Letter) -> RenderedSms:
 def _cheapest(wordings: list[str]) -> str | None:
     """Return the first of the wordings that need the fewest parts; None if each needs too many."""
     fewest = min(size_of(text).segments for text in wordings)
-    return (
-        next(text for text in wordings if size_of(text).segments == fewest)
-        if fewest <= SEGMENTS_MAX
-        else None
-    )
+    return next(text for text in wordings if size_of(text).segments == fewest) if fewest <= SEGMENTS_MAX else None
 
 
 def _first_that_fits(wordings: list[str]) -> str:

@@ -124,9 +124,7 @@ class SendGridSender:
         off = {"enable": False}
         return {
             # Here and not at the top level, where SendGrid's own schema wants custom_args to be a string.
-            "personalizations": [
-                {"to": [{"email": letter.to}], "custom_args": {"message_id": str(letter.message_id)}}
-            ],
+            "personalizations": [{"to": [{"email": letter.to}], "custom_args": {"message_id": str(letter.message_id)}}],
             "from": {"email": self._email_from, "name": self._email_from_name or letter.brand},
             "subject": email.subject,
             "content": [
@@ -162,9 +160,7 @@ def outcome_of(status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
         fault, reason = _fault_of_fields(body, (fault, reason))
     if fault == "never":
         return WillNeverWork(reason)
-    return (
-        misconfigured(reason, headers) if fault == "mend" else TryLater(reason, retry_after_seconds(headers))
-    )
+    return misconfigured(reason, headers) if fault == "mend" else TryLater(reason, retry_after_seconds(headers))
 
 
 def _fault_of_fields(body: bytes, otherwise: tuple[str, str]) -> tuple[str, str]:
@@ -210,9 +206,7 @@ def _careful_client() -> type["Client"]:
     from python_http_client import Client  # comes with the client below and costs as much
 
     class CarefulClient(Client):  # type: ignore[misc]  # the package has no types
-        def _make_request(
-            self, opener: OpenerDirector, request: Request, timeout: float | None = None
-        ) -> _Answer:
+        def _make_request(self, opener: OpenerDirector, request: Request, timeout: float | None = None) -> _Answer:
             del opener  # it would follow redirects
             return _call(request, timeout or self.timeout)
 

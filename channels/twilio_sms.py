@@ -209,9 +209,7 @@ def outcome_of(status: int, headers: Mapping[str, str], body: str) -> Outcome:
         reason = f"{reason} (Twilio {code})"
     if fault == "never":
         return WillNeverWork(reason)
-    return (
-        misconfigured(reason, headers) if fault == "mend" else TryLater(reason, retry_after_seconds(headers))
-    )
+    return misconfigured(reason, headers) if fault == "mend" else TryLater(reason, retry_after_seconds(headers))
 
 
 def _code(body: str) -> int:
@@ -237,7 +235,7 @@ def _careful_transport() -> type[Any]:
     from twilio.http.response import Response
 
     class CarefulTransport(TwilioHttpClient):  # type: ignore[misc]  # the package has no types
-        def request(  # noqa: PLR0917 - Twilio's own signature
+        def request(
             self,
             method: str,
             url: str,
@@ -261,7 +259,8 @@ def _careful_transport() -> type[Any]:
                 raise NotCreatedError(response.status_code, response.headers, response.text)
             sid = provider_message_id(_member(response.text, "sid"))
             if sid is None:
-                # Whoever wrote this 201, a second copy of one single-use code does less harm than none at all.
+                # Whoever wrote this 201, a second copy of one single-use code does less harm than none at
+                # all.
                 raise NotReachedError("What answered in Twilio's place is not Twilio.")
             return Response(response.status_code, json.dumps({"sid": sid}), response.headers)
 

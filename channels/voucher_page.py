@@ -1,22 +1,23 @@
 """The customer's page of a voucher, ``/v/<token>``: no sign-in, no script, and opening it changes nothing.
 
-Mail scanners and link previews open every link, so there is nothing here that an opening could use up. Whoever has no
-usable voucher learns nothing: an unknown, foreign or malformed link and a used, expired or withdrawn voucher get one
-and the same answer. The reason is for staff, who can look it up.
+Mail scanners and link previews open every link, so there is nothing here that an opening could use up.
+Whoever has no usable voucher learns nothing: an unknown, foreign or malformed link and a used, expired or
+withdrawn voucher get one and the same answer. The reason is for staff, who can look it up.
 """
 
 from collections.abc import Callable
-from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
 
-from channels.pages import current_core, keep_private, speech_of_browser
+from channels.pages import current_core, current_throttle, keep_private, not_shown, speech_of_browser
 from channels.phrasing import Speech, expiry_text, speech_for, value_text, where_text
 from channels.qr import qr_svg
-from channels.rendering import paragraphs, spelled
+from channels.rendering import one_line, paragraphs, spelled
 from channels.words import LANGUAGES, language_of
 from incentives.kernel.core import Core
 from incentives.queries.vouchers import CustomerVoucher, customer_voucher
+
+Show = Callable[[CustomerVoucher, Speech], Response]
 
 
 def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
@@ -31,24 +32,25 @@ def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
 
     @pages.get("/v/<token>")
     def show(token: str) -> Response:
-        voucher = customer_voucher(core=core_provider(), token=token)
-        return _not_shown() if voucher is None else make_response(_page(voucher))
+        return _answer(core_provider(), token, _page)
 
     @pages.get("/v/<token>/qr.svg")
     def qr(token: str) -> Response:
-        voucher = customer_voucher(core=core_provider(), token=token)
-        if voucher is None:
-            return _not_shown()
-        title = _speech_for(voucher).words.qr_title
-        return Response(str(qr_svg(voucher.url, title)), mimetype="image/svg+xml")
+        return _answer(core_provider(), token, _qr)
 
     pages.after_request(_keep_private)
     return pages
 
 
-def _keep_private(response: Response) -> Response:
-    """Protect the pages; the style sheets may be kept by whoever wants to."""
-    return response if request.endpoint == "voucher_page.static" else keep_private(response)
+def _answer(core: Core, token: str, show: Show) -> Response:
+    """Show the voucher behind a link. Raises ``TooManyRequests`` for an address that keeps missing."""
+    throttle, address = current_throttle(), request.remote_addr or ""
+    throttle.check("link-misses", address)
+    voucher = customer_voucher(core=core, token=token)
+    if voucher is None:
+        throttle.hit("link-misses", address)
+        return not_shown()
+    return show(voucher, _speech_for(voucher))
 
 
 def _speech_for(voucher: CustomerVoucher) -> Speech:
@@ -56,14 +58,13 @@ def _speech_for(voucher: CustomerVoucher) -> Speech:
     return speech_for(voucher.locale) if language_of(voucher.locale) in LANGUAGES else speech_of_browser()
 
 
-def _page(voucher: CustomerVoucher) -> str:
-    speech = _speech_for(voucher)
-    return render_template(
+def _page(voucher: CustomerVoucher, speech: Speech) -> Response:
+    page = render_template(
         "channels/voucher.html",
         speech=speech,
         words=speech.words,
         voucher=voucher,
-        value=value_text(voucher, speech) or voucher.title,
+        value=one_line(value_text(voucher, speech)) or voucher.title,
         apology=paragraphs(voucher.apology),
         terms=paragraphs(voucher.terms),
         where=where_text(voucher.where_to_use, voucher.brand, speech),
@@ -71,10 +72,13 @@ def _page(voucher: CustomerVoucher) -> str:
         spelled=speech.words.spelled.format(code=spelled(voucher.code)),
         qr=qr_svg(voucher.url, speech.words.qr_title),
     )
+    return make_response(page)
 
 
-def _not_shown() -> Response:
-    """Return the one answer for whatever is not a usable voucher: the browser's language, never the voucher's."""
-    speech = speech_of_browser()
-    page = render_template("channels/not_shown.html", speech=speech, words=speech.words)
-    return make_response(page, HTTPStatus.NOT_FOUND)
+def _qr(voucher: CustomerVoucher, speech: Speech) -> Response:
+    return Response(str(qr_svg(voucher.url, speech.words.qr_title)), mimetype="image/svg+xml")
+
+
+def _keep_private(response: Response) -> Response:
+    """Protect the pages; the style sheets may be kept by whoever wants to."""
+    return response if request.endpoint == "voucher_page.static" else keep_private(response)

@@ -60,6 +60,8 @@ class Words:
     not_shown_title: str
     not_shown_why: str
     not_shown_next: str
+    failed_title: str
+    failed_next: str
 
 
 EN = Words(
@@ -106,12 +108,15 @@ EN = Words(
     spelled="The code, one character at a time: {code}",
     not_shown_title="We cannot show a voucher here",
     not_shown_why=(
-        "The link may be incomplete, or the voucher may have been used, replaced or withdrawn, "
-        "or its time may be over."
+        "The link may be incomplete, or the voucher may have been used, replaced or withdrawn, or its time may be over."
     ),
     not_shown_next=(
         "Please check that you opened the whole link. If it is whole, contact the place that gave it to you: "
         "the staff can see what happened and will help you."
+    ),
+    failed_title="This did not work just now",
+    failed_next=(
+        "Please wait a minute and open the link again. Your voucher is safe: opening its page changes nothing."
     ),
 )
 
@@ -166,6 +171,8 @@ ES = Words(
         "Compruebe que ha abierto el enlace entero. Si está entero, hable con el lugar que se lo dio: "
         "el personal puede ver qué ha pasado y le ayudará."
     ),
+    failed_title="Ahora mismo no ha funcionado",
+    failed_next=("Espere un minuto y vuelva a abrir el enlace. Su vale está a salvo: abrir su página no cambia nada."),
 )
 
 LANGUAGES: dict[str, Words] = {words.language: words for words in (EN, ES)}

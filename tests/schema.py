@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from incentives.kernel.database import Database, metadata
 from incentives.kernel.migrate import HOUSE, upgrade
@@ -29,9 +31,6 @@ def append_only_tables() -> list[str]:
 
 def draft(number: str, message: str) -> None:
     """Write a migration from the newest revision to today's tables."""
-    from alembic import command
-    from alembic.config import Config
-
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/draft.db"
         if any((HOUSE / "migrations" / "versions").glob("[0-9]*.py")):

@@ -35,6 +35,7 @@ _CLUSTER = (
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
+dynamic_shared_memory_type = mmap
 max_connections = 200
 timezone = 'Pacific/Chatham'
 log_timezone = 'UTC'
@@ -239,7 +240,7 @@ def _postgres_programs(run: RunFolder) -> Path:
     home = max(versions, key=lambda program: program.parts[-3].removeprefix("pginstall").zfill(4)).parents[1]
     if os.geteuid() != 0 or _others_may_run(home):
         return home / "bin"
-    return Path(run.once("postgres-programs", lambda: {"home": str(_copied(home, run))})["home"]) / "bin"
+    return Path(run.once("postgres-copy", lambda: {"home": str(_copied(home, run))})["home"]) / "bin"
 
 
 def _others_may_run(home: Path) -> bool:
@@ -249,9 +250,15 @@ def _others_may_run(home: Path) -> bool:
 
 
 def _copied(home: Path, run: RunFolder) -> Path:
-    copy = run.path / "postgres-programs"
+    """Copy the programs, and beside them the libraries that they find by the way from one to the other."""
+    package = home.parent
+    root = run.path / "postgres-programs"
+    copy = root / package.name / home.name
     shutil.copytree(home, copy, symlinks=True)
-    for path in (copy, *copy.rglob("*")):
+    libraries = package.with_name(package.name + ".libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, copy.parent.with_name(libraries.name), symlinks=True)
+    for path in (root, *root.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
     return copy

@@ -56,7 +56,9 @@ class Recording:
         return self.outcomes.pop(0) if self.outcomes else Captured()
 
 
-def make_core(database_url: str, *, clock: Clock | None = None, senders: Mapping[str, Any] | None = None, **more: str) -> Core:
+def make_core(
+    database_url: str, *, clock: Clock | None = None, senders: Mapping[str, Any] | None = None, **more: str
+) -> Core:
     """Return a core on a migrated database."""
     settings = Settings.from_environ(environ(database_url, **more))
     return Core(
@@ -78,24 +80,38 @@ def publish_catalog(core: Core, text: str | None = None) -> None:
     publish.approve_release(core=core, actor=approver, command=publish.ApproveRelease(number=proposed.number))
 
 
-def person(core: Core, role: str, *, email: str | None = None, location: str | None = None, team: str | None = None) -> Actor:
+def person(
+    core: Core, role: str, *, email: str | None = None, location: str | None = None, team: str | None = None
+) -> Actor:
     """Let a person in and return them as an actor."""
     email = email or f"{role}@example.com"
-    command = people.CreateUser(email=email, role=role, name=role.title(), location=location, team=team, password=PASSWORD)
+    command = people.CreateUser(
+        email=email, role=role, name=role.title(), location=location, team=team, password=PASSWORD
+    )
     people.create_user(core=core, actor=SYSTEM, command=command)
     return person_by_email(core=core, email=email)
 
 
-def actor(core: Core, role: str, *, email: str | None = None, location: str | None = None, team: str | None = None) -> Actor:
+def actor(
+    core: Core, role: str, *, email: str | None = None, location: str | None = None, team: str | None = None
+) -> Actor:
     """Return an actor who is nobody in the database: enough for flows, and without the cost of a password."""
     return Actor(
-        kind="person", id=core.ids.new(core.clock.now()), name=role.title(), role=role, email=email, location=location, team=team
+        kind="person",
+        id=core.ids.new(core.clock.now()),
+        name=role.title(),
+        role=role,
+        email=email,
+        location=location,
+        team=team,
     )
 
 
 def api_key(core: Core, role: str, *, location: str | None = None) -> tuple[str, Actor]:
     """Let a program in; return its secret and it as an actor."""
-    created = people.create_api_key(core=core, actor=SYSTEM, command=people.CreateApiKey(name=f"test {role}", role=role, location=location))
+    created = people.create_api_key(
+        core=core, actor=SYSTEM, command=people.CreateApiKey(name=f"test {role}", role=role, location=location)
+    )
     found = actor_of_api_key(core=core, secret=created.secret)
     assert found is not None
     return created.secret, found

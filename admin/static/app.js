@@ -1,14 +1,35 @@
 // What the staff pages do beyond plain HTML. Each page works without this file; it only saves waiting.
 "use strict";
 
-/** Put the regions of a freshly rendered page in the place of the old ones, and nothing else, so that typing goes on. */
+/**
+ * Put the regions of a freshly rendered page in the place of the old ones, and nothing else, so that typing goes on.
+ * A region with a state is changed only when its state is another one.
+ */
 function swapLive(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
   for (const old of document.querySelectorAll("[data-live]")) {
     const next = fresh.querySelector(`[data-live="${old.dataset.live}"]`);
-    if (next && next.outerHTML !== old.outerHTML) old.replaceWith(document.importNode(next, true));
+    const same = old.dataset.state === undefined ? next?.outerHTML === old.outerHTML : next?.dataset.state === old.dataset.state;
+    if (next && !same) replaceKeepingInput(old, document.importNode(next, true));
+  }
+  for (const old of document.querySelectorAll("[data-say]")) {
+    const text = fresh.querySelector("[data-say]")?.textContent;
+    if (text && text !== old.textContent) old.textContent = text;
   }
   revealButtons();
+}
+
+/** What was chosen or typed since the page was asked for stays, and the focus stays where it was. */
+function replaceKeepingInput(old, next) {
+  const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+  const inputs = [...old.querySelectorAll("input[id]")].map(({ id, checked, value }) => ({ id, checked, value }));
+  old.replaceWith(next);
+  for (const { id, checked, value } of inputs) {
+    const input = document.getElementById(id);
+    if (!input) continue;
+    if (input.type === "radio" || input.type === "checkbox") { if (checked) input.checked = true; } else input.value = value;
+  }
+  if (focused) document.getElementById(focused)?.focus();
 }
 
 /** Say for each field whether it is wrong, by the words beside it. */

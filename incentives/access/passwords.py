@@ -13,10 +13,23 @@ LENGTH_MAX = 128
 
 # The commonest of those that are long enough, and what people make of this product's name. The length keeps the
 # well-known short ones out by itself.
-_WELL_KNOWN = frozenset({
-    "123456789012", "1234567890123", "password1234", "passwordpassword", "qwertyuiop123", "qwertyuiopasdf", "administrator",
-    "letmeinletmein", "iloveyouiloveyou", "incentives123", "incentivesincentives", "welcomewelcome", "changemechangeme",
-})
+_WELL_KNOWN = frozenset(
+    {
+        "123456789012",
+        "1234567890123",
+        "password1234",
+        "passwordpassword",
+        "qwertyuiop123",
+        "qwertyuiopasdf",
+        "administrator",
+        "letmeinletmein",
+        "iloveyouiloveyou",
+        "incentives123",
+        "incentivesincentives",
+        "welcomewelcome",
+        "changemechangeme",
+    }
+)
 
 
 @cache
@@ -50,6 +63,7 @@ def matches(password_hash: str | None, password: str) -> bool:
     if len(password) > LENGTH_MAX:
         return False
     try:
-        return _hasher().verify(password_hash or _nobody(), password) and password_hash is not None
+        _hasher().verify(password_hash or _nobody(), password)
     except Argon2Error:
         return False
+    return password_hash is not None

@@ -50,16 +50,29 @@ def post(tx: Connection, *, core: Core, actor: str, now: datetime, entries: Sequ
     lines: list[dict[str, Any]] = []
     for entry in entries:
         postings = [
-            {"id": core.ids.new(now), "entry_id": entry.id, "account": account, "amount_minor": amount, "currency": entry.currency}
+            {
+                "id": core.ids.new(now),
+                "entry_id": entry.id,
+                "account": account,
+                "amount_minor": amount,
+                "currency": entry.currency,
+            }
             for account, amount in entry.lines.items()
             if amount
         ]
         if postings:
             lines += postings
-            rows.append({
-                "id": entry.id, "kind": entry.kind, "source_id": entry.source_id, "voucher_id": entry.voucher_id,
-                "at": now, "actor": actor, "reason": entry.reason,
-            })
+            rows.append(
+                {
+                    "id": entry.id,
+                    "kind": entry.kind,
+                    "source_id": entry.source_id,
+                    "voucher_id": entry.voucher_id,
+                    "at": now,
+                    "actor": actor,
+                    "reason": entry.reason,
+                }
+            )
     if rows:
         tx.execute(ledger_entries.insert(), rows)
         tx.execute(ledger_postings.insert(), lines)
@@ -69,14 +82,26 @@ def promised(core: Core, voucher: Mapping[str, Any], now: datetime) -> Entry:
     """Return the entry of a voucher's issuing: its value is an expense at once, and owed."""
     amount = voucher["amount_minor"]
     return Entry(
-        id=core.ids.new(now), kind="voucher-issued", source_id=voucher["id"], voucher_id=voucher["id"],
-        currency=voucher["currency"], lines={EXPENSE: amount, LIABILITY: -amount}, reason="A voucher was issued.",
+        id=core.ids.new(now),
+        kind="voucher-issued",
+        source_id=voucher["id"],
+        voucher_id=voucher["id"],
+        currency=voucher["currency"],
+        lines={EXPENSE: amount, LIABILITY: -amount},
+        reason="A voucher was issued.",
     )
 
 
 def honored(
-    core: Core, *, redemption_id: uuid.UUID, voucher_id: uuid.UUID, currency: str, spent_minor: int, forfeited_minor: int,
-    overestimated_minor: int, now: datetime,
+    core: Core,
+    *,
+    redemption_id: uuid.UUID,
+    voucher_id: uuid.UUID,
+    currency: str,
+    spent_minor: int,
+    forfeited_minor: int,
+    overestimated_minor: int,
+    now: datetime,
 ) -> Entry:
     """Return the entry of a redemption: what was owed is settled.
 
@@ -84,10 +109,16 @@ def honored(
     promised to be spent and takes the expense back.
     """
     return Entry(
-        id=core.ids.new(now), kind="voucher-redeemed", source_id=redemption_id, voucher_id=voucher_id, currency=currency,
+        id=core.ids.new(now),
+        kind="voucher-redeemed",
+        source_id=redemption_id,
+        voucher_id=voucher_id,
+        currency=currency,
         lines={
             LIABILITY: spent_minor + forfeited_minor + overestimated_minor,
-            SETTLEMENT: -spent_minor, BREAKAGE: -forfeited_minor, EXPENSE: -overestimated_minor,
+            SETTLEMENT: -spent_minor,
+            BREAKAGE: -forfeited_minor,
+            EXPENSE: -overestimated_minor,
         },
         reason="A voucher was redeemed.",
     )
@@ -96,6 +127,11 @@ def honored(
 def lapsed(core: Core, *, voucher_id: uuid.UUID, currency: str, amount_minor: int, now: datetime) -> Entry:
     """Return the entry of a voucher's expiry: what was owed lapses."""
     return Entry(
-        id=core.ids.new(now), kind="voucher-expired", source_id=voucher_id, voucher_id=voucher_id, currency=currency,
-        lines={LIABILITY: amount_minor, BREAKAGE: -amount_minor}, reason="A voucher expired unspent.",
+        id=core.ids.new(now),
+        kind="voucher-expired",
+        source_id=voucher_id,
+        voucher_id=voucher_id,
+        currency=currency,
+        lines={LIABILITY: amount_minor, BREAKAGE: -amount_minor},
+        reason="A voucher expired unspent.",
     )

@@ -19,9 +19,7 @@ from incentives.catalog.definitions import (
 from incentives.catalog.incentive import Incentive
 from incentives.kernel.errors import UnknownIncentive, UnknownIssueTag, UnknownLocation
 
-Item = (
-    Brand | Location | Team | Segment | IssueTag | Script | Incentive | Protocol | BudgetRule | ApprovalLimit
-)
+Item = Brand | Location | Team | Segment | IssueTag | Script | Incentive | Protocol | BudgetRule | ApprovalLimit
 
 type_of_kind: Mapping[str, type[Item]] = {
     each.item_kind: each

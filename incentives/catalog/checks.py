@@ -34,9 +34,7 @@ def check(placed: Sequence[Placed[Item]], reading: Reading) -> None:
 
 
 def _of(placed: Iterable[Placed[Item]], kind: type[ItemT]) -> list[Placed[ItemT]]:
-    return [
-        Placed(each.fields, each.item) for each in placed if isinstance(each.item, kind) and each.item.key
-    ]
+    return [Placed(each.fields, each.item) for each in placed if isinstance(each.item, kind) and each.item.key]
 
 
 def _check_twice(placed: Sequence[Placed[Item]]) -> None:
@@ -104,9 +102,7 @@ def _check_currencies(incentives: Sequence[Placed[Incentive]], locations: dict[s
             location = locations.get(key)
             if location and each.item.currency and location.currency != each.item.currency:
                 message = f"{key} uses {location.currency}: this could never be offered there;"
-                each.fields.wrong(
-                    each.fields.at("locations"), f"{message} take {key} out or change the currency."
-                )
+                each.fields.wrong(each.fields.at("locations"), f"{message} take {key} out or change the currency.")
 
 
 def _check_defaults(protocols: Sequence[Placed[Protocol]], incentives: dict[str, Incentive]) -> None:

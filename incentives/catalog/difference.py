@@ -82,7 +82,7 @@ def _field_changes(old: Mapping[str, Any], new: Mapping[str, Any], under: str = 
         before, after = old.get(name), new.get(name)
         if before == after:
             continue
-        if isinstance(before or {}, dict) and isinstance(after or {}, dict):
+        if all(each is None or isinstance(each, dict) for each in (before, after)):
             yield from _field_changes(before or {}, after or {}, f"{under}{name}.")
         else:
             yield FieldChange(f"{under}{name}", before, after)
@@ -123,9 +123,7 @@ def _unfunded(catalog: Catalog) -> Iterator[str]:
 def _uncovered(catalog: Catalog) -> Iterator[str]:
     open_to_all = (None, None, None)
     protocols = catalog.protocols.values()
-    covered = {
-        each.issue_tag for each in protocols if (each.severity, each.location, each.segment) == open_to_all
-    }
+    covered = {each.issue_tag for each in protocols if (each.severity, each.location, each.segment) == open_to_all}
     if EVERYTHING in covered:
         return
     for tag in catalog.issue_tags.values():

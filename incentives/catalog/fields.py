@@ -134,17 +134,12 @@ class Fields:
         for language in entries:
             if languages and language not in languages:
                 known = ", ".join(languages)
-                self.wrong(
-                    entries[language], f"“{language}” is not a language of the brand; it has: {known}."
-                )
+                self.wrong(entries[language], f"“{language}” is not a language of the brand; it has: {known}.")
         present = {language: node for language, node in entries.items() if node.value is not None}
         for language in languages:
             if entries and language not in present:
                 self.wrong(self.at(name), f"The words in “{language}” are missing; add them.", under=language)
-        texts = {
-            language: self._text_of(node, longest, paragraphs=paragraphs)
-            for language, node in present.items()
-        }
+        texts = {language: self._text_of(node, longest, paragraphs=paragraphs) for language, node in present.items()}
         return {language: text or "" for language, text in texts.items()}
 
     def maybe_words(self, name: str, languages: Sequence[str], *, longest: int) -> dict[str, str] | None:
@@ -236,12 +231,12 @@ class Fields:
         return [Fields(node, self._reading) for node in self._items(name)]
 
     def languages(self, name: str) -> tuple[str, ...]:
-        """Return BCP 47 languages."""
+        """Return BCP 47 languages; none when one is wrong, or all words in the file would seem wrong too."""
         texts = self._texts(name)
-        for text, node in texts.items():
-            if not is_language(text):
-                self.wrong(node, f"“{text}” is not a language; write it as en, es or pt-BR.")
-        return tuple(texts)
+        wrong = [text for text in texts if not is_language(text)]
+        for text in wrong:
+            self.wrong(texts[text], f"“{text}” is not a language; write it as en, es or pt-BR.")
+        return () if wrong else tuple(texts)
 
     def _texts(self, name: str) -> dict[str, Node]:
         """Return the texts of a list with their places; one that stands there twice is a mistake."""
@@ -281,10 +276,7 @@ class Fields:
 
     def country(self, name: str = "country") -> str:
         """Return an ISO 3166 country."""
-        return (
-            self._checked(name, is_country, "is not a country of ISO 3166; write two letters, such as GB.")
-            or ""
-        )
+        return self._checked(name, is_country, "is not a country of ISO 3166; write two letters, such as GB.") or ""
 
     def email(self, name: str) -> str | None:
         """Return an email address in small letters, or None when the field is absent."""
@@ -325,13 +317,7 @@ def _shown(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (list, dict)):
         return "a list" if isinstance(value, list) else "a group of fields"
-    return (
-        "nothing"
-        if value is None
-        else f"{value}"
-        if isinstance(value, (int, OddNumber))
-        else f"the text “{value}”"
-    )
+    return "nothing" if value is None else f"{value}" if isinstance(value, (int, OddNumber)) else f"the text “{value}”"
 
 
 def _hint(word: str, known: Sequence[str]) -> str:

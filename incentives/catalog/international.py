@@ -51,6 +51,4 @@ def is_email(text: str) -> bool:
 def _currencies() -> frozenset[str]:
     # CLDR lists for each territory (code, from, until, tender): money of today has no end and is tender.
     lists = get_global("territory_currencies").values()
-    return frozenset(
-        code for entries in lists for code, _, until, tender in entries if until is None and tender
-    )
+    return frozenset(code for entries in lists for code, _, until, tender in entries if until is None and tender)

@@ -53,9 +53,7 @@ def resolve(
         catalog.location(location)
     grave = tag.severity if severity is None else severity
     distances = {key: distance for distance, key in enumerate((*catalog.lineage(issue_tag), EVERYTHING))}
-    fitting = [
-        each for each in catalog.protocols.values() if _fits(each, distances, grave, location, segment)
-    ]
+    fitting = [each for each in catalog.protocols.values() if _fits(each, distances, grave, location, segment)]
     fitting.sort(key=lambda each: (distances[each.issue_tag], _openness(each)))
     if not fitting:
         raise NoProtocol(

@@ -51,9 +51,7 @@ _ITEM_SCOPES = ("location", "team", "issue_tag", "incentive")
 
 def read_brand(fields: Fields) -> Brand:
     """Read the brand."""
-    fields.only(
-        ("name", "languages", "default_language", "time_zone", "currency"), ("support_email",), of="the brand"
-    )
+    fields.only(("name", "languages", "default_language", "time_zone", "currency"), ("support_email",), of="the brand")
     languages = fields.languages("languages")
     return Brand(
         name=fields.text("name"),
@@ -156,16 +154,11 @@ def _value_fields(fields: Fields, brand: Brand) -> dict[str, Any]:
 def _check_dates(fields: Fields, incentive: Incentive) -> None:
     first, last = incentive.offerable_from_date, incentive.offerable_until_date
     if first and last and last < first:
-        fields.wrong(
-            fields.at("offerable_until_date"), f"This is before the first day ({first}); put them in order."
-        )
+        fields.wrong(fields.at("offerable_until_date"), f"This is before the first day ({first}); put them in order.")
 
 
 def _check_range(fields: Fields, incentive: Incentive) -> None:
-    if (
-        incentive.kind not in FIELDS_OF_KIND
-        or "min_amount_minor" not in FIELDS_OF_KIND[incentive.kind].optional
-    ):
+    if incentive.kind not in FIELDS_OF_KIND or "min_amount_minor" not in FIELDS_OF_KIND[incentive.kind].optional:
         return
     has_least, has_most = fields.has("min_amount_minor"), fields.has("max_amount_minor")
     if has_least != has_most:
@@ -175,9 +168,7 @@ def _check_range(fields: Fields, incentive: Incentive) -> None:
     if bounds is None or amount is None:
         return
     if not bounds[0] <= amount <= bounds[1]:
-        fields.wrong(
-            fields.at("amount_minor"), f"{amount} is not between the bounds {bounds[0]} and {bounds[1]}."
-        )
+        fields.wrong(fields.at("amount_minor"), f"{amount} is not between the bounds {bounds[0]} and {bounds[1]}.")
 
 
 def read_protocol(fields: Fields, _brand: Brand) -> Protocol:
@@ -257,15 +248,11 @@ def _is_uuid(text: str) -> bool:
 
 def _check_budget(fields: Fields, rule: BudgetRule) -> None:
     if not fields.has("cap_minor") and not fields.has("cap_count"):
-        fields.wrong(
-            fields.node, "A budget needs a cap: add “cap_minor” (money), “cap_count” (issuances), or both."
-        )
+        fields.wrong(fields.node, "A budget needs a cap: add “cap_minor” (money), “cap_count” (issuances), or both.")
     if fields.has("cap_minor") and not fields.has("currency"):
         fields.wrong(fields.node, "A cap in money needs a currency; add it.", under="currency")
     if fields.has("week_start") and rule.period != PeriodKind.WEEK:
-        fields.wrong(
-            fields.at("week_start"), "Only a budget with the period “week” has a first day; leave it out."
-        )
+        fields.wrong(fields.at("week_start"), "Only a budget with the period “week” has a first day; leave it out.")
 
 
 _LIMIT_MONEY = ("per_voucher_minor", "per_day_minor", "per_customer_minor")
@@ -274,9 +261,7 @@ _LIMIT_COUNTS = ("per_day_count", "per_customer_count")
 
 def read_approval_limit(fields: Fields, _brand: Brand) -> ApprovalLimit:
     """Read an approval limit of a role or a person."""
-    fields.only(
-        ("currency",), ("role", "person", "unlimited", *_LIMIT_MONEY, *_LIMIT_COUNTS), of="an approval limit"
-    )
+    fields.only(("currency",), ("role", "person", "unlimited", *_LIMIT_MONEY, *_LIMIT_COUNTS), of="an approval limit")
     amounts = {name: fields.maybe_amount(name, least=0) for name in _LIMIT_MONEY}
     counts = {name: fields.maybe_number(name, least=0, most=_COUNT_MOST) for name in _LIMIT_COUNTS}
     limit = ApprovalLimit(
@@ -293,9 +278,7 @@ def read_approval_limit(fields: Fields, _brand: Brand) -> ApprovalLimit:
 
 def _check_limit(fields: Fields, limit: ApprovalLimit) -> None:
     if fields.has("role") == fields.has("person"):
-        fields.wrong(
-            fields.node, "A limit is for a role or for a person: give exactly one of the two.", under="role"
-        )
+        fields.wrong(fields.node, "A limit is for a role or for a person: give exactly one of the two.", under="role")
     numbers = [name for name in (*_LIMIT_MONEY, *_LIMIT_COUNTS) if fields.has(name)]
     for name in numbers if limit.unlimited else ():
         fields.wrong(fields.at(name), "This limit says “unlimited: true”; leave the numbers out, or that.")

@@ -57,9 +57,7 @@ _RELEASE = sa.select(*(catalog_releases.c[name] for name in Release.__dataclass_
 
 def current_number(tx: Connection) -> int | None:
     """Return the number of the release in force, or None before the first was approved."""
-    number = tx.execute(
-        sa.select(catalog_releases.c.number).where(catalog_releases.c.status == APPROVED)
-    ).scalar()
+    number = tx.execute(sa.select(catalog_releases.c.number).where(catalog_releases.c.status == APPROVED)).scalar()
     return None if number is None else int(number)
 
 
@@ -100,9 +98,7 @@ def cached_current(tx: Connection, cache: MutableMapping[str, Any]) -> CurrentCa
 
     ``cache`` is the core's, so it lives and dies with the database it speaks of. Raises ``NoCatalog``.
     """
-    query = sa.select(catalog_releases.c.id, catalog_releases.c.number).where(
-        catalog_releases.c.status == APPROVED
-    )
+    query = sa.select(catalog_releases.c.id, catalog_releases.c.number).where(catalog_releases.c.status == APPROVED)
     row = tx.execute(query).one_or_none()
     if row is None:
         raise NoCatalog
@@ -194,9 +190,7 @@ def add_draft(
         approved_by=None,
     )
     item_ids = _item_ids(tx, core=core, now=now, by=by, catalog=catalog)
-    tx.execute(
-        catalog_releases.insert(), {name: getattr(release, name) for name in Release.__dataclass_fields__}
-    )
+    tx.execute(catalog_releases.insert(), {name: getattr(release, name) for name in Release.__dataclass_fields__})
     members = [
         {"release_id": release.id, "item_id": item_id, "position": position}
         for position, item_id in enumerate(item_ids)
@@ -245,9 +239,7 @@ def put_in_force(tx: Connection, *, number: int, by: str, now: datetime) -> bool
     status = catalog_releases.c.status
     tx.execute(catalog_releases.update().where(status == APPROVED).values(status=SUPERSEDED))
     this = (catalog_releases.c.number == number) & (status == DRAFT)
-    done = tx.execute(
-        catalog_releases.update().where(this).values(status=APPROVED, approved_at=now, approved_by=by)
-    )
+    done = tx.execute(catalog_releases.update().where(this).values(status=APPROVED, approved_at=now, approved_by=by))
     tx.execute(catalog_releases.update().where(status == DRAFT).values(status=WITHDRAWN))
     return done.rowcount == 1
 

@@ -134,8 +134,7 @@ class _Planter:
     def _sequence(self, raw: SequenceNode, path: str) -> list[Node]:
         places = (f"{path}[{_name_of(child) or number}]" for number, child in enumerate(raw.value))
         return [
-            self.node(child, child.start_mark.line + 1, place)
-            for child, place in zip(raw.value, places, strict=True)
+            self.node(child, child.start_mark.line + 1, place) for child, place in zip(raw.value, places, strict=True)
         ]
 
     def _scalar(self, raw: RawNode, here: Node) -> str | int | None:
@@ -161,6 +160,4 @@ def _name_of(raw: RawNode) -> str | None:
     if not isinstance(raw, MappingNode):
         return None
     pairs = ((key.value, value.value) for key, value in raw.value)
-    return next(
-        (value[:64] for name, value in pairs if name == "key" and isinstance(value, str) and value), None
-    )
+    return next((value[:64] for name, value in pairs if name == "key" and isinstance(value, str) and value), None)

@@ -14,7 +14,7 @@ from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.spending.tables import approvals
 from incentives.vouchers import lifecycle
-from incentives.vouchers.tables import issuances, vouchers
+from incentives.vouchers.tables import issuances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,12 @@ def shown(made: lifecycle.Made) -> IssuedVoucher:
     """Return a fresh voucher as its issuer sees it."""
     row = made.row
     return IssuedVoucher(
-        id=row["id"], code=made.code, last4=row["last4"], token=made.token,
-        amount=Money(row["amount_minor"], row["currency"]), expires_at=row["expires_at"],
+        id=row["id"],
+        code=made.code,
+        last4=row["last4"],
+        token=made.token,
+        amount=Money(row["amount_minor"], row["currency"]),
+        expires_at=row["expires_at"],
     )
 
 
@@ -81,23 +85,31 @@ def deliveries(messages: list[dict[str, Any]]) -> tuple[Delivery, ...]:
 def replay(tx: Connection, core: Core, issuance_id: uuid.UUID) -> Issued | AwaitingApproval:
     """Return the answer that the first request got, as it was at that time: what came later does not show."""
     found = tx.execute(
-        sa.select(issuances.c.id, issuances.c.case_id, approvals.c.id.label("approval_id"), approvals.c.reasons, approvals.c.expires_at)
+        sa.select(
+            issuances.c.id,
+            issuances.c.case_id,
+            approvals.c.id.label("approval_id"),
+            approvals.c.reasons,
+            approvals.c.expires_at,
+        )
         .outerjoin(approvals, approvals.c.issuance_id == issuances.c.id)
         .where(issuances.c.id == issuance_id),
     ).one()
     if found.approval_id is not None:
         return AwaitingApproval(
-            id=found.id, case_id=found.case_id, approval_id=found.approval_id, reasons=tuple(found.reasons),
-            expires_at=found.expires_at, replayed=True,
+            id=found.id,
+            case_id=found.case_id,
+            approval_id=found.approval_id,
+            reasons=tuple(found.reasons),
+            expires_at=found.expires_at,
+            replayed=True,
         )
     return given(tx, core, found.id, found.case_id, replayed=True)
 
 
 def given(tx: Connection, core: Core, issuance_id: uuid.UUID, case_id: uuid.UUID, *, replayed: bool) -> Issued:
     """Return what an issuance gave at first, with the code derived again."""
-    voucher = tx.execute(
-        sa.select(vouchers).where(vouchers.c.issuance_id == issuance_id, vouchers.c.number == 1),
-    ).mappings().one_or_none()
+    voucher = lifecycle.numbered(tx, issuance_id, 1)
     table = outbox_messages.c
     messages = tx.execute(
         sa.select(table.id, table.channel)
@@ -105,11 +117,15 @@ def given(tx: Connection, core: Core, issuance_id: uuid.UUID, case_id: uuid.UUID
         .order_by(table.channel),
     ).all()
     return Issued(
-        id=issuance_id, case_id=case_id, voucher=again(core, voucher) if voucher else None,
-        deliveries=tuple(Delivery(id=row.id, channel=row.channel) for row in messages), replayed=replayed,
+        id=issuance_id,
+        case_id=case_id,
+        voucher=again(core, voucher) if voucher else None,
+        deliveries=tuple(Delivery(id=row.id, channel=row.channel) for row in messages),
+        replayed=replayed,
     )
 
 
 def again(core: Core, row: Mapping[str, Any]) -> IssuedVoucher:
+    """Return a voucher as its issuer saw it, with its secrets derived again."""
     code, token = lifecycle.secrets_of(core, row["id"], row["code_key_id"])
     return shown(lifecycle.Made(row=row, code=code, token=token))

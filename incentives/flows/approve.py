@@ -1,6 +1,7 @@
-"""Approve: a second person decides on an issuance over a limit. The budgets have held the amount since it was asked for."""
+"""Approve: a second person decides on an issuance over a limit. The budgets have held the amount since it was asked."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,11 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from incentives.books import audit, ledger
-from incentives.catalog import eligibility, releases
-from incentives.catalog.incentive import Incentive
+from incentives.catalog import releases
 from incentives.flows import answers, assessment
 from incentives.flows.answers import Issued
+from incentives.flows.batch import Batch, Gift
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -28,11 +28,9 @@ from incentives.kernel.errors import (
 )
 from incentives.kernel.idempotency import Claim
 from incentives.kernel.money import Money
-from incentives.messages import outbox
 from incentives.spending import budgets, limits
 from incentives.spending.tables import approvals
-from incentives.vouchers import lifecycle
-from incentives.vouchers.tables import issuances, vouchers
+from incentives.vouchers.tables import issuances
 
 DECISIONS = {"grant": "granted", "decline": "declined"}
 
@@ -90,9 +88,14 @@ def decide_approval(*, core: Core, actor: Actor, command: DecideApproval) -> Dec
 def _claimed_before(tx: Connection, core: Core, actor: Actor, command: DecideApproval, now: datetime) -> Decided | None:
     if not command.idempotency_key:
         return None
-    request = {"id": command.approval_id, "decision": command.decision, "amount": command.amount_minor, "comment": command.comment}
+    request = {
+        "id": command.approval_id,
+        "decision": command.decision,
+        "amount": command.amount_minor,
+        "comment": command.comment,
+    }
     claim = Claim(f"{actor.label}:decisions", command.idempotency_key, request, command.approval_id)
-    found = idempotency.claim(tx, [claim], now).get((claim.scope, claim.key))
+    found = idempotency.claim(tx, core.keys.codes, [claim], now).get((claim.scope, claim.key))
     if isinstance(found, Refusal):
         raise found
     if found is None:
@@ -106,8 +109,13 @@ def _asked(tx: Connection, approval_id: uuid.UUID) -> Any:
     """Return the approval with its issuance; locked, so that what is decided on does not change meanwhile."""
     row = tx.execute(
         sa.select(
-            approvals, issuances.c.case_id, issuances.c.incentive, issuances.c.incentive_item_id, issuances.c.currency,
-            issuances.c.channels, issuances.c.location,
+            approvals,
+            issuances.c.case_id,
+            issuances.c.incentive,
+            issuances.c.incentive_item_id,
+            issuances.c.currency,
+            issuances.c.channels,
+            issuances.c.location,
         )
         .join(issuances, issuances.c.id == approvals.c.issuance_id)
         .where(approvals.c.id == approval_id)
@@ -124,7 +132,9 @@ def _check(core: Core, tx: Connection, actor: Actor, command: DecideApproval, as
     if asked.status == "expired" or (asked.status == "pending" and asked.expires_at <= now):
         raise ApprovalExpired
     if asked.status != "pending":
-        raise ApprovalAlreadyDecided(status=asked.status, decided_at=asked.decided_at.isoformat() if asked.decided_at else None)
+        raise ApprovalAlreadyDecided(
+            status=asked.status, decided_at=asked.decided_at.isoformat() if asked.decided_at else None
+        )
     if command.decision == "grant":
         _check_amount(core, tx, actor, command, asked)
 
@@ -139,7 +149,9 @@ def _check_amount(core: Core, tx: Connection, actor: Actor, command: DecideAppro
         amount_minor = command.amount_minor
     limit = assessment.limit_of(releases.cached_current(tx, core.cache).catalog, actor, asked.currency)
     if limits.over_voucher(limit, amount_minor):
-        raise ApproverLimitExceeded(field="amount_minor", most_minor=(limit.per_voucher_minor or 0) if limit else 0, currency=asked.currency)
+        raise ApproverLimitExceeded(
+            field="amount_minor", most_minor=(limit.per_voucher_minor or 0) if limit else 0, currency=asked.currency
+        )
 
 
 def _decide(tx: Connection, actor: Actor, command: DecideApproval, amount_minor: int, now: datetime) -> None:
@@ -149,7 +161,10 @@ def _decide(tx: Connection, actor: Actor, command: DecideApproval, amount_minor:
         approvals.update()
         .where(approvals.c.id == command.approval_id, approvals.c.status == "pending")
         .values(
-            status=DECISIONS[command.decision], decided_by=actor.label, decided_at=now, comment=command.comment,
+            status=DECISIONS[command.decision],
+            decided_by=actor.label,
+            decided_at=now,
+            comment=command.comment,
             granted_amount_minor=amount_minor if granted else None,
         ),
     )
@@ -158,72 +173,60 @@ def _decide(tx: Connection, actor: Actor, command: DecideApproval, amount_minor:
 
 
 def _decline(tx: Connection, core: Core, actor: Actor, command: DecideApproval, asked: Any, now: datetime) -> None:
+    batch = Batch(core=core, actor=actor, now=now)
     _move_issuance(tx, asked.issuance_id, status="declined")
-    _move_budgets(tx, core, actor, asked, now, committed_minor=None)
-    audit.record(
-        tx, core=core, actor=actor, now=now, action="approval.declined", subject_kind="issuance", subject_id=asked.issuance_id,
-        case_id=asked.case_id, reason=command.comment, facts={"incentive": asked.incentive},
-    )
+    batch.note("approval.declined", asked.issuance_id, asked.case_id, command.comment, {"incentive": asked.incentive})
+    batch.write(tx, _move_budgets(tx, batch, asked, committed_minor=None))
 
 
 def _grant(
-    tx: Connection, core: Core, actor: Actor, command: DecideApproval, asked: Any, amount_minor: int, now: datetime,
+    tx: Connection, core: Core, actor: Actor, command: DecideApproval, asked: Any, amount_minor: int, now: datetime
 ) -> Issued:
-    incentive = releases.incentive_of(tx, asked.incentive_item_id, core.cache)
+    batch = Batch(core=core, actor=actor, now=now)
     catalog = releases.cached_current(tx, core.cache).catalog
-    time_zone = catalog.locations[asked.location].time_zone if asked.location in catalog.locations else catalog.brand.time_zone
-    made = _make(core, asked, incentive, Money(amount_minor, asked.currency), time_zone, now)
+    location = catalog.locations.get(asked.location or "")
     _move_issuance(tx, asked.issuance_id, status="issued", amount_minor=amount_minor, issued_at=now)
-    tx.execute(vouchers.insert(), [dict(made.row)])
-    ledger.post(tx, core=core, actor=actor.label, now=now, entries=[ledger.promised(core, made.row, now)])
-    messages = [
-        outbox.message(
-            core=core, now=now, issuance_id=asked.issuance_id, voucher_id=made.row["id"], channel=channel, template="voucher",
+    issued = batch.give(
+        Gift(
+            issuance_id=asked.issuance_id,
+            case_id=asked.case_id,
+            incentive=releases.incentive_of(tx, asked.incentive_item_id, core.cache),
+            incentive_item_id=asked.incentive_item_id,
+            amount=Money(amount_minor, asked.currency),
+            time_zone=location.time_zone if location else catalog.brand.time_zone,
+            channels=tuple(asked.channels),
         )
-        for channel in asked.channels
-    ]
-    outbox.enqueue(tx, messages)
-    facts = {"incentive": asked.incentive, "amount_minor": amount_minor, "currency": asked.currency, "last4": made.row["last4"]}
-    audit.record(
-        tx, core=core, actor=actor, now=now, action="approval.granted", subject_kind="issuance", subject_id=asked.issuance_id,
-        case_id=asked.case_id, reason=command.comment, facts={**facts, "requested_by": asked.requested_by},
     )
-    _move_budgets(tx, core, actor, asked, now, committed_minor=amount_minor)
-    return Issued(id=asked.issuance_id, case_id=asked.case_id, voucher=answers.shown(made), deliveries=answers.deliveries(messages))
-
-
-def _make(core: Core, asked: Any, incentive: Incentive, amount: Money, time_zone: str, now: datetime) -> lifecycle.Made:
-    expires_at = eligibility.expires_at(incentive, time_zone, now)
-    if expires_at is None:
-        message = "only what gives a voucher can wait for an approval"
-        raise AssertionError(message)
-    return lifecycle.make(
-        core=core, now=now, issuance_id=asked.issuance_id, number=1, incentive_item_id=asked.incentive_item_id,
-        amount=amount, expires_at=expires_at, time_zone=time_zone,
+    facts = {"amount_minor": amount_minor, "currency": asked.currency, "incentive": asked.incentive}
+    last4 = issued.voucher.last4 if issued.voucher else None
+    batch.note(
+        "approval.granted",
+        asked.issuance_id,
+        asked.case_id,
+        command.comment,
+        {**facts, "last4": last4, "requested_by": asked.requested_by},
     )
+    batch.write(tx, _move_budgets(tx, batch, asked, committed_minor=amount_minor))
+    return issued
 
 
 def _move_issuance(tx: Connection, issuance_id: uuid.UUID, **values: Any) -> None:
     moved = tx.execute(
-        issuances.update().where(issuances.c.id == issuance_id, issuances.c.status == "pending_approval").values(**values),
+        issuances.update()
+        .where(issuances.c.id == issuance_id, issuances.c.status == "pending_approval")
+        .values(**values)
     )
     if moved.rowcount != 1:
         raise ApprovalAlreadyDecided
 
 
-def _move_budgets(
-    tx: Connection, core: Core, actor: Actor, asked: Any, now: datetime, *, committed_minor: int | None,
-) -> None:
-    """Turn what is held into what is committed (the rest is free again), or give all of it back."""
+def _move_budgets(tx: Connection, batch: Batch, asked: Any, *, committed_minor: int | None) -> Collection[budgets.Pot]:
+    """Turn what is held into what is committed (the rest is free again), or give all of it back; return the pots."""
     held = budgets.charges_of(tx, [asked.issuance_id])
     pots = budgets.lock_ids(tx, (each.pot_id for each in held))
     taken = {} if committed_minor is None else {"committed_minor": committed_minor, "committed_count": 1}
-    movements = [
-        budgets.movement(
-            core=core, now=now, actor=actor.label, pot=pots[each.pot_id], issuance_id=asked.issuance_id, source_id=asked.id,
-            kind="release" if committed_minor is None else "grant",
-            changes=each.in_its_unit({"held_minor": -each.sums["held_minor"], "held_count": -each.sums["held_count"], **taken}),
-        )
-        for each in held
-    ]
-    budgets.write(tx, pots.values(), movements)
+    for each in held:
+        freed = {"held_minor": -each.sums["held_minor"], "held_count": -each.sums["held_count"]}
+        kind = "release" if committed_minor is None else "grant"
+        batch.move(pots[each.pot_id], asked.issuance_id, asked.id, kind, each.in_its_unit({**freed, **taken}))
+    return pots.values()

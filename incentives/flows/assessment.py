@@ -6,7 +6,7 @@ Nothing here opens a transaction or changes a row.
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -43,7 +43,7 @@ class Trouble:
 
     issue_tag: str
     severity: int | None = None
-    customer: CustomerGiven = CustomerGiven()
+    customer: CustomerGiven = field(default_factory=CustomerGiven)
     location: str | None = None
     order_ref: str | None = None
 
@@ -109,7 +109,9 @@ def addressed(channels: Sequence[str], contact: Contact) -> tuple[str, ...]:
             raise InputInvalid(errors=[{"field": "channels", "message": "A channel is email or sms."}])
         if not (contact.email if channel == "email" else contact.phone):
             missing = "email" if channel == "email" else "phone"
-            raise ChannelWithoutAddress(f"The channel {channel} needs customer.{missing}.", field=f"customer.{missing}", channel=channel)
+            raise ChannelWithoutAddress(
+                f"The channel {channel} needs customer.{missing}.", field=f"customer.{missing}", channel=channel
+            )
     return tuple(channel for channel in CHANNELS if channel in channels)
 
 
@@ -120,7 +122,6 @@ class Proposal:
     ground: Ground
     incentive_item: Incentive
     amount: Money
-    agent: str
     agent_names: tuple[str, ...]
     customers: tuple[uuid.UUID, ...]
 
@@ -153,7 +154,12 @@ class Proposal:
 def blocked(ground: Ground, incentive: Incentive, *, amount_minor: int | None, now: datetime) -> tuple[str, ...]:
     """Return why the catalog forbids an incentive here and now; empty when it does not."""
     return eligibility.blocked_reasons(
-        ground.catalog, incentive, ground.resolution.protocol, location=ground.location, now=now, amount_minor=amount_minor,
+        ground.catalog,
+        incentive,
+        ground.resolution.protocol,
+        location=ground.location,
+        now=now,
+        amount_minor=amount_minor,
     )
 
 
@@ -193,7 +199,11 @@ def check_allowed(ground: Ground, incentive: Incentive, *, amount_minor: int | N
     reasons = blocked(ground, incentive, amount_minor=amount_minor, now=now)
     if not reasons:
         return
-    facts: dict[str, Any] = {"incentive": incentive.key, "protocol": ground.resolution.protocol.key, "blocked_reasons": list(reasons)}
+    facts: dict[str, Any] = {
+        "incentive": incentive.key,
+        "protocol": ground.resolution.protocol.key,
+        "blocked_reasons": list(reasons),
+    }
     bounds = amount_bounds(ground, incentive)
     if bounds:
         facts |= {"least_minor": bounds[0], "most_minor": bounds[1], "currency": incentive.currency}
@@ -202,13 +212,22 @@ def check_allowed(ground: Ground, incentive: Incentive, *, amount_minor: int | N
 
 
 def propose(
-    ground: Ground, actor: Actor, incentive: Incentive, *, amount_minor: int | None, customers: tuple[uuid.UUID, ...],
+    ground: Ground,
+    actor: Actor,
+    incentive: Incentive,
+    *,
+    amount_minor: int | None,
+    customers: tuple[uuid.UUID, ...],
 ) -> Proposal:
     """Return an incentive as a proposal with the amount that budgets are charged."""
     amount = Money(incentive.charge_minor(amount_minor), incentive.currency or ground.currency)
     names = tuple(name for name in (actor.label, actor.email) if name)
     return Proposal(
-        ground=ground, incentive_item=incentive, amount=amount, agent=actor.label, agent_names=names, customers=customers,
+        ground=ground,
+        incentive_item=incentive,
+        amount=amount,
+        agent_names=names,
+        customers=customers,
     )
 
 
@@ -218,18 +237,31 @@ def limit_of(catalog: Catalog, actor: Actor, currency: str) -> limits.Limit | No
     if found is None:
         return None
     return limits.Limit(
-        key=found.key, currency=currency, unlimited=found.unlimited, per_voucher_minor=found.per_voucher_minor,
-        per_day_minor=found.per_day_minor, per_day_count=found.per_day_count,
-        per_customer_minor=found.per_customer_minor, per_customer_count=found.per_customer_count,
+        key=found.key,
+        currency=currency,
+        unlimited=found.unlimited,
+        per_voucher_minor=found.per_voucher_minor,
+        per_day_minor=found.per_day_minor,
+        per_day_count=found.per_day_count,
+        per_customer_minor=found.per_customer_minor,
+        per_customer_count=found.per_customer_count,
     )
 
 
 def budget_rule(budget: BudgetRule) -> Rule:
     """Return a budget of the catalog as the rule that spending charges by."""
     return Rule(
-        key=budget.key, name=budget.name, scope=budget.scope, of=budget.of, currency=budget.currency,
-        period=budget.period, time_zone=budget.time_zone, week_start=budget.week_start_number,
-        cap_minor=budget.cap_minor, cap_count=budget.cap_count, on_expiry=budget.on_expiry,
+        key=budget.key,
+        name=budget.name,
+        scope=budget.scope,
+        of=budget.of,
+        currency=budget.currency,
+        period=budget.period,
+        time_zone=budget.time_zone,
+        week_start=budget.week_start_number,
+        cap_minor=budget.cap_minor,
+        cap_count=budget.cap_count,
+        on_expiry=budget.on_expiry,
     )
 
 
@@ -243,7 +275,10 @@ def charges(proposal: Proposal, actor: Actor, now: datetime) -> list[Wanted]:
         return []
     catalog = proposal.ground.catalog
     budgets = [budget_rule(budget) for budget in catalog.budgets.values()]
-    if not any(rule.scope == "organization" and rule.cap_minor is not None and rule.currency == proposal.currency for rule in budgets):
+    if not any(
+        rule.scope == "organization" and rule.cap_minor is not None and rule.currency == proposal.currency
+        for rule in budgets
+    ):
         raise NoBudget(f"No organization-wide budget is in {proposal.currency}.", currency=proposal.currency)
     limit = limit_of(catalog, actor, proposal.currency)
     return matching([*budgets, *limits.rules(limit, catalog.brand.time_zone)], proposal, now)
@@ -254,11 +289,15 @@ def burst(wanted: Iterable[Wanted], pots: Mapping[PotKey, Pot], amount_minor: in
     for each in wanted:
         if not each.rule.asks_approval and not pots[each.pot].has_room(each.rule, amount_minor):
             kind = CustomerCapReached if each.rule.scope == "customer" else BudgetExhausted
-            return kind(f"The budget “{each.rule.name}” has no room for this.", budget=each.rule.key, scope=each.rule.scope)
+            return kind(
+                f"The budget “{each.rule.name}” has no room for this.", budget=each.rule.key, scope=each.rule.scope
+            )
     return None
 
 
-def approval_reasons(proposal: Proposal, actor: Actor, wanted: Iterable[Wanted], pots: Mapping[PotKey, Pot]) -> tuple[str, ...]:
+def approval_reasons(
+    proposal: Proposal, actor: Actor, wanted: Iterable[Wanted], pots: Mapping[PotKey, Pot]
+) -> tuple[str, ...]:
     """Return why somebody else must agree; empty when the actor may give this alone."""
     amount_minor = proposal.amount.amount_minor
     reasons = [

@@ -58,15 +58,28 @@ def _record(core: Core, message: Any, lease_id: uuid.UUID, sender: Sender | None
     values, named = _became(message, sender, outcome, now)
     with core.database.write() as tx:
         outbox.attempt(
-            tx, id=core.ids.new(now), message_id=message.id, number=message.attempts, provider=sender.provider if sender else "none",
-            started_at=message.lease_until_at - timedelta(seconds=core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS),
-            ended_at=now, outcome=named, reason=values.get("reason"),
+            tx,
+            id=core.ids.new(now),
+            message_id=message.id,
+            number=message.attempts,
+            provider=sender.provider if sender else "none",
+            started_at=message.lease_until_at
+            - timedelta(seconds=core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS),
+            ended_at=now,
+            outcome=named,
+            reason=values.get("reason"),
         )
         # An outcome that comes after its lease has ended is still written down as an attempt, but decides nothing.
         if outbox.end(tx, message_id=message.id, lease_id=lease_id, **values) and values["status"] != "queued":
             audit.record(
-                tx, core=core, actor=SYSTEM, now=now, action=f"message.{values['status']}", subject_kind="issuance",
-                subject_id=message.issuance_id, reason=values.get("reason"),
+                tx,
+                core=core,
+                actor=SYSTEM,
+                now=now,
+                action=f"message.{values['status']}",
+                subject_kind="issuance",
+                subject_id=message.issuance_id,
+                reason=values.get("reason"),
                 facts={"channel": message.channel, "message_id": str(message.id), "attempts": message.attempts},
             )
     return Delivered(message_id=message.id, status=values["status"])
@@ -76,7 +89,12 @@ def _became(message: Any, sender: Sender | None, outcome: Outcome | None, now: A
     """Return the message's new values and the attempt's outcome."""
     provider = sender.provider if sender else None
     if isinstance(outcome, Accepted):
-        return {"status": "sent", "ended_at": now, "provider": provider, "provider_message_id": outcome.provider_message_id}, "accepted"
+        return {
+            "status": "sent",
+            "ended_at": now,
+            "provider": provider,
+            "provider_message_id": outcome.provider_message_id,
+        }, "accepted"
     if isinstance(outcome, Captured):
         return {"status": "captured", "ended_at": now, "provider": provider}, "captured"
     if isinstance(outcome, WillNeverWork):

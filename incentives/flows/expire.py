@@ -37,9 +37,16 @@ def expire_due(*, core: Core) -> Expired:
     with core.database.write() as tx:
         ended = lifecycle.expire_due(tx, now, MOST_AT_ONCE)
         waited = _expire_approvals(tx, now)
-        ledger.post(tx, core=core, actor=SYSTEM.label, now=now, entries=[
-            ledger.lapsed(core, voucher_id=row.id, currency=row.currency, amount_minor=row.amount_minor, now=now) for row in ended
-        ])
+        ledger.post(
+            tx,
+            core=core,
+            actor=SYSTEM.label,
+            now=now,
+            entries=[
+                ledger.lapsed(core, voucher_id=row.id, currency=row.currency, amount_minor=row.amount_minor, now=now)
+                for row in ended
+            ],
+        )
         audit.record_all(tx, [*_voucher_events(core, ended, now), *_approval_events(core, waited, now)])
         sources = {row.issuance_id: row.id for row in (*ended, *waited)}
         _release(tx, core, sources, now)
@@ -48,13 +55,20 @@ def expire_due(*, core: Core) -> Expired:
 
 def _expire_approvals(tx: Connection, now: datetime) -> list[Any]:
     due = (
-        sa.select(approvals.c.id).where(approvals.c.status == "pending", approvals.c.expires_at <= now)
-        .order_by(approvals.c.expires_at).limit(MOST_AT_ONCE).with_for_update(skip_locked=True)
+        sa.select(approvals.c.id)
+        .where(approvals.c.status == "pending", approvals.c.expires_at <= now)
+        .order_by(approvals.c.expires_at)
+        .limit(MOST_AT_ONCE)
+        .with_for_update(skip_locked=True)
     )
-    ended = list(tx.execute(
-        approvals.update().where(approvals.c.id.in_(due), approvals.c.status == "pending").values(status="expired")
-        .returning(approvals.c.id, approvals.c.issuance_id),
-    ).all())
+    ended = list(
+        tx.execute(
+            approvals.update()
+            .where(approvals.c.id.in_(due), approvals.c.status == "pending")
+            .values(status="expired")
+            .returning(approvals.c.id, approvals.c.issuance_id),
+        ).all()
+    )
     if ended:
         tx.execute(
             issuances.update()
@@ -67,8 +81,14 @@ def _expire_approvals(tx: Connection, now: datetime) -> list[Any]:
 def _voucher_events(core: Core, rows: Iterable[Any], now: datetime) -> list[dict[str, Any]]:
     return [
         audit.event(
-            core=core, actor=SYSTEM, now=now, action="voucher.expired", subject_kind="voucher", subject_id=row.id,
-            reason="Its time is over.", facts={"amount_minor": row.amount_minor, "currency": row.currency, "last4": row.last4},
+            core=core,
+            actor=SYSTEM,
+            now=now,
+            action="voucher.expired",
+            subject_kind="voucher",
+            subject_id=row.id,
+            reason="Its time is over.",
+            facts={"amount_minor": row.amount_minor, "currency": row.currency, "last4": row.last4},
         )
         for row in rows
     ]
@@ -77,7 +97,12 @@ def _voucher_events(core: Core, rows: Iterable[Any], now: datetime) -> list[dict
 def _approval_events(core: Core, rows: Iterable[Any], now: datetime) -> list[dict[str, Any]]:
     return [
         audit.event(
-            core=core, actor=SYSTEM, now=now, action="approval.expired", subject_kind="issuance", subject_id=row.issuance_id,
+            core=core,
+            actor=SYSTEM,
+            now=now,
+            action="approval.expired",
+            subject_kind="issuance",
+            subject_id=row.issuance_id,
             reason="Nobody decided in time.",
         )
         for row in rows
@@ -96,8 +121,16 @@ def _release(tx: Connection, core: Core, sources: Mapping[uuid.UUID, uuid.UUID],
         keeps = each.on_expiry == "keep" and sums["committed_minor"] + sums["committed_count"] > 0
         kept = {"spent_minor": sums["committed_minor"], "spent_count": sums["committed_count"]} if keeps else {}
         gone = {name: -sums[name] for name in ("held_minor", "held_count", "committed_minor", "committed_count")}
-        movements.append(budgets.movement(
-            core=core, now=now, actor=SYSTEM.label, pot=pots[each.pot_id], issuance_id=each.issuance_id,
-            source_id=sources[each.issuance_id], kind="breakage" if keeps else "release", changes={**gone, **kept},
-        ))
+        movements.append(
+            budgets.movement(
+                core=core,
+                now=now,
+                actor=SYSTEM.label,
+                pot=pots[each.pot_id],
+                issuance_id=each.issuance_id,
+                source_id=sources[each.issuance_id],
+                kind="breakage" if keeps else "release",
+                changes={**gone, **kept},
+            )
+        )
     budgets.write(tx, pots.values(), movements)

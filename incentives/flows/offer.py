@@ -1,4 +1,4 @@
-"""Offer: what may this person offer this customer for this trouble, now? It decides as issuing does and changes nothing."""
+"""Offer: what may this person offer this customer for this trouble, now? It decides as issuing does."""
 
 import uuid
 from collections.abc import Mapping
@@ -73,9 +73,14 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
     protocol = ground.resolution.protocol
     default = assessment.default_incentive(ground, now=now)
     return Offers(
-        protocol=protocol.key, matched=ground.resolution.matched, issue_tag=ground.issue_tag, severity=ground.severity,
-        script=_script(ground, actor, command, default), steps=tuple(protocol.steps),
-        offers=tuple(_offer(ground, actor, candidate, pots, default) for candidate in candidates), earlier_recoveries=earlier,
+        protocol=protocol.key,
+        matched=ground.resolution.matched,
+        issue_tag=ground.issue_tag,
+        severity=ground.severity,
+        script=_script(ground, actor, command, default),
+        steps=tuple(protocol.steps),
+        offers=tuple(_offer(ground, actor, candidate, pots, default) for candidate in candidates),
+        earlier_recoveries=earlier,
     )
 
 
@@ -99,18 +104,27 @@ def _candidate(ground: Ground, actor: Actor, key: str, found: tuple[uuid.UUID, .
     return _Candidate(incentive=incentive, proposal=proposal, blocked=blocked, wanted=wanted)
 
 
-def _offer(ground: Ground, actor: Actor, candidate: _Candidate, pots: Mapping[budgets.PotKey, budgets.Pot], default: Incentive) -> Offer:
+def _offer(
+    ground: Ground, actor: Actor, candidate: _Candidate, pots: Mapping[budgets.PotKey, budgets.Pot], default: Incentive
+) -> Offer:
     incentive, proposal = candidate.incentive, candidate.proposal
     refusal = assessment.burst(candidate.wanted, pots, proposal.amount.amount_minor)
     blocked = (*candidate.blocked, refusal.slug) if refusal else candidate.blocked
     reasons = () if blocked else assessment.approval_reasons(proposal, actor, candidate.wanted, pots)
     words = ground.catalog.words
     return Offer(
-        incentive=incentive.key, kind=incentive.kind, title=words(incentive.title, ground.locale),
+        incentive=incentive.key,
+        kind=incentive.kind,
+        title=words(incentive.title, ground.locale),
         terms=words(incentive.terms, ground.locale) if incentive.terms else None,
-        amount=proposal.amount, percent=incentive.percent, amount_bounds=assessment.amount_bounds(ground, incentive),
-        is_default=incentive.key == default.key, offerable=not blocked,
-        approval_required=bool(reasons), approval_reasons=reasons, blocked_reasons=blocked,
+        amount=proposal.amount,
+        percent=incentive.percent,
+        amount_bounds=assessment.amount_bounds(ground, incentive),
+        is_default=incentive.key == default.key,
+        offerable=not blocked,
+        approval_required=bool(reasons),
+        approval_reasons=reasons,
+        blocked_reasons=blocked,
     )
 
 
@@ -119,7 +133,10 @@ def _script(ground: Ground, actor: Actor, trouble: Trouble, default: Incentive) 
     script = catalog.scripts[ground.resolution.protocol.script]
     return scripts.fill(
         catalog.words(script.text, ground.locale),
-        customer_name=ground.contact.name, brand=catalog.brand.name, agent_name=actor.name, order_ref=trouble.order_ref,
+        customer_name=ground.contact.name,
+        brand=catalog.brand.name,
+        agent_name=actor.name,
+        order_ref=trouble.order_ref,
         location=catalog.locations[ground.location].name if ground.location else None,
         incentive=catalog.words(default.title, ground.locale),
     )

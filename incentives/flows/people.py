@@ -75,12 +75,30 @@ def create_user(*, core: Core, actor: Actor, command: CreateUser) -> CreatedUser
         if tx.execute(sa.select(users.c.id).where(users.c.email == email)).one_or_none():
             raise EmailTaken(field="email")
         user_id = core.ids.new(now)
-        tx.execute(users.insert(), [{
-            "id": user_id, "email": email, "name": command.name or email.partition("@")[0], "role": command.role,
-            "location": command.location, "team": command.team, "password_hash": password_hash, "created_at": now,
-        }])
+        tx.execute(
+            users.insert(),
+            [
+                {
+                    "id": user_id,
+                    "email": email,
+                    "name": command.name or email.partition("@")[0],
+                    "role": command.role,
+                    "location": command.location,
+                    "team": command.team,
+                    "password_hash": password_hash,
+                    "created_at": now,
+                }
+            ],
+        )
         audit.record(
-            tx, core=core, actor=actor, now=now, action="user.created", subject_kind="user", subject_id=user_id, facts={"role": command.role},
+            tx,
+            core=core,
+            actor=actor,
+            now=now,
+            action="user.created",
+            subject_kind="user",
+            subject_id=user_id,
+            facts={"role": command.role},
         )
     return CreatedUser(id=user_id, email=email, password=password)
 
@@ -93,12 +111,30 @@ def create_api_key(*, core: Core, actor: Actor, command: CreateApiKey) -> Create
     with core.database.write() as tx:
         _check_place(tx, core, command.role, command.location, command.team)
         key_id = core.ids.new(now)
-        tx.execute(api_keys.insert(), [{
-            "id": key_id, "name": command.name, "role": command.role, "location": command.location, "team": command.team,
-            "prefix": secret[:_PREFIX_LENGTH], "digest": digest_of_secret(secret), "created_at": now, "created_by": actor.label,
-        }])
+        tx.execute(
+            api_keys.insert(),
+            [
+                {
+                    "id": key_id,
+                    "name": command.name,
+                    "role": command.role,
+                    "location": command.location,
+                    "team": command.team,
+                    "prefix": secret[:_PREFIX_LENGTH],
+                    "digest": digest_of_secret(secret),
+                    "created_at": now,
+                    "created_by": actor.label,
+                }
+            ],
+        )
         audit.record(
-            tx, core=core, actor=actor, now=now, action="api-key.created", subject_kind="api-key", subject_id=key_id,
+            tx,
+            core=core,
+            actor=actor,
+            now=now,
+            action="api-key.created",
+            subject_kind="api-key",
+            subject_id=key_id,
             facts={"role": command.role},
         )
     return CreatedApiKey(id=key_id, secret=secret)
@@ -110,10 +146,14 @@ def revoke_api_key(*, core: Core, actor: Actor, key_id: uuid.UUID) -> None:
     now = core.clock.now()
     with core.database.write() as tx:
         table = api_keys.c
-        revoked = tx.execute(api_keys.update().where(table.id == key_id, table.revoked_at.is_(None)).values(revoked_at=now))
+        revoked = tx.execute(
+            api_keys.update().where(table.id == key_id, table.revoked_at.is_(None)).values(revoked_at=now)
+        )
         if revoked.rowcount != 1:
             raise ApiKeyNotFound
-        audit.record(tx, core=core, actor=actor, now=now, action="api-key.revoked", subject_kind="api-key", subject_id=key_id)
+        audit.record(
+            tx, core=core, actor=actor, now=now, action="api-key.revoked", subject_kind="api-key", subject_id=key_id
+        )
 
 
 def disable_user(*, core: Core, actor: Actor, email: str) -> None:
@@ -122,13 +162,21 @@ def disable_user(*, core: Core, actor: Actor, email: str) -> None:
     now = core.clock.now()
     with core.database.write() as tx:
         user = tx.execute(
-            users.update().where(users.c.email == email.strip().lower(), users.c.disabled_at.is_(None)).values(disabled_at=now)
+            users.update()
+            .where(users.c.email == email.strip().lower(), users.c.disabled_at.is_(None))
+            .values(disabled_at=now)
             .returning(users.c.id),
         ).one_or_none()
         if user is None:
             raise UserNotFound(field="email")
-        tx.execute(sessions.update().where(sessions.c.user_id == user.id, sessions.c.revoked_at.is_(None)).values(revoked_at=now))
-        audit.record(tx, core=core, actor=actor, now=now, action="user.disabled", subject_kind="user", subject_id=user.id)
+        tx.execute(
+            sessions.update()
+            .where(sessions.c.user_id == user.id, sessions.c.revoked_at.is_(None))
+            .values(revoked_at=now)
+        )
+        audit.record(
+            tx, core=core, actor=actor, now=now, action="user.disabled", subject_kind="user", subject_id=user.id
+        )
 
 
 def _check_place(tx: Connection, core: Core, role: str, location: str | None, team: str | None) -> None:

@@ -78,11 +78,7 @@ def propose_catalog(*, core: Core, actor: Actor, command: ProposeCatalog) -> Pro
         releases.lock(tx)
         current = releases.current_release(tx)
         changes = difference(releases.catalog_of_release(tx, current.id) if current else None, catalog)
-        same = (
-            current
-            if current and current.digest == catalog.digest
-            else releases.draft_with(tx, catalog.digest)
-        )
+        same = current if current and current.digest == catalog.digest else releases.draft_with(tx, catalog.digest)
         release = same or releases.add_draft(
             tx,
             core=core,
@@ -125,9 +121,7 @@ def approve_release(*, core: Core, actor: Actor, command: ApproveRelease) -> App
         releases.lock(tx)
         draft = _draft(tx, command.number)
         if draft.proposed_by == actor.label:
-            raise SelfApproval(
-                "You proposed this catalog release; somebody else approves it.", number=draft.number
-            )
+            raise SelfApproval("You proposed this catalog release; somebody else approves it.", number=draft.number)
         superseded = releases.current_number(tx)
         if not releases.put_in_force(tx, number=draft.number, by=actor.label, now=now):
             raise _decided(draft)

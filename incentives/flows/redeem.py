@@ -52,7 +52,7 @@ class RedeemVoucher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redeemed:
-    """The one redemption of a voucher; ``remainder`` is a new voucher over what was left, where the incentive says so."""
+    """The one redemption of a voucher; ``remainder`` is a new voucher over what was left, if the incentive says so."""
 
     id: uuid.UUID
     voucher_id: uuid.UUID
@@ -87,7 +87,7 @@ def redeem_voucher(*, core: Core, actor: Actor, command: RedeemVoucher) -> Redee
 
 def _redeem(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher, now: datetime) -> Redeemed | Refusal:
     claim = _claim(core, actor, command, now)
-    found = idempotency.claim(tx, [claim], now).get((claim.scope, claim.key)) if claim else None
+    found = idempotency.claim(tx, core.keys.codes, [claim], now).get((claim.scope, claim.key)) if claim else None
     if found is not None:
         return found if isinstance(found, Refusal) else _replay(tx, core, found)
     redemption_id = claim.result_id if claim else core.ids.new(now)
@@ -114,33 +114,37 @@ def _claim(core: Core, actor: Actor, command: RedeemVoucher, now: datetime) -> C
 
 
 def _location(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher) -> str | None:
-    """Return where it is redeemed: as the request says, else where the till stands. A till cannot be elsewhere."""
+    """Return where it is redeemed: as the request says, else where the till stands."""
     catalog = releases.cached_current(tx, core.cache).catalog
     if command.location is not None and command.location not in catalog.locations:
         raise UnknownLocation(field="location", location=command.location)
     return command.location or actor.location
 
 
-def _spent_minor(voucher: Any, incentive: Incentive, command: RedeemVoucher, location: str | None, now: datetime) -> int:
+def _spent_minor(
+    voucher: Any, incentive: Incentive, command: RedeemVoucher, location: str | None, now: datetime
+) -> int:
     """Return how much of the voucher is spent, in its minor units, after checking what cannot change any more."""
     if lifecycle.status_now(voucher, now) != "issued":
         return 0  # the conditional update says no; what it could be spent on does not matter
     if incentive.locations and location not in incentive.locations:
         raise NotUsableHere(field="location", locations=list(incentive.locations))
-    total = command.order_total
+    total, worth_minor = command.order_total, int(voucher.amount_minor)
     if total is not None and total.currency != voucher.currency:
         raise CurrencyMismatch(field="order_total.currency", currency=voucher.currency)
     if total is not None and total.amount_minor < 0:
-        raise InputInvalid(errors=[{"field": "order_total.amount_minor", "message": "A sale's total is not below zero."}])
+        raise InputInvalid(
+            errors=[{"field": "order_total.amount_minor", "message": "A sale's total is not below zero."}]
+        )
     if incentive.kind == IncentiveKind.PERCENT_OFF:
         if total is None:
             raise OrderTotalMissing(field="order_total", percent=incentive.percent)
         # Half a minor unit goes to the customer: they were let down once already.
         discount = (total.amount_minor * (incentive.percent or 0) * 2 + _HUNDRED) // (_HUNDRED * 2)
-        return min(discount, voucher.amount_minor)
+        return min(discount, worth_minor)
     if incentive.has_face_amount and total is not None:
-        return min(total.amount_minor, voucher.amount_minor)
-    return int(voucher.amount_minor)
+        return min(total.amount_minor, worth_minor)
+    return worth_minor
 
 
 def _why_not(tx: Connection, voucher: Any, now: datetime) -> Refusal:
@@ -150,7 +154,10 @@ def _why_not(tx: Connection, voucher: Any, now: datetime) -> Refusal:
     if status == "redeemed":
         before = lifecycle.standing_redemption(tx, voucher.id)
         return AlreadyRedeemed(
-            redeemed_at=before.redeemed_at.isoformat(), location=before.location, redeemed_by=before.actor_name, last4=voucher.last4,
+            redeemed_at=before.redeemed_at.isoformat(),
+            location=before.location,
+            redeemed_by=before.actor_name,
+            last4=voucher.last4,
         )
     if status == "expired":
         return VoucherExpired(expires_at=row.expires_at.isoformat(), time_zone=row.time_zone, last4=voucher.last4)
@@ -159,67 +166,164 @@ def _why_not(tx: Connection, voucher: Any, now: datetime) -> Refusal:
 
 
 def _note_attempt(
-    tx: Connection, core: Core, actor: Actor, command: RedeemVoucher, voucher: Any, outcome: str, now: datetime,
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    command: RedeemVoucher,
+    voucher: Any,
+    outcome: str,
+    now: datetime,
 ) -> None:
-    tx.execute(redemption_attempts.insert(), [{
-        "id": core.ids.new(now), "voucher_id": voucher.id if voucher else None, "outcome": outcome,
-        "last4": voucher.last4 if voucher else lifecycle.last4_of(command.code), "location": actor.location,
-        "actor": actor.label, "at": now,
-    }])
+    tx.execute(
+        redemption_attempts.insert(),
+        [
+            {
+                "id": core.ids.new(now),
+                "voucher_id": voucher.id if voucher else None,
+                "outcome": outcome,
+                "last4": voucher.last4 if voucher else lifecycle.last4_of(command.code),
+                "location": actor.location,
+                "actor": actor.label,
+                "at": now,
+            }
+        ],
+    )
 
 
 def _settle(
-    tx: Connection, core: Core, actor: Actor, command: RedeemVoucher, voucher: Any, incentive: Incentive,
-    location: str | None, redemption_id: uuid.UUID, spent_minor: int, now: datetime,
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    command: RedeemVoucher,
+    voucher: Any,
+    incentive: Incentive,
+    location: str | None,
+    redemption_id: uuid.UUID,
+    spent_minor: int,
+    now: datetime,
 ) -> Redeemed:
     """Write the redemption, its entry and what follows from it; the budgets, which others wait for, come last."""
     left_minor = voucher.amount_minor - spent_minor
     keeps = incentive.remainder == NEW_VOUCHER and left_minor > 0
-    tx.execute(redemptions.insert(), [{
-        "id": redemption_id, "voucher_id": voucher.id, "amount_minor": spent_minor, "currency": voucher.currency,
-        "location": location, "order_ref": command.order_ref,
-        "order_total_minor": command.order_total.amount_minor if command.order_total else None,
-        "actor": actor.label, "actor_name": actor.name, "redeemed_at": now,
-    }])
+    tx.execute(
+        redemptions.insert(),
+        [
+            {
+                "id": redemption_id,
+                "voucher_id": voucher.id,
+                "amount_minor": spent_minor,
+                "currency": voucher.currency,
+                "location": location,
+                "order_ref": command.order_ref,
+                "order_total_minor": command.order_total.amount_minor if command.order_total else None,
+                "actor": actor.label,
+                "actor_name": actor.name,
+                "redeemed_at": now,
+            }
+        ],
+    )
     _note_attempt(tx, core, actor, command, voucher, "redeemed", now)
     remainder = _remainder(tx, core, voucher, left_minor, now) if keeps else None
     estimated = incentive.kind == IncentiveKind.PERCENT_OFF
-    ledger.post(tx, core=core, actor=actor.label, now=now, entries=[ledger.honored(
-        core, redemption_id=redemption_id, voucher_id=voucher.id, currency=voucher.currency, spent_minor=spent_minor,
-        forfeited_minor=0 if keeps or estimated else left_minor, overestimated_minor=left_minor if estimated else 0, now=now,
-    )])
+    ledger.post(
+        tx,
+        core=core,
+        actor=actor.label,
+        now=now,
+        entries=[
+            ledger.honored(
+                core,
+                redemption_id=redemption_id,
+                voucher_id=voucher.id,
+                currency=voucher.currency,
+                spent_minor=spent_minor,
+                forfeited_minor=0 if keeps or estimated else left_minor,
+                overestimated_minor=left_minor if estimated else 0,
+                now=now,
+            )
+        ],
+    )
     audit.record(
-        tx, core=core, actor=actor, now=now, action="voucher.redeemed", subject_kind="voucher", subject_id=voucher.id,
-        case_id=voucher.case_id, facts={
-            "amount_minor": spent_minor, "currency": voucher.currency, "location": location, "last4": voucher.last4,
+        tx,
+        core=core,
+        actor=actor,
+        now=now,
+        action="voucher.redeemed",
+        subject_kind="voucher",
+        subject_id=voucher.id,
+        case_id=voucher.case_id,
+        facts={
+            "amount_minor": spent_minor,
+            "currency": voucher.currency,
+            "location": location,
+            "last4": voucher.last4,
         },
     )
-    _spend(tx, core, actor, voucher.issuance_id, redemption_id, spent_minor, 0 if keeps else left_minor, now, last=not keeps)
+    _spend(
+        tx,
+        core,
+        actor,
+        voucher.issuance_id,
+        redemption_id,
+        spent_minor,
+        0 if keeps else left_minor,
+        now,
+        last=not keeps,
+    )
     return Redeemed(
-        id=redemption_id, voucher_id=voucher.id, amount=Money(spent_minor, voucher.currency), location=location,
-        order_ref=command.order_ref, redeemed_at=now, last4=voucher.last4, incentive=voucher.incentive, remainder=remainder,
+        id=redemption_id,
+        voucher_id=voucher.id,
+        amount=Money(spent_minor, voucher.currency),
+        location=location,
+        order_ref=command.order_ref,
+        redeemed_at=now,
+        last4=voucher.last4,
+        incentive=voucher.incentive,
+        remainder=remainder,
     )
 
 
 def _remainder(tx: Connection, core: Core, voucher: Any, left_minor: int, now: datetime) -> IssuedVoucher:
     """Make a new voucher over what was left, good for as long as the one before, told by the same channels."""
     made = lifecycle.make(
-        core=core, now=now, issuance_id=voucher.issuance_id, number=voucher.number + 1, time_zone=voucher.time_zone,
-        incentive_item_id=voucher.incentive_item_id, amount=Money(left_minor, voucher.currency), expires_at=voucher.expires_at,
+        core=core,
+        now=now,
+        issuance_id=voucher.issuance_id,
+        number=voucher.number + 1,
+        time_zone=voucher.time_zone,
+        incentive_item_id=voucher.incentive_item_id,
+        amount=Money(left_minor, voucher.currency),
+        expires_at=voucher.expires_at,
     )
     tx.execute(vouchers.insert(), [dict(made.row)])
-    outbox.enqueue(tx, [
-        outbox.message(
-            core=core, now=now, issuance_id=voucher.issuance_id, voucher_id=made.row["id"], channel=channel, template="voucher",
-        )
-        for channel in voucher.channels
-    ])
+    outbox.enqueue(
+        tx,
+        [
+            outbox.message(
+                core=core,
+                now=now,
+                issuance_id=voucher.issuance_id,
+                voucher_id=made.row["id"],
+                channel=channel,
+                template="voucher",
+            )
+            for channel in voucher.channels
+        ],
+    )
     return answers.shown(made)
 
 
 def _spend(
-    tx: Connection, core: Core, actor: Actor, issuance_id: uuid.UUID, redemption_id: uuid.UUID, spent_minor: int,
-    released_minor: int, now: datetime, *, last: bool,
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    issuance_id: uuid.UUID,
+    redemption_id: uuid.UUID,
+    spent_minor: int,
+    released_minor: int,
+    now: datetime,
+    *,
+    last: bool,
 ) -> None:
     """Turn what budgets had committed into what is spent; what will not be spent is free again."""
     charged = budgets.charges_of(tx, [issuance_id])
@@ -228,8 +332,14 @@ def _spend(
     changes = {"committed_minor": -spent_minor - released_minor, "spent_minor": spent_minor, **counts}
     movements = [
         budgets.movement(
-            core=core, now=now, actor=actor.label, pot=pots[each.pot_id], issuance_id=issuance_id, source_id=redemption_id,
-            kind="spend", changes=each.in_its_unit(changes),
+            core=core,
+            now=now,
+            actor=actor.label,
+            pot=pots[each.pot_id],
+            issuance_id=issuance_id,
+            source_id=redemption_id,
+            kind="spend",
+            changes=each.in_its_unit(changes),
         )
         for each in charged
     ]
@@ -241,7 +351,14 @@ def _replay(tx: Connection, core: Core, redemption_id: uuid.UUID) -> Redeemed:
     row = lifecycle.redemption_with_voucher(tx, redemption_id)
     following = lifecycle.following(tx, row.issuance_id, row.number)
     return Redeemed(
-        id=row.id, voucher_id=row.voucher_id, amount=Money(row.amount_minor, row.currency), location=row.location,
-        order_ref=row.order_ref, redeemed_at=row.redeemed_at, last4=row.last4, incentive=row.incentive,
-        remainder=answers.again(core, following) if following else None, replayed=True,
+        id=row.id,
+        voucher_id=row.voucher_id,
+        amount=Money(row.amount_minor, row.currency),
+        location=row.location,
+        order_ref=row.order_ref,
+        redeemed_at=row.redeemed_at,
+        last4=row.last4,
+        incentive=row.incentive,
+        remainder=answers.again(core, following) if following else None,
+        replayed=True,
     )

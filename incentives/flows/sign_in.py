@@ -46,17 +46,42 @@ def sign_in(*, core: Core, command: SignIn) -> SignedIn:
     now = core.clock.now()
     with core.database.read() as tx:
         user = tx.execute(sa.select(users).where(users.c.email == command.email.strip().lower())).one_or_none()
-    if not passwords.matches(user.password_hash if user else None, command.password) or user is None or user.disabled_at:
+    if (
+        not passwords.matches(user.password_hash if user else None, command.password)
+        or user is None
+        or user.disabled_at
+    ):
         raise SignInFailed(field="email")
-    actor = Actor(kind="person", id=user.id, name=user.name, role=user.role, location=user.location, team=user.team, email=user.email)
+    actor = Actor(
+        kind="person",
+        id=user.id,
+        name=user.name,
+        role=user.role,
+        location=user.location,
+        team=user.team,
+        email=user.email,
+    )
     token = new_secret(32)
     with core.database.write() as tx:
         session_id = core.ids.new(now)
-        tx.execute(sessions.insert(), [{
-            "id": session_id, "user_id": user.id, "token_digest": digest_of_secret(token), "created_at": now, "last_seen_at": now,
-            "expires_at": now + ABSOLUTE_LIFETIME, "user_agent": command.user_agent[:_AGENT_LENGTH], "ip": command.ip[:64],
-        }])
-        audit.record(tx, core=core, actor=actor, now=now, action="session.opened", subject_kind="session", subject_id=session_id)
+        tx.execute(
+            sessions.insert(),
+            [
+                {
+                    "id": session_id,
+                    "user_id": user.id,
+                    "token_digest": digest_of_secret(token),
+                    "created_at": now,
+                    "last_seen_at": now,
+                    "expires_at": now + ABSOLUTE_LIFETIME,
+                    "user_agent": command.user_agent[:_AGENT_LENGTH],
+                    "ip": command.ip[:64],
+                }
+            ],
+        )
+        audit.record(
+            tx, core=core, actor=actor, now=now, action="session.opened", subject_kind="session", subject_id=session_id
+        )
     return SignedIn(session_token=token, actor=actor)
 
 
@@ -82,7 +107,9 @@ def revoke_session(*, core: Core, actor: Actor, session_id: uuid.UUID) -> None:
         )
         if revoked.rowcount != 1:
             raise SessionNotFound
-        audit.record(tx, core=core, actor=actor, now=now, action="session.revoked", subject_kind="session", subject_id=session_id)
+        audit.record(
+            tx, core=core, actor=actor, now=now, action="session.revoked", subject_kind="session", subject_id=session_id
+        )
 
 
 def touch_session(*, core: Core, session_id: uuid.UUID, last_seen_at: datetime) -> None:
@@ -91,4 +118,6 @@ def touch_session(*, core: Core, session_id: uuid.UUID, last_seen_at: datetime) 
     if now - last_seen_at < _TOUCH_AFTER:
         return
     with core.database.write() as tx:
-        tx.execute(sessions.update().where(sessions.c.id == session_id, sessions.c.last_seen_at < now).values(last_seen_at=now))
+        tx.execute(
+            sessions.update().where(sessions.c.id == session_id, sessions.c.last_seen_at < now).values(last_seen_at=now)
+        )

@@ -48,19 +48,33 @@ _REDEEM = {"vouchers:lookup", "redemptions:create"}
 
 PERMISSIONS: dict[str, frozenset[str]] = {
     Role.FRONTLINE: frozenset(_GIVE | {"redemptions:create"}),
-    Role.SUPERVISOR: frozenset(_GIVE | _REDEEM | {"approvals:read", "approvals:decide", "budgets:read", "reports:read"}),
+    Role.SUPERVISOR: frozenset(
+        _GIVE | _REDEEM | {"approvals:read", "approvals:decide", "budgets:read", "reports:read"}
+    ),
     Role.MANAGER: frozenset(
-        _GIVE | _REDEEM
+        _GIVE
+        | _REDEEM
         | {"approvals:read", "approvals:decide", "budgets:read", "reports:read", "catalog:propose", "catalog:approve"},
     ),
     Role.FINANCE: frozenset(
-        _SEE_BOOKS | {"catalog:read", "catalog:approve", "issuances:read", "cases:read", "approvals:read", "approvals:decide", "vouchers:lookup"},
+        _SEE_BOOKS
+        | {
+            "catalog:read",
+            "catalog:approve",
+            "issuances:read",
+            "cases:read",
+            "approvals:read",
+            "approvals:decide",
+            "vouchers:lookup",
+        },
     ),
     Role.AUDITOR: frozenset(_SEE_BOOKS | {"catalog:read", "issuances:read", "cases:read", "approvals:read"}),
     Role.TILL: frozenset(_REDEEM),
     Role.INTEGRATOR: frozenset(_GIVE | {"budgets:read"}),
     Role.ADMIN: frozenset(
-        _GIVE | _REDEEM | _SEE_BOOKS
+        _GIVE
+        | _REDEEM
+        | _SEE_BOOKS
         | {"approvals:read", "approvals:decide", "catalog:propose", "catalog:approve", "people:manage"},
     ),
 }

@@ -90,7 +90,11 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = _sqlite_engine(self.url, pool_size, read_only=False) if self.sqlite else _postgres_engine(self.url, pool_size)
+        self.engine = (
+            _sqlite_engine(self.url, pool_size, read_only=False)
+            if self.sqlite
+            else _postgres_engine(self.url, pool_size)
+        )
         self._reader = (
             _sqlite_engine(self.url, pool_size, read_only=True)
             if self.sqlite
@@ -126,8 +130,10 @@ class Database:
 
 def unavailable(error: Exception) -> Exception:
     """Return the refusal for an error of reaching the database; a mistake in our SQL stays what it is."""
-    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception) and "no such" in str(error.orig):
-        return error
+    # SQLite calls a mistake in SQL by the same name as a full disk; PostgreSQL does not.
+    if isinstance(error, DBAPIError) and type(error.orig).__module__ == "sqlite3":
+        busy = any(sign in str(error.orig) for sign in ("locked", "full", "I/O", "unable to open", "readonly"))
+        return StorageUnavailable(retry_after_seconds=2) if busy else error
     return StorageUnavailable(retry_after_seconds=2)
 
 
@@ -141,7 +147,8 @@ def _postgres_engine(url: sa.URL, pool_size: int) -> Engine:
         pool_use_lifo=True,
         connect_args={
             "connect_timeout": 5,
-            "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
+            "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000"
+            " -c idle_in_transaction_session_timeout=60000",
         },
     )
 
@@ -160,7 +167,12 @@ def _sqlite_engine(url: sa.URL, pool_size: int, *, read_only: bool) -> Engine:
         # The driver's own idea of transactions upgrades a reader to a writer and then fails at once
         # (SQLITE_BUSY_SNAPSHOT); with it off, writers queue at BEGIN IMMEDIATE.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}", "foreign_keys=ON", "synchronous=NORMAL"):
+        for pragma in (
+            "journal_mode=WAL",
+            f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}",
+            "foreign_keys=ON",
+            "synchronous=NORMAL",
+        ):
             connection.execute(f"PRAGMA {pragma}")
         if read_only:
             connection.execute("PRAGMA query_only=ON")

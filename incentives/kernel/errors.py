@@ -8,7 +8,7 @@ import re
 from typing import Any, ClassVar
 
 
-class Refusal(Exception):  # noqa: N818 - named for what is so, not for being an error
+class Refusal(Exception):
     """Something that the business does not do, said politely. Only its children are raised."""
 
     title: ClassVar[str] = "That is not possible"
@@ -428,3 +428,17 @@ class NotFound(Refusal):
 
     title = "There is nothing here"
     next_step = "Check the address."
+
+
+class RedemptionNotFound(Refusal):
+    """There is no such redemption."""
+
+    title = "There is no such redemption"
+    next_step = "Check the id."
+
+
+class NotReady(Refusal):
+    """This server cannot work now; ``failing`` names the parts that keep it from it."""
+
+    title = "This server is not ready"
+    next_step = "Mend the parts that are named under failing."

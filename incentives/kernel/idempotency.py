@@ -3,7 +3,6 @@
 What is kept is the id of the result, never the answer: a stored answer would be a store of bearer codes.
 """
 
-import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from incentives.kernel.database import UtcDateTime, metadata
 from incentives.kernel.errors import IdempotencyKeyInFlight, IdempotencyKeyReused
+from incentives.kernel.keys import KeyRing
 
 idempotency_keys = sa.Table(
     "idempotency_keys",
@@ -41,13 +41,18 @@ class Claim:
     request: Mapping[str, Any]
     result_id: uuid.UUID
 
-    @property
-    def digest(self) -> str:
-        """Return a digest of the request: the same key with another request is a mistake of the caller."""
-        return hashlib.sha256(json.dumps(self.request, sort_keys=True, default=str).encode()).hexdigest()
+    def digests(self, ring: KeyRing) -> list[str]:
+        """Return the request's keyed digests, by the newest key first: another request is a mistake of the caller.
+
+        Keyed, since a request holds a code or an address that could be guessed from a plain digest.
+        """
+        text = json.dumps(self.request, sort_keys=True, default=str).encode()
+        return [ring.mac(key_id, b"idempotency", text).hex() for key_id in ring.ids]
 
 
-def claim(tx: Connection, claims: Sequence[Claim], now: datetime) -> dict[tuple[str, str], uuid.UUID | IdempotencyKeyReused]:
+def claim(
+    tx: Connection, ring: KeyRing, claims: Sequence[Claim], now: datetime
+) -> dict[tuple[str, str], uuid.UUID | IdempotencyKeyReused]:
     """Claim keys for this transaction; return what was there before for those that are taken.
 
     A concurrent request with the same key waits here until the first one has committed, and then replays. A key
@@ -55,8 +60,9 @@ def claim(tx: Connection, claims: Sequence[Claim], now: datetime) -> dict[tuple[
 
     Raises ``IdempotencyKeyInFlight`` when the first request does not end in time.
     """
-    rows = sorted({(each.scope, each.key): each for each in claims}.values(), key=lambda each: (each.scope, each.key))
-    taken = {(each.scope, each.key): each for each in rows if not _insert(tx, each, now)}
+    # In one order everywhere, so that two transactions with the same keys cannot wait for each other in a ring.
+    rows = sorted({(each.scope, each.key): each for each in claims}.items(), key=lambda row: row[0])
+    taken = {name: each.digests(ring) for name, each in rows if not _insert(tx, ring, each, now)}
     if not taken:
         return {}
     table = idempotency_keys.c
@@ -66,15 +72,21 @@ def claim(tx: Connection, claims: Sequence[Claim], now: datetime) -> dict[tuple[
         ),
     ).all()
     return {
-        (scope, key): result_id if digest == taken[scope, key].digest else IdempotencyKeyReused()
+        (scope, key): result_id if digest in taken[scope, key] else IdempotencyKeyReused()
         for scope, key, digest, result_id in found
     }
 
 
-def _insert(tx: Connection, each: Claim, now: datetime) -> bool:
+def _insert(tx: Connection, ring: KeyRing, each: Claim, now: datetime) -> bool:
     make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     statement = make(idempotency_keys).on_conflict_do_nothing(index_elements=["scope", "key"])
-    row = {"scope": each.scope, "key": each.key, "request_digest": each.digest, "result_id": each.result_id, "created_at": now}
+    row = {
+        "scope": each.scope,
+        "key": each.key,
+        "request_digest": each.digests(ring)[0],
+        "result_id": each.result_id,
+        "created_at": now,
+    }
     try:
         return bool(tx.execute(statement, row).rowcount)
     except OperationalError as error:
@@ -87,4 +99,8 @@ def release(tx: Connection, claims: Sequence[Claim]) -> None:
     """Give keys back whose deed was refused, so that they can be used once the reason is mended."""
     table = idempotency_keys.c
     if claims:
-        tx.execute(idempotency_keys.delete().where(sa.tuple_(table.scope, table.key).in_([(each.scope, each.key) for each in claims])))
+        tx.execute(
+            idempotency_keys.delete().where(
+                sa.tuple_(table.scope, table.key).in_([(each.scope, each.key) for each in claims])
+            )
+        )

@@ -5,7 +5,6 @@ import threading
 import uuid
 from datetime import datetime
 
-
 _RANDOM_BITS = 74
 _STEP_BYTES = 4
 

@@ -132,7 +132,9 @@ class ContactCipher:
         from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - a tenth of a second that only writers need
 
         self._ring = ring
-        self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(ring.mac(key_id, b"encrypt", b""))) for key_id in ring.ids])
+        self._fernet = MultiFernet(
+            [Fernet(base64.urlsafe_b64encode(ring.mac(key_id, b"encrypt", b""))) for key_id in ring.ids]
+        )
 
     def encrypt(self, text: str | None) -> str | None:
         """Return the text as a token that only the ring's keys open; None stays None."""

@@ -29,27 +29,96 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("INCENTIVES_ENVIRONMENT", "environment", "production", "`production`, or `development`: turns on `/inbox` and lets the public address be plain http."),
-    Setting("INCENTIVES_DATABASE_URL", "text", "sqlite:///var/incentives.db", "Where the records are: `sqlite:///path` or `postgresql://user:password@host/name`."),
-    Setting("INCENTIVES_DATABASE_POOL_SIZE", "count", "16", "Connections a process keeps to PostgreSQL: as many as it has threads."),
-    Setting("INCENTIVES_REDIS_URL", "text", "", "Redis that throttles share between processes. Empty: each process counts for itself."),
-    Setting("INCENTIVES_PUBLIC_URL", "url", "http://127.0.0.1:8000", "The address that customers' links begin with. In production it must be https."),
-    Setting("INCENTIVES_CODE_KEYS", "keys", "", "Keys that voucher codes are derived from: `id:base64,id:base64`, the last makes new codes. Required."),
-    Setting("INCENTIVES_LINK_KEYS", "keys", "", "Keys that sign customers' links; the last signs, all verify. Required."),
-    Setting("INCENTIVES_SESSION_KEYS", "keys", "", "Keys that sign staff cookies and forms; the last signs, all verify. Required."),
-    Setting("INCENTIVES_CONTACT_KEYS", "keys", "", "Keys that encrypt customers' names, addresses and numbers; the last encrypts, all decrypt. Required."),
-    Setting("INCENTIVES_DELIVERY", "delivery", "worker", "`worker`: `incentives worker` delivers. `in-process`: the serving process delivers too."),
-    Setting("INCENTIVES_EMAIL_FROM", "text", "recovery@localhost.localdomain", "The address that emails come from; it must be a verified sender."),
+    Setting(
+        "INCENTIVES_ENVIRONMENT",
+        "environment",
+        "production",
+        "`production`, or `development`: turns on `/inbox` and lets the public address be plain http.",
+    ),
+    Setting(
+        "INCENTIVES_DATABASE_URL",
+        "text",
+        "sqlite:///var/incentives.db",
+        "Where the records are: `sqlite:///path` or `postgresql://user:password@host/name`.",
+    ),
+    Setting(
+        "INCENTIVES_DATABASE_POOL_SIZE",
+        "count",
+        "16",
+        "Connections a process keeps to PostgreSQL: as many as it has threads.",
+    ),
+    Setting(
+        "INCENTIVES_REDIS_URL",
+        "text",
+        "",
+        "Redis that throttles share between processes. Empty: each process counts for itself.",
+    ),
+    Setting(
+        "INCENTIVES_PUBLIC_URL",
+        "url",
+        "http://127.0.0.1:8000",
+        "The address that customers' links begin with. In production it must be https.",
+    ),
+    Setting(
+        "INCENTIVES_CODE_KEYS",
+        "keys",
+        "",
+        "Keys that voucher codes are derived from: `id:base64,id:base64`, the last makes new codes. Required.",
+    ),
+    Setting(
+        "INCENTIVES_LINK_KEYS", "keys", "", "Keys that sign customers' links; the last signs, all verify. Required."
+    ),
+    Setting(
+        "INCENTIVES_SESSION_KEYS",
+        "keys",
+        "",
+        "Keys that sign staff cookies and forms; the last signs, all verify. Required.",
+    ),
+    Setting(
+        "INCENTIVES_CONTACT_KEYS",
+        "keys",
+        "",
+        "Keys that encrypt customers' names, addresses and numbers; the last encrypts, all decrypt. Required.",
+    ),
+    Setting(
+        "INCENTIVES_DELIVERY",
+        "delivery",
+        "worker",
+        "`worker`: `incentives worker` delivers. `in-process`: the serving process delivers too.",
+    ),
+    Setting(
+        "INCENTIVES_EMAIL_FROM",
+        "text",
+        "recovery@localhost.localdomain",
+        "The address that emails come from; it must be a verified sender.",
+    ),
     Setting("INCENTIVES_EMAIL_FROM_NAME", "text", "", "The name that emails come from. Empty: the brand's name."),
     Setting("INCENTIVES_SENDGRID_API_KEY", "secret", "", "SendGrid's API key. Empty: emails are captured, not sent."),
-    Setting("INCENTIVES_SENDGRID_BASE_URL", "url", "", "Another address for SendGrid's API, such as a stand-in. Empty: SendGrid's own."),
+    Setting(
+        "INCENTIVES_SENDGRID_BASE_URL",
+        "url",
+        "",
+        "Another address for SendGrid's API, such as a stand-in. Empty: SendGrid's own.",
+    ),
     Setting("INCENTIVES_TWILIO_ACCOUNT_SID", "text", "", "Twilio's account. Empty: SMS are captured, not sent."),
     Setting("INCENTIVES_TWILIO_AUTH_TOKEN", "secret", "", "Twilio's auth token."),
     Setting("INCENTIVES_TWILIO_MESSAGING_SERVICE_SID", "text", "", "Twilio's messaging service that SMS go out by."),
-    Setting("INCENTIVES_TWILIO_FROM", "text", "", "The number that SMS come from, where there is no messaging service."),
-    Setting("INCENTIVES_TWILIO_BASE_URL", "url", "", "Another address for Twilio's API, such as a stand-in. Empty: Twilio's own."),
+    Setting(
+        "INCENTIVES_TWILIO_FROM", "text", "", "The number that SMS come from, where there is no messaging service."
+    ),
+    Setting(
+        "INCENTIVES_TWILIO_BASE_URL",
+        "url",
+        "",
+        "Another address for Twilio's API, such as a stand-in. Empty: Twilio's own.",
+    ),
     Setting("INCENTIVES_PROVIDER_TIMEOUT_SECONDS", "count", "10", "How long one call to a provider may take."),
-    Setting("INCENTIVES_TRUSTED_PROXIES", "count0", "0", "How many proxies in front of the server set `X-Forwarded-For`, `-Proto` and `-Host`."),
+    Setting(
+        "INCENTIVES_TRUSTED_PROXIES",
+        "count0",
+        "0",
+        "How many proxies in front of the server set `X-Forwarded-For`, `-Proto` and `-Host`.",
+    ),
     Setting("INCENTIVES_TRUSTED_HOSTS", "text", "", "Host names that requests may name, comma separated. Empty: any."),
     Setting("INCENTIVES_SESSION_IDLE_MINUTES", "count", "30", "How long a staff session may rest before it ends."),
 )
@@ -99,7 +168,11 @@ class Settings:
         Raises ``SettingsInvalid`` with every mistake at once, each naming its variable.
         """
         known = {setting.name for setting in SETTINGS}
-        mistakes = [f"{name}: there is no such setting" for name in sorted(environ) if name.startswith(PREFIX) and name not in known]
+        mistakes = [
+            f"{name}: there is no such setting"
+            for name in sorted(environ)
+            if name.startswith(PREFIX) and name not in known
+        ]
         values: dict[str, object] = {}
         for setting in SETTINGS:
             try:

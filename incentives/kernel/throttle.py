@@ -122,9 +122,7 @@ class Throttle:
     @property
     def degraded(self) -> bool:
         """Return whether there should be a Redis but this process counts for itself; Redis is asked."""
-        return self._shared is not None and not self._ask(
-            lambda counter: counter.shared and counter.answers()
-        )
+        return self._shared is not None and not self._ask(lambda counter: counter.shared and counter.answers())
 
     def _standing(self, name: str, key: str) -> Standing:
         limit = self._limits[name]

@@ -1,4 +1,4 @@
-"""The outbox: rows that say what must be told. Claimed one at a time with a lease, so that no process's death loses one."""
+"""The outbox: rows that say what must be told, claimed one at a time with a lease, so that no death loses one."""
 
 import uuid
 from collections.abc import Iterable
@@ -20,12 +20,24 @@ JITTER = 0.2
 
 
 def message(
-    *, core: Core, now: datetime, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None, channel: str, template: str,
+    *,
+    core: Core,
+    now: datetime,
+    issuance_id: uuid.UUID,
+    voucher_id: uuid.UUID | None,
+    channel: str,
+    template: str,
 ) -> dict[str, Any]:
     """Return the row of one message to be sent at once."""
     return {
-        "id": core.ids.new(now), "issuance_id": issuance_id, "voucher_id": voucher_id, "channel": channel,
-        "template": template, "status": "queued", "created_at": now, "available_at": now,
+        "id": core.ids.new(now),
+        "issuance_id": issuance_id,
+        "voucher_id": voucher_id,
+        "channel": channel,
+        "template": template,
+        "status": "queued",
+        "created_at": now,
+        "available_at": now,
     }
 
 
@@ -47,11 +59,18 @@ def claim_next(tx: Connection, *, lease_id: uuid.UUID, now: datetime, lease_seco
         sa.and_(table.status == "sending", table.lease_until_at <= now),
     )
     # SQLAlchemy leaves the lock clause out on SQLite, where writers queue anyway.
-    first = sa.select(table.id).where(due).order_by(table.available_at, table.id).limit(1).with_for_update(skip_locked=True)
+    first = (
+        sa.select(table.id).where(due).order_by(table.available_at, table.id).limit(1).with_for_update(skip_locked=True)
+    )
     return tx.execute(
         outbox_messages.update()
         .where(table.id == first.scalar_subquery())
-        .values(status="sending", lease_id=lease_id, lease_until_at=now + timedelta(seconds=lease_seconds), attempts=table.attempts + 1)
+        .values(
+            status="sending",
+            lease_id=lease_id,
+            lease_until_at=now + timedelta(seconds=lease_seconds),
+            attempts=table.attempts + 1,
+        )
         .returning(*outbox_messages.c),
     ).one_or_none()
 
@@ -59,11 +78,14 @@ def claim_next(tx: Connection, *, lease_id: uuid.UUID, now: datetime, lease_seco
 def end(tx: Connection, *, message_id: uuid.UUID, lease_id: uuid.UUID, **values: Any) -> bool:
     """Write what became of a leased message; False when the lease has passed to another process meanwhile."""
     table = outbox_messages.c
-    return tx.execute(
-        outbox_messages.update()
-        .where(table.id == message_id, table.lease_id == lease_id, table.status == "sending")
-        .values(lease_id=None, lease_until_at=None, **values),
-    ).rowcount == 1
+    return (
+        tx.execute(
+            outbox_messages.update()
+            .where(table.id == message_id, table.lease_id == lease_id, table.status == "sending")
+            .values(lease_id=None, lease_until_at=None, **values),
+        ).rowcount
+        == 1
+    )
 
 
 def attempt(tx: Connection, **row: Any) -> None:

@@ -4,7 +4,18 @@ import sqlalchemy as sa
 
 from incentives.kernel.database import UtcDateTime, metadata
 
-STATUSES = ("queued", "held", "sending", "captured", "sent", "delivered", "bounced", "failed", "suppressed", "withdrawn")
+STATUSES = (
+    "queued",
+    "held",
+    "sending",
+    "captured",
+    "sent",
+    "delivered",
+    "bounced",
+    "failed",
+    "suppressed",
+    "withdrawn",
+)
 CHANNELS = ("email", "sms")
 
 outbox_messages = sa.Table(
@@ -42,7 +53,9 @@ delivery_attempts = sa.Table(
     sa.Column("ended_at", UtcDateTime(), nullable=False),
     sa.Column("outcome", sa.String(20), nullable=False),
     sa.Column("reason", sa.String(300)),
-    sa.CheckConstraint("outcome IN ('accepted', 'captured', 'try-later', 'will-never-work', 'withdrawn')", name="outcome"),
+    sa.CheckConstraint(
+        "outcome IN ('accepted', 'captured', 'try-later', 'will-never-work', 'withdrawn')", name="outcome"
+    ),
 )
 
 APPEND_ONLY = ("delivery_attempts",)

@@ -1,4 +1,4 @@
-"""Which program asks: the actor behind an API key, looked up anew at each request, so that a revocation holds at once."""
+"""Which program asks: the actor behind an API key, looked up at each request, so that a revocation holds at once."""
 
 import sqlalchemy as sa
 
@@ -13,7 +13,18 @@ def actor_of_api_key(*, core: Core, secret: str, request_id: str | None = None, 
     table = api_keys.c
     query = sa.select(table.id, table.name, table.role, table.location, table.team)
     with core.database.read() as tx:
-        row = tx.execute(query.where(table.digest == digest_of_secret(secret), table.revoked_at.is_(None))).one_or_none()
+        row = tx.execute(
+            query.where(table.digest == digest_of_secret(secret), table.revoked_at.is_(None))
+        ).one_or_none()
     if row is None:
         return None
-    return Actor(kind="key", id=row.id, name=row.name, role=row.role, location=row.location, team=row.team, request_id=request_id, ip=ip)
+    return Actor(
+        kind="key",
+        id=row.id,
+        name=row.name,
+        role=row.role,
+        location=row.location,
+        team=row.team,
+        request_id=request_id,
+        ip=ip,
+    )

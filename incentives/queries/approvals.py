@@ -50,20 +50,33 @@ class Approval:
 
 
 _QUERY = sa.select(
-    approvals, issuances.c.case_id, issuances.c.issue_tag, issuances.c.severity, issuances.c.incentive, issuances.c.incentive_item_id,
-    issuances.c.currency, issuances.c.note, issuances.c.location, issuances.c.order_ref, issuances.c.customer_id,
+    approvals,
+    issuances.c.case_id,
+    issuances.c.issue_tag,
+    issuances.c.severity,
+    issuances.c.incentive,
+    issuances.c.incentive_item_id,
+    issuances.c.currency,
+    issuances.c.note,
+    issuances.c.location,
+    issuances.c.order_ref,
+    issuances.c.customer_id,
 ).join(issuances, issuances.c.id == approvals.c.issuance_id)
 
 
-def list_approvals(*, core: Core, actor: Actor, status: str | None = "pending", limit: int = 50, after: str | None = None) -> Page[Approval]:
-    """Return requests of a status (None: all), the newest first. A pending one past its time is not pending any more."""
+def list_approvals(
+    *, core: Core, actor: Actor, status: str | None = "pending", limit: int = 50, after: str | None = None
+) -> Page[Approval]:
+    """Return requests of a status (None: all), the newest first. One past its time is not pending any more."""
     permit(actor, "approvals:read")
     now = core.clock.now()
     query = _QUERY if status is None else _QUERY.where(approvals.c.status == status)
     if status == "pending":
         query = query.where(approvals.c.expires_at > now)
     with core.database.read() as tx:
-        return page(tx, query, approvals.c.id, lambda row: _approval(tx, core, actor, row, now), limit=limit, after=after)
+        return page(
+            tx, query, approvals.c.id, lambda row: _approval(tx, core, actor, row, now), limit=limit, after=after
+        )
 
 
 def count_pending(*, core: Core, actor: Actor) -> int:
@@ -93,13 +106,28 @@ def _approval(tx: sa.Connection, core: Core, actor: Actor, row: Any, now: dateti
     earlier = earlier_recoveries(tx, [row.customer_id] if row.customer_id else [], now)
     amount_minor = row.requested_amount_minor
     return Approval(
-        id=row.id, status=row.status, issuance_id=row.issuance_id, case_id=row.case_id, issue_tag=row.issue_tag, severity=row.severity,
-        incentive=row.incentive, title=catalog.words(incentive.title, None), amount=Money(amount_minor, row.currency),
+        id=row.id,
+        status=row.status,
+        issuance_id=row.issuance_id,
+        case_id=row.case_id,
+        issue_tag=row.issue_tag,
+        severity=row.severity,
+        incentive=row.incentive,
+        title=catalog.words(incentive.title, None),
+        amount=Money(amount_minor, row.currency),
         least_minor=min(incentive.amount_bounds[0], amount_minor) if incentive.amount_bounds else amount_minor,
-        reasons=tuple(row.reasons), note=row.note, location=row.location, order_ref=row.order_ref, requested_by=row.requested_by,
-        requested_by_name=names.get(row.requested_by, row.requested_by), requested_at=row.requested_at, expires_at=row.expires_at,
+        reasons=tuple(row.reasons),
+        note=row.note,
+        location=row.location,
+        order_ref=row.order_ref,
+        requested_by=row.requested_by,
+        requested_by_name=names.get(row.requested_by, row.requested_by),
+        requested_at=row.requested_at,
+        expires_at=row.expires_at,
         own=row.requested_by == actor.label,
         granted=Money(row.granted_amount_minor, row.currency) if row.granted_amount_minor is not None else None,
-        decided_by_name=names.get(row.decided_by) if row.decided_by else None, decided_at=row.decided_at, comment=row.comment,
+        decided_by_name=names.get(row.decided_by) if row.decided_by else None,
+        decided_at=row.decided_at,
+        comment=row.comment,
         earlier_recoveries=tuple(each for each in earlier if each.issuance_id != row.issuance_id),
     )

@@ -77,7 +77,12 @@ def list_entries(*, core: Core, actor: Actor, limit: int = 50, after: str | None
     return Page(
         items=[
             LedgerEntry(
-                id=row.id, kind=row.kind, voucher_id=row.voucher_id, at=row.at, actor=row.actor, reason=row.reason,
+                id=row.id,
+                kind=row.kind,
+                voucher_id=row.voucher_id,
+                at=row.at,
+                actor=row.actor,
+                reason=row.reason,
                 postings=tuple(lines[row.id]),
             )
             for row in rows.items
@@ -92,14 +97,20 @@ def list_balances(*, core: Core, actor: Actor, as_of: datetime | None = None) ->
     line, entry, account = ledger_postings.c, ledger_entries.c, ledger_accounts.c
     query = (
         sa.select(account.key, account.name, account.kind, line.currency, sa.func.sum(line.amount_minor).label("total"))
-        .select_from(ledger_postings).join(ledger_entries, entry.id == line.entry_id).join(ledger_accounts, account.key == line.account)
-        .group_by(account.key, account.name, account.kind, line.currency).order_by(line.currency, account.key)
+        .select_from(ledger_postings)
+        .join(ledger_entries, entry.id == line.entry_id)
+        .join(ledger_accounts, account.key == line.account)
+        .group_by(account.key, account.name, account.kind, line.currency)
+        .order_by(line.currency, account.key)
     )
     if as_of is not None:
         query = query.where(entry.at <= as_of)
     with core.database.read() as tx:
         rows = tx.execute(query).all()
-    return [Balance(account=row.key, name=row.name, kind=row.kind, balance=Money(int(row.total), row.currency)) for row in rows]
+    return [
+        Balance(account=row.key, name=row.name, kind=row.kind, balance=Money(int(row.total), row.currency))
+        for row in rows
+    ]
 
 
 def check_books(*, core: Core, actor: Actor) -> list[Check]:
@@ -125,37 +136,63 @@ def _entries_balance(tx: sa.Connection, _now: datetime) -> Check:
     line = ledger_postings.c
     rows = tx.execute(
         sa.select(line.entry_id, line.currency, sa.func.sum(line.amount_minor))
-        .group_by(line.entry_id, line.currency).having(sa.func.sum(line.amount_minor) != 0),
+        .group_by(line.entry_id, line.currency)
+        .having(sa.func.sum(line.amount_minor) != 0),
     ).all()
-    return _result("every ledger entry balances", _count(tx, ledger_entries), [f"entry {row[0]} is off by {row[2]} {row[1]}" for row in rows])
+    return _result(
+        "every ledger entry balances",
+        _count(tx, ledger_entries),
+        [f"entry {row[0]} is off by {row[2]} {row[1]}" for row in rows],
+    )
 
 
 def _liability_is_owed(tx: sa.Connection, _now: datetime) -> Check:
     line = ledger_postings.c
-    booked = {row[0]: int(row[1]) for row in tx.execute(
-        sa.select(line.currency, sa.func.sum(line.amount_minor)).where(line.account == LIABILITY).group_by(line.currency),
-    )}
-    owed = {row[0]: int(row[1]) for row in tx.execute(
-        sa.select(vouchers.c.currency, sa.func.sum(vouchers.c.amount_minor))
-        .where(vouchers.c.status.in_(("issued", "reserved"))).group_by(vouchers.c.currency),
-    )}
+    booked = {
+        row[0]: int(row[1])
+        for row in tx.execute(
+            sa.select(line.currency, sa.func.sum(line.amount_minor))
+            .where(line.account == LIABILITY)
+            .group_by(line.currency),
+        )
+    }
+    owed = {
+        row[0]: int(row[1])
+        for row in tx.execute(
+            sa.select(vouchers.c.currency, sa.func.sum(vouchers.c.amount_minor))
+            .where(vouchers.c.status.in_(("issued", "reserved")))
+            .group_by(vouchers.c.currency),
+        )
+    }
     broken = [
         f"{currency}: the ledger owes {-booked.get(currency, 0)}, vouchers are worth {owed.get(currency, 0)}"
-        for currency in sorted({*booked, *owed}) if -booked.get(currency, 0) != owed.get(currency, 0)
+        for currency in sorted({*booked, *owed})
+        if -booked.get(currency, 0) != owed.get(currency, 0)
     ]
     return _result("liability is the value of outstanding vouchers", _count(tx, vouchers), broken)
 
 
 def _counters_are_movements(tx: sa.Connection, _now: datetime) -> Check:
     pot, moved = budget_periods.c, budget_movements.c
-    sums = sa.select(
-        moved.budget_period_id, *(sa.func.sum(moved[name]).label(name) for name in COUNTERS),
-    ).group_by(moved.budget_period_id).subquery()
+    sums = (
+        sa.select(
+            moved.budget_period_id,
+            *(sa.func.sum(moved[name]).label(name) for name in COUNTERS),
+        )
+        .group_by(moved.budget_period_id)
+        .subquery()
+    )
     off = [pot[name] != sa.func.coalesce(sums.c[name], 0) for name in COUNTERS]
     rows = tx.execute(
-        sa.select(pot.budget, pot.subject, pot.period_key).outerjoin(sums, sums.c.budget_period_id == pot.id).where(sa.or_(*off)),
+        sa.select(pot.budget, pot.subject, pot.period_key)
+        .outerjoin(sums, sums.c.budget_period_id == pot.id)
+        .where(sa.or_(*off)),
     ).all()
-    return _result("each budget's counters are the sum of its movements", _count(tx, budget_periods), [" ".join(row) for row in rows])
+    return _result(
+        "each budget's counters are the sum of its movements",
+        _count(tx, budget_periods),
+        [" ".join(row) for row in rows],
+    )
 
 
 def _budgets_within_caps(tx: sa.Connection, _now: datetime) -> Check:
@@ -171,28 +208,42 @@ def _budgets_within_caps(tx: sa.Connection, _now: datetime) -> Check:
 def _vouchers_are_issued(tx: sa.Connection, _now: datetime) -> Check:
     # That an issuance has a case, and a voucher an issuance, is a constraint; that the issuance was issued is not.
     rows = tx.execute(
-        sa.select(vouchers.c.id).outerjoin(issuances, issuances.c.id == vouchers.c.issuance_id)
+        sa.select(vouchers.c.id)
+        .outerjoin(issuances, issuances.c.id == vouchers.c.issuance_id)
         .where(sa.or_(issuances.c.id.is_(None), issuances.c.case_id.is_(None), issuances.c.status != "issued")),
     ).scalars()
-    return _result("every voucher has a case and an issuance", _count(tx, vouchers), [f"voucher {each}" for each in rows])
+    return _result(
+        "every voucher has a case and an issuance", _count(tx, vouchers), [f"voucher {each}" for each in rows]
+    )
 
 
 def _vouchers_are_posted(tx: sa.Connection, _now: datetime) -> Check:
     rows = tx.execute(
-        sa.select(vouchers.c.id).outerjoin(
-            ledger_entries, sa.and_(ledger_entries.c.source_id == vouchers.c.id, ledger_entries.c.kind == "voucher-issued"),
-        ).where(vouchers.c.number == 1, vouchers.c.amount_minor > 0, ledger_entries.c.id.is_(None)),
+        sa.select(vouchers.c.id)
+        .outerjoin(
+            ledger_entries,
+            sa.and_(ledger_entries.c.source_id == vouchers.c.id, ledger_entries.c.kind == "voucher-issued"),
+        )
+        .where(vouchers.c.number == 1, vouchers.c.amount_minor > 0, ledger_entries.c.id.is_(None)),
     ).scalars()
-    return _result("every voucher's promise is on the books", _count(tx, vouchers), [f"voucher {each}" for each in rows])
+    return _result(
+        "every voucher's promise is on the books", _count(tx, vouchers), [f"voucher {each}" for each in rows]
+    )
 
 
 def _redeemed_once(tx: sa.Connection, _now: datetime) -> Check:
     standing = sa.and_(redemptions.c.voucher_id == vouchers.c.id, redemptions.c.reversed_at.is_(None))
     rows = tx.execute(
-        sa.select(vouchers.c.id).outerjoin(redemptions, standing).group_by(vouchers.c.id, vouchers.c.status)
+        sa.select(vouchers.c.id)
+        .outerjoin(redemptions, standing)
+        .group_by(vouchers.c.id, vouchers.c.status)
         .having(sa.func.count(redemptions.c.id) != sa.case((vouchers.c.status == "redeemed", 1), else_=0)),
     ).scalars()
-    return _result("a voucher is redeemed exactly when it has its one redemption", _count(tx, redemptions), [f"voucher {each}" for each in rows])
+    return _result(
+        "a voucher is redeemed exactly when it has its one redemption",
+        _count(tx, redemptions),
+        [f"voucher {each}" for each in rows],
+    )
 
 
 def _nothing_stuck(tx: sa.Connection, now: datetime) -> Check:
@@ -202,7 +253,11 @@ def _nothing_stuck(tx: sa.Connection, now: datetime) -> Check:
         sa.and_(table.status == "sending", table.lease_until_at < now - STUCK_AFTER),
     )
     rows = tx.execute(sa.select(table.id, table.status).where(waiting)).all()
-    return _result("nothing is stuck in the outbox", _count(tx, outbox_messages), [f"message {row.id} is {row.status}" for row in rows])
+    return _result(
+        "nothing is stuck in the outbox",
+        _count(tx, outbox_messages),
+        [f"message {row.id} is {row.status}" for row in rows],
+    )
 
 
 def _vouchers_are_charged(tx: sa.Connection, _now: datetime) -> Check:
@@ -213,6 +268,13 @@ def _vouchers_are_charged(tx: sa.Connection, _now: datetime) -> Check:
 
 
 _CHECKS: tuple[Callable[[sa.Connection, datetime], Check], ...] = (
-    _entries_balance, _liability_is_owed, _vouchers_are_posted, _counters_are_movements, _budgets_within_caps, _vouchers_are_charged,
-    _vouchers_are_issued, _redeemed_once, _nothing_stuck,
+    _entries_balance,
+    _liability_is_owed,
+    _vouchers_are_posted,
+    _counters_are_movements,
+    _budgets_within_caps,
+    _vouchers_are_charged,
+    _vouchers_are_issued,
+    _redeemed_once,
+    _nothing_stuck,
 )

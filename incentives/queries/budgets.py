@@ -34,11 +34,15 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """A pot in its present period. ``subject`` is the one it is for: a location, a team, an agent, a customer."""
+    """A pot in its present period. ``subject`` is the one it is for: a location, a team, an agent, a customer.
+
+    ``of`` is the subject that the catalog names, None where the budget is a pot for each.
+    """
 
     key: str
     name: str
     scope: str
+    of: str | None
     subject: str | None
     currency: str | None
     period: str
@@ -85,9 +89,17 @@ def _budget(rule: BudgetRule, bounds: tuple[datetime | None, datetime | None], r
     money = {state: counted[f"{state}_minor"] for state in ("held", "committed", "spent")}
     count = {state: counted[f"{state}_count"] for state in ("held", "committed", "spent")}
     return Budget(
-        key=rule.key, name=rule.name, scope=rule.scope, subject=row.subject if row else rule.of, currency=rule.currency,
-        period=rule.period, start_at=bounds[0], end_at=bounds[1], time_zone=rule.time_zone, on_expiry=rule.on_expiry,
-        money=Counters(cap=rule.cap_minor, **money), count=Counters(cap=rule.cap_count, **count),
+        key=rule.key,
+        name=rule.name,
+        scope=rule.scope,
+        of=rule.of,
+        subject=row.subject if row else rule.of,
+        currency=rule.currency,
+        period=rule.period,
+        start_at=bounds[0],
+        end_at=bounds[1],
+        time_zone=rule.time_zone,
+        on_expiry=rule.on_expiry,
+        money=Counters(cap=rule.cap_minor, **money),
+        count=Counters(cap=rule.cap_count, **count),
     )
-
-

@@ -57,7 +57,9 @@ def list_cases(*, core: Core, actor: Actor, limit: int = 50, after: str | None =
     """Return cases, the newest first."""
     permit(actor, "cases:read")
     with core.database.read() as tx:
-        return page(tx, sa.select(recovery_cases), recovery_cases.c.id, lambda row: _case(tx, row), limit=limit, after=after)
+        return page(
+            tx, sa.select(recovery_cases), recovery_cases.c.id, lambda row: _case(tx, row), limit=limit, after=after
+        )
 
 
 def one_case(*, core: Core, actor: Actor, case_id: uuid.UUID) -> CaseWithDeeds:
@@ -70,15 +72,23 @@ def one_case(*, core: Core, actor: Actor, case_id: uuid.UUID) -> CaseWithDeeds:
         given = tx.execute(sa.select(issuances.c.id, issuances.c.contact).where(issuances.c.case_id == case_id)).all()
         names = [Contact.from_text(core.contacts.decrypt(each.contact)).name for each in given]
         return CaseWithDeeds(
-            case=_case(tx, row), customer_name=next((name for name in names if name), None),
+            case=_case(tx, row),
+            customer_name=next((name for name in names if name), None),
             deeds=tuple(_deeds(tx, case_id, [each.id for each in given])),
         )
 
 
 def _case(tx: sa.Connection, row: Any) -> Case:
     return Case(
-        id=row.id, issue_tag=row.issue_tag, severity=row.severity, location=row.location, team=row.team, order_ref=row.order_ref,
-        status=row.status, opened_at=row.opened_at, opened_by_name=actor_names(tx, {row.opened_by}).get(row.opened_by, row.opened_by),
+        id=row.id,
+        issue_tag=row.issue_tag,
+        severity=row.severity,
+        location=row.location,
+        team=row.team,
+        order_ref=row.order_ref,
+        status=row.status,
+        opened_at=row.opened_at,
+        opened_by_name=actor_names(tx, {row.opened_by}).get(row.opened_by, row.opened_by),
     )
 
 
@@ -87,6 +97,11 @@ def _deeds(tx: sa.Connection, case_id: uuid.UUID, issuance_ids: list[uuid.UUID])
     subjects = [str(each) for each in (*issuance_ids, *made)]
     table = audit_events.c
     rows = tx.execute(
-        sa.select(audit_events).where(sa.or_(table.case_id == case_id, table.subject_id.in_(subjects))).order_by(table.at, table.id),
+        sa.select(audit_events)
+        .where(sa.or_(table.case_id == case_id, table.subject_id.in_(subjects)))
+        .order_by(table.at, table.id),
     ).all()
-    return [Deed(at=row.at, actor_name=row.actor_name, action=row.action, reason=row.reason, facts=row.facts) for row in rows]
+    return [
+        Deed(at=row.at, actor_name=row.actor_name, action=row.action, reason=row.reason, facts=row.facts)
+        for row in rows
+    ]

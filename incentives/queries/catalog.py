@@ -180,8 +180,7 @@ def incentives(*, core: Core, actor: Actor) -> tuple[IncentiveRow, ...]:
     current = _current(core, actor)
     ids = current.item_ids
     return tuple(
-        _incentive_row(each, str(ids[each.item_kind, each.key]))
-        for each in current.catalog.incentives.values()
+        _incentive_row(each, str(ids[each.item_kind, each.key])) for each in current.catalog.incentives.values()
     )
 
 
@@ -216,10 +215,7 @@ def tag_tiles(*, core: Core, actor: Actor, language: str | None = None) -> tuple
     active = [each for each in catalog.issue_tags.values() if each.active]
     shown = {each.key for each in active}
     # Below a tag that is no longer used, its finer tags move up to the nearest that is.
-    above = {
-        each.key: next((key for key in catalog.lineage(each.key)[1:] if key in shown), None)
-        for each in active
-    }
+    above = {each.key: next((key for key in catalog.lineage(each.key)[1:] if key in shown), None) for each in active}
     return _tiles(catalog, active, above, None, language)
 
 
@@ -263,8 +259,7 @@ def release_list(*, core: Core, actor: Actor, limit: int = 50) -> tuple[ReleaseR
     with core.database.read() as tx:
         found = releases.releases(tx, limit=limit)
     return tuple(
-        ReleaseRow(**{name: getattr(each, name) for name in ReleaseRow.__dataclass_fields__})
-        for each in found
+        ReleaseRow(**{name: getattr(each, name) for name in ReleaseRow.__dataclass_fields__}) for each in found
     )
 
 

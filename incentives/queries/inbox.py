@@ -24,13 +24,21 @@ def captured_letters(*, core: Core, limit: int = 50, before: datetime | None = N
     """Return captured messages, the newest first."""
     now = core.clock.now()
     table = outbox_messages.c
-    query = sa.select(outbox_messages).where(table.status == "captured").order_by(table.ended_at.desc(), table.id.desc()).limit(limit)
+    query = (
+        sa.select(outbox_messages)
+        .where(table.status == "captured")
+        .order_by(table.ended_at.desc(), table.id.desc())
+        .limit(limit)
+    )
     if before is not None:
         query = query.where(table.ended_at < before)
     with core.database.read() as tx:
         rows = tx.execute(query).all()
         return [
-            CapturedLetter(letter=letters.letter(letters.told(tx, core, row.issuance_id, row.voucher_id, now), row), captured_at=row.ended_at)
+            CapturedLetter(
+                letter=letters.letter(letters.told(tx, core, row.issuance_id, row.voucher_id, now), row),
+                captured_at=row.ended_at,
+            )
             for row in rows
         ]
 
@@ -40,7 +48,9 @@ def captured_letter(*, core: Core, message_id: uuid.UUID) -> CapturedLetter | No
     now = core.clock.now()
     with core.database.read() as tx:
         row = tx.execute(
-            sa.select(outbox_messages).where(outbox_messages.c.id == message_id, outbox_messages.c.status == "captured"),
+            sa.select(outbox_messages).where(
+                outbox_messages.c.id == message_id, outbox_messages.c.status == "captured"
+            ),
         ).one_or_none()
         if row is None:
             return None

@@ -81,30 +81,53 @@ def one_issuance(*, core: Core, actor: Actor, issuance_id: uuid.UUID) -> Issuanc
         row = tx.execute(sa.select(issuances).where(issuances.c.id == issuance_id)).one_or_none()
         if row is None:
             raise IssuanceNotFound
-        latest = sa.select(vouchers).where(vouchers.c.issuance_id == issuance_id).order_by(vouchers.c.number.desc()).limit(1)
+        latest = (
+            sa.select(vouchers).where(vouchers.c.issuance_id == issuance_id).order_by(vouchers.c.number.desc()).limit(1)
+        )
         voucher = tx.execute(latest).one_or_none()
         asked = tx.execute(sa.select(approvals).where(approvals.c.issuance_id == issuance_id)).one_or_none()
         names = actor_names(tx, {asked.decided_by}) if asked and asked.decided_by else {}
         table = outbox_messages.c
-        sent = tx.execute(sa.select(outbox_messages).where(table.issuance_id == issuance_id).order_by(table.created_at, table.channel)).all()
+        sent = tx.execute(
+            sa.select(outbox_messages).where(table.issuance_id == issuance_id).order_by(table.created_at, table.channel)
+        ).all()
     return Issuance(
-        id=row.id, status=row.status, case_id=row.case_id, issue_tag=row.issue_tag, severity=row.severity, incentive=row.incentive,
-        amount=Money(row.amount_minor, row.currency), location=row.location, order_ref=row.order_ref, metadata=row.metadata,
-        requested_at=row.requested_at, issued_at=row.issued_at, voucher=_voucher(voucher, now) if voucher else None,
+        id=row.id,
+        status=row.status,
+        case_id=row.case_id,
+        issue_tag=row.issue_tag,
+        severity=row.severity,
+        incentive=row.incentive,
+        amount=Money(row.amount_minor, row.currency),
+        location=row.location,
+        order_ref=row.order_ref,
+        metadata=row.metadata,
+        requested_at=row.requested_at,
+        issued_at=row.issued_at,
+        voucher=_voucher(voucher, now) if voucher else None,
         approval=_approval(asked, names) if asked else None,
-        deliveries=tuple(DeliveryNow(id=each.id, channel=each.channel, status=each.status, reason=each.reason) for each in sent),
+        deliveries=tuple(
+            DeliveryNow(id=each.id, channel=each.channel, status=each.status, reason=each.reason) for each in sent
+        ),
     )
 
 
 def _approval(row: Any, names: Mapping[str, str]) -> ApprovalNow:
     return ApprovalNow(
-        id=row.id, status=row.status, reasons=tuple(row.reasons), expires_at=row.expires_at,
-        decided_by_name=names.get(row.decided_by or ""), comment=row.comment,
+        id=row.id,
+        status=row.status,
+        reasons=tuple(row.reasons),
+        expires_at=row.expires_at,
+        decided_by_name=names.get(row.decided_by or ""),
+        comment=row.comment,
     )
 
 
 def _voucher(row: Any, now: datetime) -> VoucherNow:
     return VoucherNow(
-        id=row.id, last4=row.last4, amount=Money(row.amount_minor, row.currency), expires_at=row.expires_at,
+        id=row.id,
+        last4=row.last4,
+        amount=Money(row.amount_minor, row.currency),
+        expires_at=row.expires_at,
         status=lifecycle.status_now(row, now),
     )

@@ -21,6 +21,8 @@ from incentives.recovery.customers import Contact
 from incentives.vouchers import codes, lifecycle
 from incentives.vouchers.tables import issuances, vouchers
 
+_NO_VOUCHER = uuid.UUID(int=0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
@@ -55,14 +57,23 @@ def told(tx: Connection, core: Core, issuance_id: uuid.UUID, voucher_id: uuid.UU
     title = catalog.words(incentive.title, row.locale)
     secrets = lifecycle.secrets_of(core, row.voucher_id, row.code_key_id) if row.voucher_id else None
     return Told(
-        brand=catalog.brand.name, locale=row.locale, contact=contact, apology=_apology(tx, core, catalog, row, contact, title),
-        title=title, terms=catalog.words(incentive.terms, row.locale) if incentive.terms else "", kind=incentive.kind,
+        brand=catalog.brand.name,
+        locale=row.locale,
+        contact=contact,
+        apology=_apology(tx, catalog, row, contact, title),
+        title=title,
+        terms=catalog.words(incentive.terms, row.locale) if incentive.terms else "",
+        kind=incentive.kind,
         amount=Money(row.voucher_amount_minor, row.currency) if row.voucher_id else None,
-        percent=incentive.percent, points=incentive.points,
+        percent=incentive.percent,
+        points=incentive.points,
         item=catalog.words(incentive.item, row.locale) if incentive.item else None,
-        voucher_id=row.voucher_id, status=lifecycle.status_now(row, now) if row.voucher_id else row.issuance_status,
-        code=secrets[0] if secrets else None, url=f"{core.settings.public_url}/v/{secrets[1]}" if secrets else None,
-        expires_at=row.expires_at, time_zone=row.time_zone or catalog.brand.time_zone,
+        voucher_id=row.voucher_id,
+        status=lifecycle.status_now(row, now) if row.voucher_id else row.issuance_status,
+        code=secrets[0] if secrets else None,
+        url=f"{core.settings.public_url}/v/{secrets[1]}" if secrets else None,
+        expires_at=row.expires_at,
+        time_zone=row.time_zone or catalog.brand.time_zone,
         where_to_use=tuple(catalog.locations[key].name for key in incentive.locations if key in catalog.locations),
     )
 
@@ -71,9 +82,22 @@ def _row(tx: Connection, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None) -
     given, made = issuances.c, vouchers.c
     return tx.execute(
         sa.select(
-            given.contact, given.locale, given.catalog_release_id, given.incentive_item_id, given.protocol_item_id, given.location,
-            given.order_ref, given.actor, given.currency, given.status.label("issuance_status"), made.id.label("voucher_id"),
-            made.status, made.code_key_id, made.amount_minor.label("voucher_amount_minor"), made.expires_at, made.time_zone,
+            given.contact,
+            given.locale,
+            given.catalog_release_id,
+            given.incentive_item_id,
+            given.protocol_item_id,
+            given.location,
+            given.order_ref,
+            given.actor,
+            given.currency,
+            given.status.label("issuance_status"),
+            made.id.label("voucher_id"),
+            made.status,
+            made.code_key_id,
+            made.amount_minor.label("voucher_amount_minor"),
+            made.expires_at,
+            made.time_zone,
         )
         .outerjoin(vouchers, sa.and_(made.issuance_id == given.id, made.id == voucher_id))
         .where(given.id == issuance_id),
@@ -89,13 +113,20 @@ def _catalog(tx: Connection, core: Core, release_id: uuid.UUID) -> Catalog:
     return catalog
 
 
-def _apology(tx: Connection, core: Core, catalog: Catalog, row: Any, contact: Contact, title: str) -> str:
-    definition = tx.execute(sa.select(catalog_items.c.definition).where(catalog_items.c.id == row.protocol_item_id)).scalar_one()
+def _apology(tx: Connection, catalog: Catalog, row: Any, contact: Contact, title: str) -> str:
+    definition = tx.execute(
+        sa.select(catalog_items.c.definition).where(catalog_items.c.id == row.protocol_item_id)
+    ).scalar_one()
     script = catalog.scripts[Protocol.from_definition(definition).script]
     location = catalog.locations.get(row.location or "")
     return scripts.fill(
-        catalog.words(script.text, row.locale), brand=catalog.brand.name, incentive=title, customer_name=contact.name,
-        location=location.name if location else None, agent_name=_agent_name(tx, row.actor), order_ref=row.order_ref,
+        catalog.words(script.text, row.locale),
+        brand=catalog.brand.name,
+        incentive=title,
+        customer_name=contact.name,
+        location=location.name if location else None,
+        agent_name=_agent_name(tx, row.actor),
+        order_ref=row.order_ref,
     )
 
 
@@ -128,17 +159,35 @@ def letter(facts: Told, message: Any) -> Letter:
     """Return what a message says, whatever became of its voucher since."""
     to = facts.contact.email if message.channel == "email" else facts.contact.phone
     return Letter(
-        message_id=message.id, channel=message.channel, template=message.template, locale=facts.locale, to=to or "",
-        customer_name=facts.contact.name, brand=facts.brand, apology=facts.apology, title=facts.title, terms=facts.terms,
-        kind=facts.kind, amount=None if facts.kind == IncentiveKind.APOLOGY_ONLY else facts.amount, percent=facts.percent,
-        points=facts.points, item=facts.item, code=facts.code, url=facts.url, expires_at=facts.expires_at,
-        time_zone=facts.time_zone, where_to_use=facts.where_to_use,
+        message_id=message.id,
+        channel=message.channel,
+        template=message.template,
+        locale=facts.locale,
+        to=to or "",
+        customer_name=facts.contact.name,
+        brand=facts.brand,
+        apology=facts.apology,
+        title=facts.title,
+        terms=facts.terms,
+        kind=facts.kind,
+        amount=None if facts.kind == IncentiveKind.APOLOGY_ONLY else facts.amount,
+        percent=facts.percent,
+        points=facts.points,
+        item=facts.item,
+        code=facts.code,
+        url=facts.url,
+        expires_at=facts.expires_at,
+        time_zone=facts.time_zone,
+        where_to_use=facts.where_to_use,
     )
 
 
 def voucher_of_link(tx: Connection, core: Core, token: str) -> Any:
-    """Return the id and issuance of the voucher that a link was signed for, or None."""
-    voucher_id = codes.voucher_of_token(core.keys.links, token)
-    if voucher_id is None:
-        return None
-    return tx.execute(sa.select(vouchers.c.id, vouchers.c.issuance_id).where(vouchers.c.id == voucher_id)).one_or_none()
+    """Return the id, issuance, status and end of the voucher that a link was signed for, or None.
+
+    The database is asked whatever the link is, so that a forged one takes as long as one of a spent voucher.
+    """
+    voucher_id = codes.voucher_of_token(core.keys.links, token) or _NO_VOUCHER
+    made = vouchers.c
+    query = sa.select(made.id, made.issuance_id, made.status, made.expires_at).where(made.id == voucher_id)
+    return tx.execute(query).one_or_none()

@@ -24,9 +24,15 @@ class Page(Generic[Item]):
 
 
 def page(
-    tx: Connection, query: sa.Select[Any], by: sa.ColumnElement[uuid.UUID], shape: Callable[[Any], Item], *, limit: int, after: str | None,
+    tx: Connection,
+    query: sa.Select[Any],
+    by: sa.ColumnElement[uuid.UUID],
+    shape: Callable[[Any], Item],
+    *,
+    limit: int,
+    after: str | None,
 ) -> Page[Item]:
-    """Return the page of a query that comes after a cursor, newest first. Raises ``InputInvalid`` for a foreign cursor."""
+    """Return the page of a query after a cursor, newest first. Raises ``InputInvalid`` for a foreign cursor."""
     if not 1 <= limit <= LIMIT_MAX:
         raise InputInvalid(errors=[{"field": "limit", "message": f"limit is 1 to {LIMIT_MAX}."}])
     if after is not None:
@@ -41,4 +47,6 @@ def _cursor(after: str) -> uuid.UUID:
     try:
         return uuid.UUID(hex=after)
     except ValueError:
-        raise InputInvalid(errors=[{"field": "after", "message": "Use the cursor of the page before, as it came."}]) from None
+        raise InputInvalid(
+            errors=[{"field": "after", "message": "Use the cursor of the page before, as it came."}]
+        ) from None

@@ -28,7 +28,12 @@ class Session:
 
 _SESSION = (
     sa.select(
-        sessions, users.c.email, users.c.name, users.c.role, users.c.location, users.c.team,
+        sessions,
+        users.c.email,
+        users.c.name,
+        users.c.role,
+        users.c.location,
+        users.c.team,
     )
     .join(users, users.c.id == sessions.c.user_id)
     .where(sessions.c.revoked_at.is_(None), users.c.disabled_at.is_(None))
@@ -37,22 +42,37 @@ _SESSION = (
 
 def _session(row: Any) -> Session:
     actor = Actor(
-        kind="person", id=row.user_id, name=row.name, role=row.role, location=row.location, team=row.team, email=row.email,
+        kind="person",
+        id=row.user_id,
+        name=row.name,
+        role=row.role,
+        location=row.location,
+        team=row.team,
+        email=row.email,
     )
     return Session(
-        id=row.id, actor=actor, created_at=row.created_at, last_seen_at=row.last_seen_at, expires_at=row.expires_at,
-        user_agent=row.user_agent, ip=row.ip,
+        id=row.id,
+        actor=actor,
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
+        expires_at=row.expires_at,
+        user_agent=row.user_agent,
+        ip=row.ip,
     )
 
 
-def session_of_token(*, core: Core, session_token: str, request_id: str | None = None, ip: str | None = None) -> Session | None:
-    """Return the session of a cookie; None if it was revoked, has rested too long or is too old, or its person is disabled."""
+def session_of_token(
+    *, core: Core, session_token: str, request_id: str | None = None, ip: str | None = None
+) -> Session | None:
+    """Return the session of a cookie; None if it was revoked, rested too long, is too old, or its person disabled."""
     now = core.clock.now()
     rested = now - timedelta(minutes=core.settings.session_idle_minutes)
     with core.database.read() as tx:
         row = tx.execute(
             _SESSION.where(
-                sessions.c.token_digest == digest_of_secret(session_token), sessions.c.expires_at > now, sessions.c.last_seen_at > rested,
+                sessions.c.token_digest == digest_of_secret(session_token),
+                sessions.c.expires_at > now,
+                sessions.c.last_seen_at > rested,
             ),
         ).one_or_none()
     if row is None:
@@ -64,12 +84,16 @@ def session_of_token(*, core: Core, session_token: str, request_id: str | None =
 def sessions_of(*, core: Core, actor: Actor) -> list[Session]:
     """Return a person's own sessions that have not ended, the latest used first."""
     now = core.clock.now()
-    query = _SESSION.where(sessions.c.user_id == actor.id, sessions.c.expires_at > now).order_by(sessions.c.last_seen_at.desc())
+    query = _SESSION.where(sessions.c.user_id == actor.id, sessions.c.expires_at > now).order_by(
+        sessions.c.last_seen_at.desc()
+    )
     with core.database.read() as tx:
         return [_session(row) for row in tx.execute(query).all()]
 
 
-def actor_of_session(*, core: Core, session_token: str, request_id: str | None = None, ip: str | None = None) -> Actor | None:
+def actor_of_session(
+    *, core: Core, session_token: str, request_id: str | None = None, ip: str | None = None
+) -> Actor | None:
     """Return the person behind a cookie, or None."""
     session = session_of_token(core=core, session_token=session_token, request_id=request_id, ip=ip)
     return session.actor if session else None

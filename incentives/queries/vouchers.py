@@ -16,7 +16,6 @@ from incentives.queries import letters
 from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import issuances, vouchers
 
-
 # How long after issuing the issuer's screen shows the code: as long as a customer may stand at the desk.
 HANDOVER_WINDOW = timedelta(hours=1)
 
@@ -45,7 +44,9 @@ class TillVoucher:
     redeemed_by: str | None = None
 
 
-def lookup(*, core: Core, actor: Actor, code: str | None = None, token: str | None = None, locale: str | None = None) -> TillVoucher:
+def lookup(
+    *, core: Core, actor: Actor, code: str | None = None, token: str | None = None, locale: str | None = None
+) -> TillVoucher:
     """Return what a till needs to know of a voucher.
 
     Raises ``CodeMalformed``, ``VoucherNotFound``, ``InputInvalid`` and ``NotPermitted``.
@@ -62,12 +63,23 @@ def lookup(*, core: Core, actor: Actor, code: str | None = None, token: str | No
     status = lifecycle.status_now(row, now)
     usable_here = not incentive.locations or actor.location is None or actor.location in incentive.locations
     return TillVoucher(
-        id=row.id, status=status, redeemable=status == "issued" and usable_here, incentive=incentive.key,
-        title=catalog.words(incentive.title, locale), terms=catalog.words(incentive.terms or {}, locale), kind=incentive.kind,
-        amount=Money(row.amount_minor, row.currency), percent=incentive.percent, needs_order_total=incentive.percent is not None,
-        last4=row.last4, expires_at=row.expires_at, time_zone=row.time_zone, usable_here=usable_here,
+        id=row.id,
+        status=status,
+        redeemable=status == "issued" and usable_here,
+        incentive=incentive.key,
+        title=catalog.words(incentive.title, locale),
+        terms=catalog.words(incentive.terms or {}, locale),
+        kind=incentive.kind,
+        amount=Money(row.amount_minor, row.currency),
+        percent=incentive.percent,
+        needs_order_total=incentive.percent is not None,
+        last4=row.last4,
+        expires_at=row.expires_at,
+        time_zone=row.time_zone,
+        usable_here=usable_here,
         where_to_use=tuple(catalog.locations[key].name for key in incentive.locations if key in catalog.locations),
-        redeemed_at=before.redeemed_at if before else None, redeemed_location=before.location if before else None,
+        redeemed_at=before.redeemed_at if before else None,
+        redeemed_location=before.location if before else None,
         redeemed_by=before.actor_name if before else None,
     )
 
@@ -99,15 +111,29 @@ def customer_voucher(*, core: Core, token: str) -> CustomerVoucher | None:
     now = core.clock.now()
     with core.database.read() as tx:
         found = letters.voucher_of_link(tx, core, token)
-        if found is None:
+        # Before anything else is read: how long this takes must not tell a spent voucher from an unknown one.
+        if found is None or lifecycle.status_now(found, now) != "issued":
             return None
         facts = letters.told(tx, core, found.issuance_id, found.id, now)
-    if facts.status != "issued" or facts.code is None or facts.url is None or facts.expires_at is None:
+    if facts.code is None or facts.url is None or facts.expires_at is None:
         return None
     return CustomerVoucher(
-        brand=facts.brand, locale=facts.locale, customer_name=facts.contact.name, apology=facts.apology, title=facts.title,
-        terms=facts.terms, kind=facts.kind, amount=facts.amount, percent=facts.percent, points=facts.points, item=facts.item,
-        code=facts.code, url=facts.url, expires_at=facts.expires_at, time_zone=facts.time_zone, where_to_use=facts.where_to_use,
+        brand=facts.brand,
+        locale=facts.locale,
+        customer_name=facts.contact.name,
+        apology=facts.apology,
+        title=facts.title,
+        terms=facts.terms,
+        kind=facts.kind,
+        amount=facts.amount,
+        percent=facts.percent,
+        points=facts.points,
+        item=facts.item,
+        code=facts.code,
+        url=facts.url,
+        expires_at=facts.expires_at,
+        time_zone=facts.time_zone,
+        where_to_use=facts.where_to_use,
     )
 
 
@@ -149,24 +175,42 @@ def handover(*, core: Core, actor: Actor, issuance_id: uuid.UUID) -> Handover:
     permit(actor, "issuances:create")
     now = core.clock.now()
     with core.database.read() as tx:
-        row = tx.execute(sa.select(issuances).where(issuances.c.id == issuance_id, issuances.c.actor == actor.label)).one_or_none()
+        row = tx.execute(
+            sa.select(issuances).where(issuances.c.id == issuance_id, issuances.c.actor == actor.label)
+        ).one_or_none()
         if row is None:
             raise IssuanceNotFound
         voucher_id = tx.execute(
-            sa.select(vouchers.c.id).where(vouchers.c.issuance_id == issuance_id).order_by(vouchers.c.number.desc()).limit(1),
+            sa.select(vouchers.c.id)
+            .where(vouchers.c.issuance_id == issuance_id)
+            .order_by(vouchers.c.number.desc())
+            .limit(1),
         ).scalar_one_or_none()
         facts = letters.told(tx, core, issuance_id, voucher_id, now)
         table = outbox_messages.c
         messages = tx.execute(
-            sa.select(table.channel, table.status, table.reason).where(table.issuance_id == issuance_id).order_by(table.created_at, table.channel),
+            sa.select(table.channel, table.status, table.reason)
+            .where(table.issuance_id == issuance_id)
+            .order_by(table.created_at, table.channel),
         ).all()
     fresh = row.issued_at is not None and now - row.issued_at < HANDOVER_WINDOW
     usable = fresh and voucher_id is not None and facts.status == "issued"
     return Handover(
-        issuance_id=issuance_id, case_id=row.case_id, status=row.status, voucher_status=facts.status if voucher_id else None,
-        apology=facts.apology, title=facts.title, kind=facts.kind,
-        amount=facts.amount or (Money(row.amount_minor, row.currency) if row.amount_minor else None), percent=facts.percent,
-        code=facts.code if usable else None, url=facts.url if usable else None, expires_at=facts.expires_at,
-        time_zone=facts.time_zone, where_to_use=facts.where_to_use,
-        deliveries=tuple(HandoverDelivery(channel=each.channel, status=each.status, reason=each.reason) for each in messages),
+        issuance_id=issuance_id,
+        case_id=row.case_id,
+        status=row.status,
+        voucher_status=facts.status if voucher_id else None,
+        apology=facts.apology,
+        title=facts.title,
+        kind=facts.kind,
+        amount=facts.amount or (Money(row.amount_minor, row.currency) if row.amount_minor else None),
+        percent=facts.percent,
+        code=facts.code if usable else None,
+        url=facts.url if usable else None,
+        expires_at=facts.expires_at,
+        time_zone=facts.time_zone,
+        where_to_use=facts.where_to_use,
+        deliveries=tuple(
+            HandoverDelivery(channel=each.channel, status=each.status, reason=each.reason) for each in messages
+        ),
     )

@@ -103,7 +103,12 @@ def identities(contact: Contact) -> list[tuple[str, str]]:
 
 def known(tx: Connection, core: Core, contacts: Iterable[Contact]) -> dict[str, uuid.UUID]:
     """Return the customers that the contacts' identities belong to, by digest."""
-    digests = [digest for contact in contacts for kind, text in identities(contact) for digest in core.contacts.digests(kind, text)]
+    digests = [
+        digest
+        for contact in contacts
+        for kind, text in identities(contact)
+        for digest in core.contacts.digests(kind, text)
+    ]
     if not digests:
         return {}
     table = customer_identities.c
@@ -113,11 +118,18 @@ def known(tx: Connection, core: Core, contacts: Iterable[Contact]) -> dict[str, 
 
 def matches(core: Core, contact: Contact, found: Mapping[str, uuid.UUID]) -> tuple[uuid.UUID, ...]:
     """Return the customers behind a contact, the oldest first: two addresses may have been two customers so far."""
-    ids = {found[digest] for kind, text in identities(contact) for digest in core.contacts.digests(kind, text) if digest in found}
+    ids = {
+        found[digest]
+        for kind, text in identities(contact)
+        for digest in core.contacts.digests(kind, text)
+        if digest in found
+    }
     return tuple(sorted(ids, key=str))
 
 
-def settle(tx: Connection, core: Core, contacts: Sequence[tuple[Contact, str | None]], now: datetime) -> tuple[list[tuple[uuid.UUID, ...]], set[uuid.UUID]]:
+def settle(
+    tx: Connection, core: Core, contacts: Sequence[tuple[Contact, str | None]], now: datetime
+) -> tuple[list[tuple[uuid.UUID, ...]], set[uuid.UUID]]:
     """Return for each contact (with its locale) the customers it belongs to, and which of them were made just now.
 
     A new identity is inserted here, before anything is decided, so that two transactions that meet the same new
@@ -143,8 +155,13 @@ def forget(tx: Connection, ids: set[uuid.UUID]) -> None:
 
 
 def _plan_new(
-    tx: Connection, core: Core, contact: Contact, locale: str | None, now: datetime,
-    found: dict[str, uuid.UUID], wanted: dict[str, tuple[uuid.UUID, str]],
+    tx: Connection,
+    core: Core,
+    contact: Contact,
+    locale: str | None,
+    now: datetime,
+    found: dict[str, uuid.UUID],
+    wanted: dict[str, tuple[uuid.UUID, str]],
 ) -> None:
     newest = {core.contacts.digests(kind, text)[0]: kind for kind, text in identities(contact)}
     unknown = {digest: kind for digest, kind in newest.items() if digest not in found and digest not in wanted}

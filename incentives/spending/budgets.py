@@ -66,7 +66,10 @@ class Pot:
 
     def used(self, unit: str) -> int:
         """Return what is held, committed or spent, changes of this transaction included (unit: minor or count)."""
-        return sum(self.counters[f"{state}_{unit}"] + self.changes[f"{state}_{unit}"] for state in ("held", "committed", "spent"))
+        return sum(
+            self.counters[f"{state}_{unit}"] + self.changes[f"{state}_{unit}"]
+            for state in ("held", "committed", "spent")
+        )
 
     def has_room(self, rule: Rule, amount_minor: int) -> bool:
         """Return whether one more of an amount fits under a rule's caps."""
@@ -83,33 +86,52 @@ class Pot:
 class Dimensions(Protocol):
     """What of an issuance budgets match on."""
 
-    location: str | None
-    team: str | None
-    issue_tags: tuple[str, ...]  # the tag and its ancestors, nearest first
-    incentive: str
-    currency: str
-    agent: str
-    agent_names: tuple[str, ...]  # how a budget may name the agent: label, email
-    customers: tuple[uuid.UUID, ...]
+    @property
+    def location(self) -> str | None:
+        """Return the key of the location where it is given."""
+
+    @property
+    def team(self) -> str | None:
+        """Return the key of the team that gives it."""
+
+    @property
+    def issue_tags(self) -> tuple[str, ...]:
+        """Return the issue tag and its ancestors, nearest first."""
+
+    @property
+    def incentive(self) -> str:
+        """Return the incentive's key."""
+
+    @property
+    def currency(self) -> str:
+        """Return the currency that budgets are charged in."""
+
+    @property
+    def agent_names(self) -> tuple[str, ...]:
+        """Return how a budget may name who gives it: the label first, then the email."""
+
+    @property
+    def customers(self) -> tuple[uuid.UUID, ...]:
+        """Return the customers behind the addresses that were given."""
 
 
-def _subjects(rule: Rule, of: Dimensions) -> Iterable[str]:
+def _subjects(rule: Rule, of: Dimensions) -> list[str]:
     """Return for whom a rule is charged: nobody when it does not match."""
+    if rule.scope == "organization":
+        return ["organization"]
     if rule.scope == "customer":
         return [str(each) for each in of.customers if rule.of in (None, str(each))]
-    own = {
-        "organization": ("organization",),
+    names: dict[str, tuple[str | None, ...]] = {
         "location": (of.location,),
         "team": (of.team,),
         "agent": of.agent_names,
         "issue_tag": of.issue_tags,
         "incentive": (of.incentive,),
-    }[rule.scope]
-    if rule.scope == "organization":
-        return own
+    }
+    own = [name for name in names[rule.scope] if name]
     if rule.of is not None:
         return [rule.of] if rule.of in own else []
-    return [own[0]] if own and own[0] else []
+    return own[:1]
 
 
 def matching(rules: Iterable[Rule], of: Dimensions, now: datetime) -> list[Wanted]:
@@ -150,9 +172,14 @@ def lock(tx: Connection, core: Core, wanted: Iterable[Wanted], now: datetime) ->
 
 def _new_row(core: Core, each: Wanted, now: datetime) -> dict[str, Any]:
     return {
-        **each.pot._asdict(), "id": core.ids.new(now), "start_at": each.start_at, "end_at": each.end_at,
-        "currency": each.rule.currency, "on_expiry": each.rule.on_expiry,
-        "cap_minor": each.rule.cap_minor, "cap_count": each.rule.cap_count,
+        **each.pot._asdict(),
+        "id": core.ids.new(now),
+        "start_at": each.start_at,
+        "end_at": each.end_at,
+        "currency": each.rule.currency,
+        "on_expiry": each.rule.on_expiry,
+        "cap_minor": each.rule.cap_minor,
+        "cap_count": each.rule.cap_count,
     }
 
 
@@ -176,18 +203,34 @@ def lock_ids(tx: Connection, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Pot]:
         .order_by(table.budget, table.subject, table.period_key)
         .with_for_update()
     )
-    return {row[0]: Pot(id=row[0], counters=dict(zip(COUNTERS, row[1:], strict=True))) for row in tx.execute(query).all()}
+    return {
+        row[0]: Pot(id=row[0], counters=dict(zip(COUNTERS, row[1:], strict=True))) for row in tx.execute(query).all()
+    }
 
 
 def movement(
-    *, core: Core, now: datetime, actor: str, pot: Pot, issuance_id: uuid.UUID, kind: str, source_id: uuid.UUID,
+    *,
+    core: Core,
+    now: datetime,
+    actor: str,
+    pot: Pot,
+    issuance_id: uuid.UUID,
+    kind: str,
+    source_id: uuid.UUID,
     changes: Mapping[str, int],
 ) -> dict[str, Any]:
     """Change a locked pot and return the movement that explains it; one deed (source) moves a pot once a kind."""
     pot.add(changes)
     return {
-        "id": core.ids.new(now), "budget_period_id": pot.id, "issuance_id": issuance_id, "kind": kind, "source_id": source_id,
-        **dict.fromkeys(COUNTERS, 0), **changes, "at": now, "actor": actor,
+        "id": core.ids.new(now),
+        "budget_period_id": pot.id,
+        "issuance_id": issuance_id,
+        "kind": kind,
+        "source_id": source_id,
+        **dict.fromkeys(COUNTERS, 0),
+        **changes,
+        "at": now,
+        "actor": actor,
     }
 
 
@@ -198,11 +241,18 @@ def write(tx: Connection, pots: Iterable[Pot], movements: Sequence[Mapping[str, 
     changed = [pot for pot in pots if any(pot.changes.values())]
     charged = [pot for pot in changed if pot.rule is not None]
     if charged:
-        values = {"cap_minor": sa.bindparam("new_cap_minor"), "cap_count": sa.bindparam("new_cap_count")}
-        tx.execute(_update(values), [
-            {**_change_binds(pot), "new_cap_minor": pot.rule.cap_minor, "new_cap_count": pot.rule.cap_count}
-            for pot in charged if pot.rule is not None
-        ])
+        values: dict[str, Any] = {
+            "cap_minor": sa.bindparam("new_cap_minor"),
+            "cap_count": sa.bindparam("new_cap_count"),
+        }
+        tx.execute(
+            _update(values),
+            [
+                {**_change_binds(pot), "new_cap_minor": pot.rule.cap_minor, "new_cap_count": pot.rule.cap_count}
+                for pot in charged
+                if pot.rule is not None
+            ],
+        )
     if len(changed) > len(charged):
         tx.execute(_update({}), [_change_binds(pot) for pot in changed if pot.rule is None])
 
@@ -250,7 +300,10 @@ def charges_of(tx: Connection, issuance_ids: Iterable[uuid.UUID]) -> list[Charge
     ).all()
     return [
         Charged(
-            issuance_id=row[0], pot_id=row[1], on_expiry=row[2], currency=row[3],
+            issuance_id=row[0],
+            pot_id=row[1],
+            on_expiry=row[2],
+            currency=row[3],
             sums={name: int(value) for name, value in zip(COUNTERS, row[4:], strict=True)},
         )
         for row in rows

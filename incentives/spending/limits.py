@@ -43,8 +43,18 @@ def rules(limit: Limit | None, time_zone: str) -> list[Rule]:
     )
     return [
         Rule(
-            key=f"{limit.key}/{period}", name=reason, scope=scope, of=None, currency=limit.currency, period=period,
-            time_zone=time_zone, week_start=0, cap_minor=minor, cap_count=count, on_expiry="release", asks_approval=True,
+            key=f"{limit.key}/{period}",
+            name=reason,
+            scope=scope,
+            of=None,
+            currency=limit.currency,
+            period=period,
+            time_zone=time_zone,
+            week_start=0,
+            cap_minor=minor,
+            cap_count=count,
+            on_expiry="release",
+            asks_approval=True,
         )
         for reason, scope, period, minor, count in parts
         if minor is not None or count is not None

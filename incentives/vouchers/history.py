@@ -36,14 +36,24 @@ def earlier_recoveries(tx: Connection, customers: Collection[uuid.UUID], now: da
     table = issuances.c
     rows = tx.execute(
         sa.select(issuances)
-        .where(table.customer_id.in_(customers), table.status.in_(("issued", "pending_approval")), table.requested_at > now - WINDOW)
+        .where(
+            table.customer_id.in_(customers),
+            table.status.in_(("issued", "pending_approval")),
+            table.requested_at > now - WINDOW,
+        )
         .order_by(table.requested_at.desc(), table.id.desc())
         .limit(_MOST),
     ).all()
     return tuple(
         EarlierRecovery(
-            issuance_id=row.id, case_id=row.case_id, issue_tag=row.issue_tag, incentive=row.incentive,
-            amount=Money(row.amount_minor, row.currency), status=row.status, location=row.location, requested_at=row.requested_at,
+            issuance_id=row.id,
+            case_id=row.case_id,
+            issue_tag=row.issue_tag,
+            incentive=row.incentive,
+            amount=Money(row.amount_minor, row.currency),
+            status=row.status,
+            location=row.location,
+            requested_at=row.requested_at,
         )
         for row in rows
     )

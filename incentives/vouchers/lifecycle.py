@@ -26,18 +26,34 @@ class Made:
 
 
 def make(
-    *, core: Core, now: datetime, issuance_id: uuid.UUID, number: int, incentive_item_id: uuid.UUID,
-    amount: Money, expires_at: datetime, time_zone: str,
+    *,
+    core: Core,
+    now: datetime,
+    issuance_id: uuid.UUID,
+    number: int,
+    incentive_item_id: uuid.UUID,
+    amount: Money,
+    expires_at: datetime,
+    time_zone: str,
 ) -> Made:
     """Return a new voucher with its derived code."""
     voucher_id = core.ids.new(now)
     key_id = core.keys.codes.newest_id
     code = codes.code_of(core.keys.codes, key_id, voucher_id)
     row = {
-        "id": voucher_id, "issuance_id": issuance_id, "number": number, "incentive_item_id": incentive_item_id,
-        "status": "issued", "amount_minor": amount.amount_minor, "currency": amount.currency,
-        "code_key_id": key_id, "code_digest": codes.digest(core.keys.codes, key_id, code), "last4": codes.last4(code),
-        "issued_at": now, "expires_at": expires_at, "time_zone": time_zone,
+        "id": voucher_id,
+        "issuance_id": issuance_id,
+        "number": number,
+        "incentive_item_id": incentive_item_id,
+        "status": "issued",
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "code_key_id": key_id,
+        "code_digest": codes.digest(core.keys.codes, key_id, code),
+        "last4": codes.last4(code),
+        "issued_at": now,
+        "expires_at": expires_at,
+        "time_zone": time_zone,
     }
     return Made(row=row, code=codes.printed(code), token=codes.token_of(core.keys.links, voucher_id))
 
@@ -50,8 +66,14 @@ def secrets_of(core: Core, voucher_id: uuid.UUID, code_key_id: str) -> tuple[str
 
 _WANTED = (
     vouchers,
-    issuances.c.incentive, issuances.c.location.label("issued_location"), issuances.c.case_id, issuances.c.customer_id,
-    issuances.c.channels, issuances.c.contact, issuances.c.locale, issuances.c.issue_tag,
+    issuances.c.incentive,
+    issuances.c.location.label("issued_location"),
+    issuances.c.case_id,
+    issuances.c.customer_id,
+    issuances.c.channels,
+    issuances.c.contact,
+    issuances.c.locale,
+    issuances.c.issue_tag,
 )
 
 
@@ -118,21 +140,33 @@ def redemption_with_voucher(tx: Connection, redemption_id: uuid.UUID) -> Any:
     ).one()
 
 
-def following(tx: Connection, issuance_id: uuid.UUID, number: int) -> Mapping[str, Any] | None:
+def following(tx: Connection, issuance_id: uuid.UUID, number: int) -> dict[str, Any] | None:
     """Return the voucher that was made over what a voucher left, or None."""
-    return tx.execute(
-        sa.select(vouchers).where(vouchers.c.issuance_id == issuance_id, vouchers.c.number == number + 1),
-    ).mappings().one_or_none()
+    return numbered(tx, issuance_id, number + 1)
+
+
+def numbered(tx: Connection, issuance_id: uuid.UUID, number: int) -> dict[str, Any] | None:
+    """Return one voucher of an issuance by its number, or None."""
+    query = sa.select(vouchers).where(vouchers.c.issuance_id == issuance_id, vouchers.c.number == number)
+    row = tx.execute(query).mappings().one_or_none()
+    return {str(name): value for name, value in row.items()} if row else None
 
 
 def expire_due(tx: Connection, now: datetime, most: int) -> list[Any]:
     """Move vouchers whose time is over to expired, at most so many, and return their rows."""
     due = (
-        sa.select(vouchers.c.id).where(vouchers.c.status == "issued", vouchers.c.expires_at <= now)
-        .order_by(vouchers.c.expires_at).limit(most).with_for_update(skip_locked=True)
+        sa.select(vouchers.c.id)
+        .where(vouchers.c.status == "issued", vouchers.c.expires_at <= now)
+        .order_by(vouchers.c.expires_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
     )
     statement = (
-        vouchers.update().where(vouchers.c.id.in_(due), vouchers.c.status == "issued").values(status="expired")
-        .returning(vouchers.c.id, vouchers.c.issuance_id, vouchers.c.amount_minor, vouchers.c.currency, vouchers.c.last4)
+        vouchers.update()
+        .where(vouchers.c.id.in_(due), vouchers.c.status == "issued")
+        .values(status="expired")
+        .returning(
+            vouchers.c.id, vouchers.c.issuance_id, vouchers.c.amount_minor, vouchers.c.currency, vouchers.c.last4
+        )
     )
     return list(tx.execute(statement).all())

@@ -77,8 +77,11 @@ redemptions = sa.Table(
     sa.Column("redeemed_at", UtcDateTime(), nullable=False),
     sa.Column("reversed_at", UtcDateTime()),
     sa.Index(
-        "uq_redemptions_voucher_id_standing", "voucher_id", unique=True,
-        postgresql_where=sa.text("reversed_at IS NULL"), sqlite_where=sa.text("reversed_at IS NULL"),
+        "uq_redemptions_voucher_id_standing",
+        "voucher_id",
+        unique=True,
+        postgresql_where=sa.text("reversed_at IS NULL"),
+        sqlite_where=sa.text("reversed_at IS NULL"),
     ),
     sa.CheckConstraint("amount_minor >= 0", name="amount_not_negative"),
 )

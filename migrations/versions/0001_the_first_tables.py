@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """the first tables."""
+    """The first tables."""
     op.create_table(
         "api_keys",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -20,9 +20,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _chromium_path(run: RunFolder) -> str:
-    return run.once("chromium", lambda: {"path": chromium_here.find() or chromium_here.install() or ""})[
-        "path"
-    ]
+    return run.once("chromium", lambda: {"path": chromium_here.find() or chromium_here.install() or ""})["path"]
 
 
 @pytest.fixture(scope="session")

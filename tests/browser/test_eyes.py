@@ -29,6 +29,7 @@ def test_what_nobody_would_see_is_told(chromium: Browser) -> None:
     page = chromium.new_page()
     complaints = complaints_of(page)
     page.set_content(_GOOD.replace("</main>", "<script>1</script></main>"))
+    page.goto("about:blank")
     page.set_content("<script>missing()</script><img src='http://elsewhere.invalid/pixel.png'>")
     page.close()
     assert any("Content Security Policy" in complaint for complaint in complaints)

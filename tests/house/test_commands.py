@@ -16,9 +16,7 @@ _ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.st
 
 def _make(*arguments: str) -> str:
     command = ["make", "--no-print-directory", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, check=True, capture_output=True, text=True, env=_ENVIRONMENT
-    ).stdout
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=_ENVIRONMENT).stdout
 
 
 def test_help_lists_every_command() -> None:

@@ -10,7 +10,10 @@ from tests.house.texts import texts
 _REGISTRY = r"py[p]i\.org|pythonh[o]sted|npm[j]s\.|yarnp[k]g\.|deb\.[d]ebian|unp[k]g\.|jsd[e]livr|cdn[j]s\."
 _MACHINE = r"""(?:^|[\s"'=(:`,])/(?:[w]ork|[f]arm|[r]oot|[t]mp|[h]ome/\w+|[U]sers/\w+)/[A-Za-z0-9._]"""
 _UNDONE = r"\b(?:TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b|Not[I]mplementedError"
-_SWITCHED_OFF = r"pytest\.(?:mark\.)?(?:s[k]ip|x[f]ail)|importors[k]ip|#\s*no[q]a\s*$|type:\s*ign[o]re\s*$|pragma:\s*no [c]over"
+_SWITCHED_OFF = (
+    r"pytest\.(?:mark\.)?(?:s[k]ip|x[f]ail)|importors[k]ip"
+    r"|#\s*no[q]a\s*$|type:\s*ign[o]re\s*$|pragma:\s*no [c]over"
+)
 
 
 @pytest.mark.parametrize("pattern", [_REGISTRY, _MACHINE], ids=["registries", "machine paths"])

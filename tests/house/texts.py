@@ -27,8 +27,4 @@ def texts() -> Iterator[tuple[str, str]]:
 def python_files(*roots: str) -> list[Path]:
     """Return our Python files, or those below some of our folders."""
     wanted = roots or CODE
-    return [
-        path
-        for path in committed_files()
-        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in wanted
-    ]
+    return [path for path in committed_files() if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in wanted]

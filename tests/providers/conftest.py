@@ -18,11 +18,9 @@ ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
 AUTH_TOKEN = "a-token-that-nobody-may-see"
 API_KEY = "SG.a-key-that-nobody-may-see"
 
-# Prism, which holds requests against the vendors' own OpenAPI, comes from npm and needs those files. Without both there
-# is nothing to run; docs/testing.md says how to have them.
-collect_ignore = (
-    [] if os.environ.get("TEST_VENDOR_SPECS") and shutil.which("npm") else ["test_vendor_schema.py"]
-)
+# Prism, which holds requests against the vendors' own OpenAPI, comes from npm and needs those files. Without
+# both there is nothing to run; docs/testing.md says how to have them.
+collect_ignore = [] if os.environ.get("TEST_VENDOR_SPECS") and shutil.which("npm") else ["test_vendor_schema.py"]
 
 
 class TwilioStandIn(StandIn):

@@ -46,8 +46,8 @@ class StandIn:
         self.asked: list[Asked] = []
         self._script: deque[Answer] = deque()
         self._lock = threading.Lock()
-        self._released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.released = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": self}))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -58,14 +58,12 @@ class StandIn:
     @contextlib.contextmanager
     def serving(self) -> Iterator["StandIn"]:
         """Serve until the block ends; whoever still hangs is let go."""
-        thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
             yield self
         finally:
-            self._released.set()
+            self.released.set()
             self._server.shutdown()
             self._server.server_close()
             thread.join()
@@ -76,51 +74,52 @@ class StandIn:
             self.asked.append(asked)
             return self._script.popleft() if self._script else self.usual_to(asked)
 
-    def usual_to(self, asked: Asked) -> Answer:  # noqa: ARG002 - a stand-in of a vendor looks at it
+    def usual_to(self, asked: Asked) -> Answer:
         """Return the answer to a request that nothing is scripted for."""
         return self.usual
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        stand_in = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """One connection to a stand-in."""
 
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                answer = stand_in.answer_to(Asked(self.command, self.path, headers, body))
-                if answer.deed in ("hang", "reset"):
-                    self._misbehave(answer.deed)
-                    return
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body) + 100_000 * bool(answer.deed)))
-                self.end_headers()
-                self.wfile.write(answer.body)
-                if answer.deed:
-                    self._misbehave(answer.deed)
+    protocol_version = "HTTP/1.1"
+    stand_in: StandIn
 
-            do_GET = do_PUT = do_POST  # noqa: N815 - what a client makes of a redirect
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = self.stand_in.answer_to(Asked(self.command, self.path, headers, body))
+        if answer.deed not in ("hang", "reset"):
+            self._say(answer)
+        if answer.deed:
+            self._misbehave(answer.deed)
 
-            def _misbehave(self, deed: str) -> None:
-                self.close_connection = True
-                if deed == "hang":
-                    stand_in._released.wait(30)
-                if deed == "drip":
-                    with contextlib.suppress(OSError):
-                        while not stand_in._released.wait(0.1):
-                            self.wfile.write(b" ")
-                if deed == "reset":  # without a farewell: the socket says RST
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    self.connection.close()
+    do_GET = do_PUT = do_POST  # noqa: N815 - what a client makes of a redirect
 
-            def finish(self) -> None:
-                with contextlib.suppress(OSError, ValueError):
-                    super().finish()
+    def _say(self, answer: Answer) -> None:
+        promised = len(answer.body) + (100_000 if answer.deed else 0)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(promised))
+        self.end_headers()
+        self.wfile.write(answer.body)
 
-            def log_message(self, *_args: object) -> None:
-                """Say nothing: a test reads ``asked``."""
+    def _misbehave(self, deed: str) -> None:
+        self.close_connection = True
+        if deed == "hang":
+            self.stand_in.released.wait(30)
+        if deed == "drip":
+            with contextlib.suppress(OSError):
+                while not self.stand_in.released.wait(0.1):
+                    self.wfile.write(b" ")
+        if deed == "reset":  # without a farewell: the socket says RST
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
 
-        return Handler
+    def finish(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing: a test reads ``asked``."""

@@ -32,9 +32,7 @@ def letter_for(sender: Sender, kind: str = "amount_off", locale: str = "en") -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("locale", ["en", "es-MX", "fr"])
-def test_every_kind_of_letter_goes_out_in_every_language(
-    make_sender: MakeSender, kind: str, locale: str
-) -> None:
+def test_every_kind_of_letter_goes_out_in_every_language(make_sender: MakeSender, kind: str, locale: str) -> None:
     sender = make_sender()
     assert isinstance(sender.send(letter_for(sender, kind, locale)), Accepted | Captured)
 

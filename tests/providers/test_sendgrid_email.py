@@ -153,9 +153,7 @@ def test_a_400_with_any_body_is_final(sendgrid: StandIn, body: bytes) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 203, 204])
 def test_only_202_is_success(sendgrid: StandIn, status: int) -> None:
-    portal = Answer(
-        status, {"Content-Type": "text/html"}, b"" if status == 204 else b"<h1>Welcome to the lounge</h1>"
-    )
+    portal = Answer(status, {"Content-Type": "text/html"}, b"" if status == 204 else b"<h1>Welcome to the lounge</h1>")
     assert isinstance(sent(sendgrid, portal), TryLater)
 
 
@@ -215,9 +213,7 @@ def test_an_id_that_is_none_is_not_stored(sendgrid: StandIn) -> None:
     assert sent(sendgrid, Answer(202, {"X-Message-Id": "x" * 101})) == Accepted(None)
 
 
-def test_nothing_secret_is_logged_even_at_debug(
-    sendgrid: StandIn, everything_logged: pytest.LogCaptureFixture
-) -> None:
+def test_nothing_secret_is_logged_even_at_debug(sendgrid: StandIn, everything_logged: pytest.LogCaptureFixture) -> None:
     sent(sendgrid, Answer(400, {}, error_body("personalizations.0.to.0.email")))
     sent(sendgrid)
     logging.config.dictConfig({"version": 1, "loggers": {"python_http_client": {"level": "DEBUG"}}})
@@ -239,9 +235,7 @@ def test_threads_do_not_meddle_with_each_other(sendgrid: StandIn) -> None:
     sender = sendgrid_sender(sendgrid.url)
     letters = [letter(to=f"customer-{number}@customer.example") for number in range(32)]
     outcomes: list[Outcome] = []
-    threads = [
-        threading.Thread(target=lambda each=each: outcomes.append(sender.send(each))) for each in letters
-    ]
+    threads = [threading.Thread(target=lambda each=each: outcomes.append(sender.send(each))) for each in letters]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -254,9 +248,7 @@ def test_threads_do_not_meddle_with_each_other(sendgrid: StandIn) -> None:
 @pytest.mark.parametrize("key", ["", "SG.with\nnewline", "SG.with space", "SG.über"])
 def test_a_key_that_no_header_carries_is_refused_at_once_and_not_quoted(key: str) -> None:
     with pytest.raises(ValueError, match="visible ASCII") as refused:
-        SendGridSender(
-            api_key=key, base_url=None, email_from="a@b.example", email_from_name="", timeout_seconds=5
-        )
+        SendGridSender(api_key=key, base_url=None, email_from="a@b.example", email_from_name="", timeout_seconds=5)
     assert not key or key not in str(refused.value)
 
 

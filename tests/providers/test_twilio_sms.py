@@ -30,9 +30,7 @@ def sent(twilio: StandIn, *answers: Answer, timeout_seconds: float = 5.0) -> Out
 
 def error(status: int, code: int, **headers: str) -> Answer:
     message = f"The number {NUMBER} is not a valid phone number."
-    body = json.dumps(
-        {"code": code, "message": message, "more_info": "https://www.twilio.com/docs", "status": status}
-    )
+    body = json.dumps({"code": code, "message": message, "more_info": "https://www.twilio.com/docs", "status": status})
     return Answer(status, {"Content-Type": "application/json", **headers}, body.encode())
 
 
@@ -110,9 +108,7 @@ def test_what_is_the_customers_number_is_final(twilio: StandIn, code: int) -> No
     assert isinstance(sent(twilio, error(400, code)), WillNeverWork)
 
 
-@pytest.mark.parametrize(
-    ("status", "code"), [(401, 20003), (403, 20005), (400, 21606), (400, 21660), (404, 20404)]
-)
+@pytest.mark.parametrize(("status", "code"), [(401, 20003), (403, 20005), (400, 21606), (400, 21660), (404, 20404)])
 def test_what_is_our_own_mistake_does_not_burn_the_message(twilio: StandIn, status: int, code: int) -> None:
     outcome = sent(twilio, error(status, code))
     assert isinstance(outcome, TryLater)
@@ -129,9 +125,7 @@ def test_a_final_code_in_a_fault_of_theirs_is_not_believed(twilio: StandIn) -> N
 
 
 def test_the_new_shape_of_errors_is_read_too(twilio: StandIn) -> None:
-    body = json.dumps(
-        {"type": "https://x.example", "title": "No", "status": 400, "code": 21610, "detail": NUMBER}
-    )
+    body = json.dumps({"type": "https://x.example", "title": "No", "status": 400, "code": 21610, "detail": NUMBER})
     assert isinstance(
         sent(twilio, Answer(400, {"Content-Type": "application/problem+json"}, body.encode())), WillNeverWork
     )
@@ -139,9 +133,7 @@ def test_the_new_shape_of_errors_is_read_too(twilio: StandIn) -> None:
 
 @pytest.mark.parametrize("status", [200, 202, 204])
 def test_only_201_is_success(twilio: StandIn, status: int) -> None:
-    portal = Answer(
-        status, {"Content-Type": "text/html"}, b"" if status == 204 else b"<h1>Welcome to the lounge</h1>"
-    )
+    portal = Answer(status, {"Content-Type": "text/html"}, b"" if status == 204 else b"<h1>Welcome to the lounge</h1>")
     assert isinstance(sent(twilio, portal), TryLater)
 
 
@@ -150,9 +142,7 @@ def test_a_200_that_looks_like_twilio_is_no_success_either(twilio: StandIn) -> N
     assert isinstance(sent(twilio, Answer(200, {"Content-Type": "application/json"}, body)), TryLater)
 
 
-@pytest.mark.parametrize(
-    "body", [b"<h1>Created</h1>", b"", b"{}", b'{"sid": 5}', b'"SM"', b"[1]", b"[" * 60_000]
-)
+@pytest.mark.parametrize("body", [b"<h1>Created</h1>", b"", b"{}", b'{"sid": 5}', b'"SM"', b"[1]", b"[" * 60_000])
 def test_a_201_that_names_no_message_is_tried_again(twilio: StandIn, body: bytes) -> None:
     assert isinstance(sent(twilio, Answer(201, {"Content-Type": "text/html"}, body)), TryLater)
 
@@ -195,9 +185,7 @@ def test_nobody_listening_is_tried_later() -> None:
     assert twilio_sender(url).send(LETTER) == TryLater("The connection to Twilio failed.", None)
 
 
-def test_nothing_secret_is_logged_even_at_debug(
-    twilio: StandIn, everything_logged: pytest.LogCaptureFixture
-) -> None:
+def test_nothing_secret_is_logged_even_at_debug(twilio: StandIn, everything_logged: pytest.LogCaptureFixture) -> None:
     sent(twilio, error(400, 21211))
     sent(twilio)
     for secret in (AUTH_TOKEN, CODE, TOKEN, NUMBER, NUMBER.removeprefix("+"), HOST):
@@ -236,9 +224,7 @@ def test_threads_do_not_meddle_with_each_other(twilio: StandIn) -> None:
     sender = twilio_sender(twilio.url)
     outcomes: list[Outcome] = []
     letters = [sms(to=f"+1500555{number:04}") for number in range(32)]
-    threads = [
-        threading.Thread(target=lambda each=each: outcomes.append(sender.send(each))) for each in letters
-    ]
+    threads = [threading.Thread(target=lambda each=each: outcomes.append(sender.send(each))) for each in letters]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,7 +1,7 @@
 """A run of a hundred vouchers through the vendors' real clients, judged by Prism from the vendors' own OpenAPI.
 
-Prism stands between our senders and the stand-in and refuses, with a 422, whatever is off the contract, in the request
-or in the answer. It comes from npm, and the files by ``TEST_VENDOR_SPECS``: see docs/testing.md.
+Prism stands between our senders and the stand-in and refuses, with a 422, whatever is off the contract, in
+the request or in the answer. It comes from npm, and the files by ``TEST_VENDOR_SPECS``: see docs/testing.md.
 """
 
 import os
@@ -179,7 +179,5 @@ def test_the_judge_is_awake_for_sms(twilio_url: str, twilio_upstream: StandIn) -
         base_url=twilio_url,
         timeout_seconds=30,
     )
-    assert isinstance(
-        wrong.send(letter_of_kind("amount_off", channel="sms", to="+15005550006")), WillNeverWork
-    )
+    assert isinstance(wrong.send(letter_of_kind("amount_off", channel="sms", to="+15005550006")), WillNeverWork)
     assert len(twilio_upstream.asked) == before

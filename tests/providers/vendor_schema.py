@@ -1,7 +1,7 @@
 """The vendors' own OpenAPI, held against what our clients send.
 
-``TEST_VENDOR_SPECS`` names a folder with ``tsg_mail_v3.json`` (SendGrid) and ``twilio_api_v2010.json`` (Twilio). Without
-it nothing is held against anything, and the other tests say what they say anyway.
+``TEST_VENDOR_SPECS`` names a folder with ``tsg_mail_v3.json`` (SendGrid) and ``twilio_api_v2010.json``
+(Twilio). Without it nothing is held against anything, and the other tests say what they say anyway.
 """
 
 import json
@@ -42,9 +42,7 @@ def _against_twilio(asked: Asked) -> list[str]:
     account, pattern, schema = _twilio()
     before, after = _TWILIO_PATH.split("{AccountSid}")
     sid = asked.path.removeprefix(before).removesuffix(after)
-    mistakes = (
-        [] if asked.method == "POST" and account.is_valid(sid) else [f"{asked.path} does not match {pattern}"]
-    )
+    mistakes = [] if asked.method == "POST" and account.is_valid(sid) else [f"{asked.path} does not match {pattern}"]
     form = dict(parse_qsl(asked.body.decode(), keep_blank_values=True, strict_parsing=True))
     properties = schema["properties"]
     mistakes += [f"{name} is not in the specification" for name in form if name not in properties]
@@ -80,9 +78,7 @@ def _sendgrid() -> jsonschema_rs.Validator:
 def _twilio() -> tuple[jsonschema_rs.Validator, str, dict[str, Any]]:
     path = _spec(TWILIO_SPEC)["paths"][_TWILIO_PATH]
     parameter = next(
-        each
-        for each in [*path.get("parameters", []), *path["post"]["parameters"]]
-        if each["name"] == "AccountSid"
+        each for each in [*path.get("parameters", []), *path["post"]["parameters"]] if each["name"] == "AccountSid"
     )
     schema = path["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
     form = {**schema, "components": _spec(TWILIO_SPEC)["components"]}

@@ -1,8 +1,8 @@
 """Emails, and the words for values, amounts and dates in them."""
 
+import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from html import escape
-from xml.etree import ElementTree
 
 import html5lib
 import pytest
@@ -77,9 +77,7 @@ def test_one_point_is_not_points() -> None:
         (5, "USD", "en", "$0.05"),
     ],
 )
-def test_money_is_written_as_the_country_does(
-    amount_minor: int, currency: str, locale: str, text: str
-) -> None:
+def test_money_is_written_as_the_country_does(amount_minor: int, currency: str, locale: str, text: str) -> None:
     assert said(money_text(Money(amount_minor, currency), speech_for(locale))) == text
 
 
@@ -231,9 +229,7 @@ def test_everything_is_escaped_in_html(locale: str) -> None:
 
 
 def test_a_name_cannot_begin_a_line_or_a_header() -> None:
-    email = render_email(
-        letter(customer_name="Ana\r\nBcc: all@evil.example", brand="North\nwind", item="\x00\x1b")
-    )
+    email = render_email(letter(customer_name="Ana\r\nBcc: all@evil.example", brand="North\nwind", item="\x00\x1b"))
     assert "\n" not in email.subject
     assert "\r" not in email.subject + email.text
     assert "\nBcc:" not in email.text
@@ -274,7 +270,7 @@ def test_a_code_is_spelled_for_the_ear() -> None:
 
 
 def test_the_qr_code_is_well_formed_named_and_keeps_its_quiet_zone() -> None:
-    svg = ElementTree.fromstring(str(qr_svg(URL, 'A "title" & <more>')))  # noqa: S314 - our own text
+    svg = ET.fromstring(str(qr_svg(URL, 'A "title" & <more>')))  # noqa: S314 - our own text
     namespace = "{http://www.w3.org/2000/svg}"
     assert svg.get("role") == "img"
     title = svg.find(f"{namespace}title")

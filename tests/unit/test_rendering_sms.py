@@ -123,9 +123,7 @@ def test_a_name_is_never_mangled_even_if_it_costs_a_second_sms() -> None:
 
 
 def test_a_long_brand_is_shortened_before_anything_that_matters() -> None:
-    rendered = render_sms(
-        sms(brand="Łódzka Kolej Aglomeracyjna i Przyjaciele", url=f"https://{HOST}/v/{TOKEN}")
-    )
+    rendered = render_sms(sms(brand="Łódzka Kolej Aglomeracyjna i Przyjaciele", url=f"https://{HOST}/v/{TOKEN}"))
     assert rendered.segments == 2
     assert rendered.text.startswith("Łódzka")
     assert rendered.text.endswith(f"{CODE} {URL}")
@@ -169,6 +167,7 @@ TEXT = st.text(max_size=120)
     currency=st.sampled_from(["USD", "EUR", "GBP", "JPY", "INR", "KWD", "PLN", "RSD"]),
 )
 def test_never_more_than_two_parts_and_never_without_code_and_link(
+    *,
     kind: str,
     locale: str,
     brand: str,

@@ -1,0 +1,118 @@
+"""The approved catalog: locations, issue tags, incentives and protocols, each by its key."""
+
+from typing import Any
+
+from marshmallow import fields
+
+from api.authentication import current_actor, current_core
+from api.fields import Answer, Labels
+from api.paging import PageQuery, page_by_key, page_of
+from api.smorest import Blueprint
+from incentives.kernel.errors import NoCatalog
+from incentives.queries import catalog
+
+blueprint = Blueprint("catalog", "What may be given for which trouble, as it was approved.")
+
+
+class LocationSchema(Answer):
+    """A place of business."""
+
+    key = fields.String()
+    name = fields.String()
+    time_zone = fields.String(metadata={"description": "IANA name"})
+    currency = fields.String()
+    country = fields.String(metadata={"description": "ISO 3166"})
+
+
+class IssueTagSchema(Answer):
+    """The label of what went wrong."""
+
+    key = fields.String()
+    parent = fields.String(allow_none=True)
+    label = Labels()
+    icon = fields.String()
+    severity = fields.Integer(metadata={"description": "1 (slight) to 4 (grave)"})
+    active = fields.Boolean()
+
+
+class IncentiveSchema(Answer):
+    """A pre-approved thing to offer. What its kind does not have is null; amounts are minor units of `currency`."""
+
+    key = fields.String()
+    version_id = fields.UUID(metadata={"description": "The approved version; vouchers pin it."})
+    kind = fields.String()
+    title = Labels()
+    terms = Labels(allow_none=True)
+    item = Labels(allow_none=True)
+    currency = fields.String(allow_none=True)
+    amount_minor = fields.Integer(allow_none=True)
+    min_amount_minor = fields.Integer(allow_none=True)
+    max_amount_minor = fields.Integer(allow_none=True)
+    percent = fields.Integer(allow_none=True)
+    max_discount_minor = fields.Integer(allow_none=True)
+    points = fields.Integer(allow_none=True)
+    accounting_cost_minor = fields.Integer(allow_none=True)
+    valid_days = fields.Integer(allow_none=True)
+    expiry = fields.String(allow_none=True)
+    remainder = fields.String(allow_none=True)
+    offerable_from_date = fields.Date(allow_none=True)
+    offerable_until_date = fields.Date(allow_none=True)
+    locations = fields.List(fields.String(), metadata={"description": "Where it may be used; empty: everywhere."})
+    active = fields.Boolean()
+
+
+class ProtocolSchema(Answer):
+    """What to say, to do and to offer for a trouble."""
+
+    key = fields.String()
+    issue_tag = fields.String(allow_none=True)
+    severity = fields.Integer(allow_none=True)
+    location = fields.String(allow_none=True)
+    segment = fields.String(allow_none=True)
+    script = Labels()
+    steps = fields.List(fields.String())
+    incentives = fields.List(fields.String(), metadata={"description": "Keys, in the order of preference."})
+    default = fields.String()
+    most_minor = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), metadata={"description": "The most that may be given, by currency."}
+    )
+
+
+@blueprint.get("/locations")
+@blueprint.asks(catalog.READ)
+@blueprint.arguments(PageQuery(), location="query")
+@blueprint.refuses(NoCatalog)
+@blueprint.answers({200: page_of(LocationSchema)})
+def list_locations(query: dict[str, Any]) -> dict[str, Any]:
+    """List the locations."""
+    return page_by_key(catalog.locations(core=current_core(), actor=current_actor()), lambda each: each.key, **query)
+
+
+@blueprint.get("/issue-tags")
+@blueprint.asks(catalog.READ)
+@blueprint.arguments(PageQuery(), location="query")
+@blueprint.refuses(NoCatalog)
+@blueprint.answers({200: page_of(IssueTagSchema)})
+def list_issue_tags(query: dict[str, Any]) -> dict[str, Any]:
+    """List the issue tags."""
+    return page_by_key(catalog.issue_tags(core=current_core(), actor=current_actor()), lambda each: each.key, **query)
+
+
+@blueprint.get("/incentives")
+@blueprint.asks(catalog.READ)
+@blueprint.arguments(PageQuery(), location="query")
+@blueprint.refuses(NoCatalog)
+@blueprint.answers({200: page_of(IncentiveSchema)})
+def list_incentives(query: dict[str, Any]) -> dict[str, Any]:
+    """List the incentives, each in its approved version."""
+    return page_by_key(catalog.incentives(core=current_core(), actor=current_actor()), lambda each: each.key, **query)
+
+
+@blueprint.get("/protocols")
+@blueprint.asks(catalog.READ)
+@blueprint.arguments(PageQuery(), location="query")
+@blueprint.refuses(NoCatalog)
+@blueprint.answers({200: page_of(ProtocolSchema)})
+def list_protocols(query: dict[str, Any]) -> dict[str, Any]:
+    """List the protocols."""
+    return page_by_key(catalog.protocols(core=current_core(), actor=current_actor()), lambda each: each.key, **query)

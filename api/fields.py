@@ -1,0 +1,223 @@
+"""Fields of this door, written by hand: what they let in is what the published schema says, and nothing else."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import current_app
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+
+from incentives.kernel.money import AMOUNT_MINOR_MAX
+
+KEY_LENGTH_MAX = 64
+METADATA_ITEMS_MAX = 50
+METADATA_BYTES_MAX = 8 * 1024
+METADATA_NAME_LENGTH_MAX = 64
+METADATA_TEXT_LENGTH_MAX = 500
+
+# PostgreSQL cannot store the character NUL.
+_NO_NUL = r"^[^\u0000]*$"
+
+
+class Body(Schema):
+    """What a request sends. A name that is not known is refused: it is a typing error, or an attack."""
+
+    class Meta:
+        """Marshmallow's options."""
+
+        unknown = RAISE
+
+
+class Query(Schema):
+    """What stands behind the question mark; unknown names are refused here too."""
+
+    class Meta:
+        """Marshmallow's options."""
+
+        unknown = RAISE
+
+
+class Answer(Schema):
+    """What is answered: every member is always there, null where there is nothing. Later versions may add members."""
+
+    class Meta:
+        """Marshmallow's options."""
+
+        unknown = EXCLUDE
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: ARG002 - marshmallow's signature
+        """Publish every member as one that is always there."""
+        field_obj.required = True
+
+
+class WholeNumber(fields.Field[int]):
+    """A JSON integer within bounds.
+
+    Marshmallow's own takes "5" and cuts 4069.7 to 4069, or, strict, refuses 4069.0, which JSON Schema calls an
+    integer. This one takes what JSON Schema calls an integer and nothing else.
+    """
+
+    def __init__(self, *, minimum: int, maximum: int, **options: Any) -> None:
+        """Take numbers from ``minimum`` to ``maximum``, both included."""
+        super().__init__(**options)
+        self.minimum, self.maximum = minimum, maximum
+        self.metadata = {"minimum": minimum, "maximum": maximum, **self.metadata}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> int:
+        del attr, data, options
+        whole = type(value) is int or (type(value) is float and value.is_integer())
+        if not whole:
+            raise ValidationError("Send a whole number, not a text and not a fraction.")
+        if not self.minimum <= value <= self.maximum:
+            raise ValidationError(f"Send a whole number from {self.minimum} to {self.maximum}.")
+        return int(value)
+
+
+class MinorUnits(WholeNumber):
+    """An amount in the smallest unit of its currency."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take amounts from 0 to the most that a JSON number holds without loss."""
+        super().__init__(minimum=0, maximum=AMOUNT_MINOR_MAX, **options)
+
+
+class QueryNumber(WholeNumber):
+    """A whole number in a query, in plain digits."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", value):
+            raise ValidationError(f"Send a whole number from {self.minimum} to {self.maximum}.")
+        return super()._deserialize(int(value), attr, data, **options)
+
+
+class Text(fields.String):
+    """A text of at most so many characters."""
+
+    def __init__(self, max_length: int, *, min_length: int = 1, pattern: str = _NO_NUL, **options: Any) -> None:
+        """Take texts of ``min_length`` to ``max_length`` characters."""
+        length = validate.Length(min=min_length, max=max_length, error="Send {min} to {max} characters.")
+        shape = validate.Regexp(pattern, error="This has characters that cannot stand here.")
+        super().__init__(validate=[length, shape], **options)
+
+
+class Key(Text):
+    """The key of something in the catalog."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take any text that could be a key; whether there is such a thing the catalog says."""
+        super().__init__(KEY_LENGTH_MAX, **options)
+
+
+class Instant(fields.AwareDateTime):
+    """An instant, answered in UTC. One without a zone is refused: nobody could say when that is."""
+
+    def __init__(self, **options: Any) -> None:
+        """Answer in UTC."""
+        super().__init__(format="iso", default_timezone=None, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> datetime:
+        try:
+            return super()._deserialize(value, attr, data, **options).astimezone(UTC)
+        except OverflowError:
+            raise ValidationError("This instant is outside of the calendar.") from None
+
+
+class CustomerLink(fields.String):
+    """The address of a customer's page, made of a voucher's token."""
+
+    def __init__(self, suffix: str = "", **options: Any) -> None:
+        """Point to the page itself, or to what a suffix names below it."""
+        super().__init__(attribute="token", **options)
+        self.suffix = suffix
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> str:
+        del attr, obj, options
+        return f"{current_app.extensions['core'].settings.public_url}/v/{value}{self.suffix}"
+
+
+class Part(fields.Nested):
+    """An object made of members of the one around it."""
+
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
+        """Return the one around it."""
+        del attr, accessor, default
+        return obj
+
+
+class Labels(fields.Field[Mapping[str, str]]):
+    """Texts by language."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> dict[str, str] | None:
+        del attr, obj, options
+        return None if value is None else dict(value)
+
+
+class Facts(fields.Field[Mapping[str, Any]]):
+    """An object of plain values."""
+
+
+class Metadata(fields.Field[dict[str, Any]]):
+    """Whatever the caller wants to find again: names with texts, numbers and yes or no.
+
+    Numbers are kept within what a JSON number holds without loss, so that every database gives back what it took.
+    """
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> dict[str, Any]:
+        del attr, data, options
+        if not isinstance(value, dict):
+            raise ValidationError("Send an object.")
+        if len(value) > METADATA_ITEMS_MAX:
+            raise ValidationError(f"Send at most {METADATA_ITEMS_MAX} names.")
+        mistakes = {name[:METADATA_NAME_LENGTH_MAX]: [mistake] for name, item in value.items() if (mistake := _mistake(name, item))}
+        if mistakes:
+            raise ValidationError(mistakes)
+        if sum(len(name.encode()) + len(str(item).encode()) for name, item in value.items()) > METADATA_BYTES_MAX:
+            raise ValidationError(f"Send at most {METADATA_BYTES_MAX} bytes.")
+        return value
+
+
+def _mistake(name: str, value: Any) -> str | None:
+    if not 1 <= len(name) <= METADATA_NAME_LENGTH_MAX or "\x00" in name:
+        return f"A name has 1 to {METADATA_NAME_LENGTH_MAX} characters."
+    if isinstance(value, str):
+        fits = len(value) <= METADATA_TEXT_LENGTH_MAX and "\x00" not in value
+        return None if fits else f"A text has at most {METADATA_TEXT_LENGTH_MAX} characters."
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return None if abs(value) <= AMOUNT_MINOR_MAX else "This number is too large to be kept without loss."
+    return "Send a text, a number, true or false."
+
+
+class MoneyBody(Body):
+    """Money as a request sends it."""
+
+    amount_minor = MinorUnits(required=True)
+    currency = Text(3, min_length=3, pattern="^[A-Z]{3}$", required=True, metadata={"description": "ISO 4217"})
+
+
+class BoundsSchema(Answer):
+    """The least and the most to choose from, both included, in minor units."""
+
+    least_minor = fields.Integer()
+    most_minor = fields.Integer()
+
+
+class Bounds(fields.Nested):
+    """A pair of minor units (least, most)."""
+
+    def __init__(self, **options: Any) -> None:
+        """Null is answered where there is nothing to choose."""
+        super().__init__(BoundsSchema, allow_none=True, **options)
+
+    def _serialize(self, nested_obj: Any, attr: str | None, obj: Any, **options: Any) -> Any:
+        named = None if nested_obj is None else {"least_minor": nested_obj[0], "most_minor": nested_obj[1]}
+        return super()._serialize(named, attr, obj, **options)
+
+
+class MoneySchema(Answer):
+    """Money: whole minor units and a currency."""
+
+    amount_minor = fields.Integer(metadata={"description": "In the currency's smallest unit."})
+    currency = fields.String(metadata={"description": "ISO 4217"})

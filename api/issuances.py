@@ -1,0 +1,175 @@
+"""Issuances: giving one incentive to one customer, and how far it has come."""
+
+import uuid
+from typing import Any
+
+from marshmallow import fields, validate
+
+from api.authentication import current_actor, current_core
+from api.customers import customer_given
+from api.fields import Answer, CustomerLink, Key, Metadata, MinorUnits, MoneySchema, Part, Text
+from api.offers import TROUBLE_REFUSALS, OffersBody
+from api.smorest import Blueprint
+from incentives.flows.issue import AwaitingApproval, IssueVoucher, issue_voucher
+from incentives.kernel import errors
+from incentives.queries.issuances import Issuance, one_issuance
+
+blueprint = Blueprint("issuances", "The act and record of giving one incentive to one customer.")
+
+CHANNELS = ("email", "sms")
+
+
+class IssueBody(OffersBody):
+    """A trouble, and what to give for it."""
+
+    incentive = Key(load_default=None, allow_none=True, metadata={"description": "Left out: the protocol's default."})
+    amount_minor = MinorUnits(
+        load_default=None, allow_none=True, metadata={"description": "Where the incentive lets it be chosen, in its currency."}
+    )
+    channels = fields.List(
+        fields.String(validate=validate.OneOf(CHANNELS)), validate=validate.Length(max=len(CHANNELS)), load_default=list,
+        metadata={"description": "How the customer is told. Empty: hand-over on the screen, which needs no personal data."},
+    )
+    case_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "Left out: a new recovery case."})
+    note = Text(2000, load_default=None, allow_none=True)
+    metadata = Metadata(load_default=dict)
+
+
+class DeliverySchema(Answer):
+    """One message on its way."""
+
+    id = fields.UUID()
+    channel = fields.String(validate=validate.OneOf(CHANNELS))
+    status = fields.String(metadata={"description": "queued, held, sending, captured, sent, delivered, bounced, failed, suppressed, withdrawn"})
+
+
+class VoucherSchema(Answer):
+    """A voucher without its secrets."""
+
+    id = fields.UUID()
+    last4 = fields.String()
+    amount = fields.Nested(MoneySchema)
+    expires_at = fields.AwareDateTime(metadata={"description": "The last instant at which it is good."})
+    status = fields.String()
+
+
+class NewVoucherSchema(VoucherSchema):
+    """A voucher with its secrets: whoever has them can spend it."""
+
+    code = fields.String(metadata={"description": "XXXX-XXXX-XXXX-X"})
+    token = fields.String()
+    url = CustomerLink(metadata={"description": "The customer's page."})
+    qr_url = CustomerLink("/qr.svg")
+
+
+class IssuedSchema(Answer):
+    """The incentive was given. `voucher` is null where it was an apology by itself."""
+
+    id = fields.UUID()
+    status = fields.String(validate=validate.Equal("issued"))
+    case_id = fields.UUID()
+    voucher = fields.Nested(NewVoucherSchema, allow_none=True)
+    deliveries = fields.List(fields.Nested(DeliverySchema))
+
+
+class ApprovalAskedSchema(Answer):
+    """The approval that is waited for."""
+
+    id = fields.UUID(attribute="approval_id")
+    reasons = fields.List(fields.String())
+    expires_at = fields.AwareDateTime()
+
+
+class AwaitingApprovalSchema(Answer):
+    """Somebody must agree first; the budgets hold the amount meanwhile."""
+
+    id = fields.UUID()
+    status = fields.String()
+    case_id = fields.UUID()
+    approval = Part(ApprovalAskedSchema)
+
+
+class ApprovalNowSchema(Answer):
+    """The approval that an issuance waited or waits for."""
+
+    id = fields.UUID()
+    status = fields.String()
+    reasons = fields.List(fields.String())
+    expires_at = fields.AwareDateTime()
+
+
+class DeliveryNowSchema(DeliverySchema):
+    """One message and how far it has come."""
+
+    reason = fields.String(allow_none=True, metadata={"description": "Why it waits or failed."})
+
+
+class IssuanceSchema(Answer):
+    """An issuance as it stands, without the code."""
+
+    id = fields.UUID()
+    status = fields.String(metadata={"description": "pending_approval, issued, declined, withdrawn, expired"})
+    case_id = fields.UUID()
+    issue_tag = fields.String()
+    severity = fields.Integer()
+    incentive = fields.String()
+    amount = fields.Nested(MoneySchema)
+    location = fields.String(allow_none=True)
+    order_ref = fields.String(allow_none=True)
+    metadata = fields.Dict()
+    requested_at = fields.AwareDateTime()
+    issued_at = fields.AwareDateTime(allow_none=True)
+    voucher = fields.Nested(VoucherSchema, allow_none=True)
+    approval = fields.Nested(ApprovalNowSchema, allow_none=True)
+    deliveries = fields.List(fields.Nested(DeliveryNowSchema))
+
+
+_LINKS = {
+    "GetIssuance": {"operationId": "get_issuance", "parameters": {"issuance_id": "$response.body#/id"}},
+    "LookUpVoucher": {"operationId": "look_up_voucher", "requestBody": {"code": "$response.body#/voucher/code"}},
+    "RedeemVoucher": {"operationId": "redeem", "requestBody": {"code": "$response.body#/voucher/code"}},
+    "GetCase": {"operationId": "get_case", "parameters": {"case_id": "$response.body#/case_id"}},
+}
+
+
+@blueprint.post("/issuances")
+@blueprint.asks("issuances:create")
+@blueprint.arguments(IssueBody())
+@blueprint.idempotent(required=True)
+@blueprint.refuses(
+    *TROUBLE_REFUSALS,
+    errors.UnknownIncentive,
+    errors.IncentiveNotInProtocol,
+    errors.IncentiveNotOfferable,
+    errors.AmountNotAdjustable,
+    errors.AmountOutOfRange,
+    errors.AmountAboveProtocol,
+    errors.ChannelWithoutAddress,
+    errors.CaseNotFound,
+    errors.NoBudget,
+    errors.BudgetExhausted,
+    errors.CustomerCapReached,
+)
+@blueprint.answers({201: IssuedSchema(), 202: AwaitingApprovalSchema()}, links=_LINKS)
+def issue(body: dict[str, Any], *, idempotency_key: str) -> Any:
+    """Give an incentive, or ask for an approval where it is over a limit."""
+    command = IssueVoucher(
+        **{
+            **body,
+            "customer": customer_given(body["customer"]),
+            "channels": tuple(body["channels"]),
+            "idempotency_key": idempotency_key,
+        }
+    )
+    result = issue_voucher(core=current_core(), actor=current_actor(), command=command)
+    status = 202 if isinstance(result, AwaitingApproval) else 201
+    return result, status, {"Location": f"/api/v1/issuances/{result.id}"}
+
+
+@blueprint.get("/issuances/<uuid:issuance_id>")
+@blueprint.asks("issuances:read")
+@blueprint.refuses(errors.IssuanceNotFound, errors.NotFound)
+@blueprint.answers({200: IssuanceSchema()})
+def get_issuance(issuance_id: uuid.UUID) -> Issuance:
+    """Show an issuance as it stands, without the code."""
+    return one_issuance(core=current_core(), actor=current_actor(), issuance_id=issuance_id)

@@ -1,0 +1,109 @@
+"""Offers: what may be given to this customer for this trouble, now, and what to say."""
+
+from typing import Any
+
+from marshmallow import fields
+
+from api.authentication import current_actor, current_core
+from api.customers import CustomerBody, customer_given
+from api.fields import Answer, Body, Bounds, Key, MoneySchema, Text, WholeNumber
+from api.smorest import Blueprint
+from incentives.flows.offer import Offers, Trouble, offer_incentives
+from incentives.kernel import errors
+
+blueprint = Blueprint("offers", "What may be given now. It decides as issuing does, and changes nothing.")
+
+SEVERITY_MIN, SEVERITY_MAX = 1, 4
+
+# What issuing and offering refuse alike.
+TROUBLE_REFUSALS = (
+    errors.NoCatalog,
+    errors.UnknownIssueTag,
+    errors.UnknownLocation,
+    errors.NoProtocol,
+    errors.EmailInvalid,
+    errors.PhoneInvalid,
+)
+
+
+class OffersBody(Body):
+    """A trouble."""
+
+    issue_tag = Key(required=True, metadata={"example": "flight-delayed"})
+    severity = WholeNumber(
+        minimum=SEVERITY_MIN, maximum=SEVERITY_MAX, load_default=None, allow_none=True,
+        metadata={"description": "1 (slight) to 4 (grave); left out: the issue tag's own."},
+    )
+    customer = fields.Nested(CustomerBody, load_default=None, allow_none=True)
+    location = Key(load_default=None, allow_none=True, metadata={"description": "Left out: where the caller stands."})
+    order_ref = Text(200, load_default=None, allow_none=True)
+
+
+class OfferSchema(Answer):
+    """One incentive of the protocol."""
+
+    incentive = fields.String()
+    kind = fields.String()
+    title = fields.String(metadata={"description": "In the customer's language."})
+    terms = fields.String(allow_none=True)
+    amount = fields.Nested(MoneySchema)
+    percent = fields.Integer(allow_none=True)
+    amount_bounds = Bounds(metadata={"description": "Null where the value is fixed."})
+    is_default = fields.Boolean()
+    offerable = fields.Boolean(metadata={"description": "Whether issuing it now would succeed."})
+    approval_required = fields.Boolean()
+    approval_reasons = fields.List(fields.String())
+    blocked_reasons = fields.List(fields.String())
+
+
+class EarlierRecoverySchema(Answer):
+    """One incentive that the same customer was given or waits for."""
+
+    issuance_id = fields.UUID()
+    case_id = fields.UUID()
+    issue_tag = fields.String()
+    incentive = fields.String()
+    amount = fields.Nested(MoneySchema)
+    status = fields.String()
+    location = fields.String(allow_none=True)
+    requested_at = fields.AwareDateTime()
+
+
+class ChosenProtocolSchema(Answer):
+    """The protocol that holds, and why it is that one."""
+
+    key = fields.String()
+    matched = fields.Dict(metadata={"description": "What the protocol asks for and the trouble has."})
+    script = fields.String(metadata={"description": "The apology, placeholders filled, in the customer's language."})
+    steps = fields.List(fields.String())
+
+
+class OffersSchema(Answer):
+    """What to say and what may be given."""
+
+    issue_tag = fields.String()
+    severity = fields.Integer()
+    protocol = fields.Nested(ChosenProtocolSchema)
+    offers = fields.List(fields.Nested(OfferSchema))
+    earlier_recoveries = fields.List(fields.Nested(EarlierRecoverySchema))
+
+
+@blueprint.post("/offers")
+@blueprint.asks("offers:read")
+@blueprint.arguments(OffersBody())
+@blueprint.refuses(*TROUBLE_REFUSALS)
+@blueprint.answers({200: OffersSchema()})
+def offer(body: dict[str, Any]) -> dict[str, Any]:
+    """Say what may be offered now."""
+    trouble = Trouble(**{**body, "customer": customer_given(body["customer"])})
+    return _answer(offer_incentives(core=current_core(), actor=current_actor(), command=trouble))
+
+
+def _answer(found: Offers) -> dict[str, Any]:
+    return {
+        "issue_tag": found.issue_tag,
+        "severity": found.severity,
+        "protocol": {"key": found.protocol, "matched": found.matched, "script": found.script, "steps": found.steps},
+        "offers": found.offers,
+        "earlier_recoveries": found.earlier_recoveries,
+    }

@@ -1,0 +1,288 @@
+"""flask-smorest as this house uses it: deny by default, one error shape, and a contract that cannot forget either.
+
+Each view wears its decorators in this order, from the outside in: the method, ``asks`` (who may), ``arguments`` (what
+it takes), ``idempotent``, ``refuses`` (which problems it may end in), ``answers``. What the decorators do they also
+write into the OpenAPI document.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+import flask_smorest
+from flask import Request, Response, g, request
+from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields
+from webargs.flaskparser import FlaskParser
+
+from api import json_text, problems
+from api.authentication import authenticated
+from api.problems import Kind, kind_of
+from incentives.kernel import errors
+from incentives.kernel.actors import permit
+from incentives.kernel.errors import Refusal
+
+View = Callable[..., Any]
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+_VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class FieldErrorSchema(Schema):
+    """One field that is wrong."""
+
+    class Meta:
+        """More may be said about it."""
+
+        unknown = INCLUDE
+
+    field = fields.String(required=True, metadata={"description": "Its path, such as `customer.email`."})
+    message = fields.String(required=True)
+
+
+class ProblemSchema(Schema):
+    """A problem as RFC 9457 has it. The facts of the case stand beside these members."""
+
+    class Meta:
+        """The facts of each kind of problem are members of their own; without this the contract would forbid them."""
+
+        unknown = INCLUDE
+
+    type = fields.String(required=True, metadata={"format": "uri-reference"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    next_step = fields.String(required=True, metadata={"description": "What to do about it, in plain words."})
+    request_id = fields.String(required=True)
+    field = fields.String(metadata={"description": "The field at fault."})
+    errors = fields.List(fields.Nested(FieldErrorSchema), metadata={"description": "Every field at fault."})
+    retry_after_seconds = fields.Float()
+
+
+class Api(flask_smorest.Api):
+    """Registers no handlers for the whole application: who shows an error is chosen by door, in ``wsgi.py``."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        """Leave the application's other doors alone."""
+
+
+class _Parser(FlaskParser):
+    """Reads arguments strictly, and refuses them in the words of the core."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}  # noqa: RUF012 - as webargs has it
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        """Return the body as it was sent."""
+        del schema
+        return json_text.read_body(req)
+
+    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **options: Any) -> NoReturn:
+        """Raise ``InputInvalid`` that names every field at fault by its path."""
+        del req, schema, options
+        (messages,) = error.normalized_messages().values()
+        raise errors.InputInvalid(errors=[{"field": path or "body", "message": text} for path, text in _mistakes(messages)])
+
+
+def _mistakes(messages: Any, path: str = "") -> list[tuple[str, str]]:
+    """Return every mistake as (dotted path, message)."""
+    if isinstance(messages, Mapping):
+        return [
+            mistake
+            for name, below in messages.items()
+            for mistake in _mistakes(below, path if name == "_schema" else f"{path}.{name}".lstrip("."))
+        ]
+    return [(path, str(text)) for text in messages]
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """One resource. A view that does not say who may use it cannot be registered."""
+
+    ARGUMENTS_PARSER = _Parser()
+
+    def __init__(self, name: str, description: str) -> None:
+        """Name the resource and say what it is."""
+        super().__init__(name, f"api.{name}", url_prefix="/api/v1", description=description)
+        self._prepare_doc_cbks += [self._prepare_operation, self._prepare_answers, self._prepare_problems]
+
+    def add_url_rule(self, rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any) -> None:
+        """Register a view, unless it forgot to say who may use it."""
+        if "permission" not in getattr(view_func, "_apidoc", {}):
+            raise RuntimeError(f"{rule} does not say who may use it: give it @{self.name}.asks(...) or open_to_anybody")
+        super().add_url_rule(rule, endpoint, view_func, **options)
+
+    def asks(self, permission: str) -> Callable[[View], View]:
+        """Let in whoever has an API key whose role has the permission; the view finds them as ``current_actor()``."""
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def guarded(*args: Any, **kwargs: Any) -> Any:
+                g.actor = authenticated()
+                permit(g.actor, permission)
+                return view(*args, **kwargs)
+
+            return _noted(guarded, permission=permission)
+
+        return decorate
+
+    def open_to_anybody(self, view: View) -> View:
+        """Let everybody in: for what says nothing about anybody."""
+        return _noted(view, permission=None)
+
+    def idempotent(self, *, required: bool) -> Callable[[View], View]:
+        """Give the view the request's Idempotency-Key as ``idempotency_key``."""
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def keyed(*args: Any, **kwargs: Any) -> Any:
+                return view(*args, **kwargs, idempotency_key=_idempotency_key(required=required))
+
+            return _noted(keyed, idempotency="required" if required else "optional")
+
+        return decorate
+
+    def refuses(self, *refusals: type[Refusal]) -> Callable[[View], View]:
+        """Note which refusals of the core the view may end in; those that all views share are known."""
+
+        def decorate(view: View) -> View:
+            return _noted(view, refusals=refusals)
+
+        return decorate
+
+    def answers(
+        self, schemas: Mapping[int, Schema], *, links: Mapping[str, Any] | None = None
+    ) -> Callable[[View], View]:
+        """Write what the view returns: a value, or (value, status), or (value, status, headers).
+
+        The value is written by its status's schema. One that says it is ``replayed`` is marked as a replay.
+        """
+        usual = next(iter(schemas))
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def answered(*args: Any, **kwargs: Any) -> Response:
+                returned = view(*args, **kwargs)
+                value, status, headers = (*returned, usual, {})[:3] if isinstance(returned, tuple) else (returned, usual, {})
+                response = json_text.response(schemas[status].dump(value), status)
+                response.headers.extend(headers)
+                if getattr(value, "replayed", False):
+                    response.headers["Idempotent-Replayed"] = "true"
+                return response
+
+            return _noted(answered, answers=schemas, links=links or {})
+
+        return decorate
+
+    # --- the same, for the OpenAPI document --------------------------------------------------------------------
+
+    @staticmethod
+    def _prepare_operation(doc: dict[str, Any], info: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        permission = info["permission"]
+        if permission is None:
+            doc["security"] = []
+        else:
+            doc["x-permission"] = permission
+        if "idempotency" in info:
+            doc["x-idempotency"] = info["idempotency"]
+            doc.setdefault("parameters", []).append(_idempotency_parameter(required=info["idempotency"] == "required"))
+        return doc
+
+    @staticmethod
+    def _prepare_answers(doc: dict[str, Any], info: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        doc["responses"] = {}
+        for status, schema in info["answers"].items():
+            answer: dict[str, Any] = {
+                "description": HTTPStatus(status).phrase,
+                "content": {"application/json": {"schema": schema}},
+            }
+            if "idempotency" in info:
+                answer["headers"] = {"Idempotent-Replayed": _REPLAYED_HEADER}
+            if status == HTTPStatus.CREATED and info["links"]:
+                answer["links"] = deepcopy(dict(info["links"]))
+            doc["responses"][str(status)] = answer
+        return doc
+
+    @staticmethod
+    def _prepare_problems(doc: dict[str, Any], info: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        by_status: dict[int, list[Kind]] = defaultdict(list)
+        for kind in _kinds(doc, info):
+            by_status[kind.status].append(kind)
+        for status, kinds in sorted(by_status.items()):
+            doc["responses"][str(status)] = _problem_response(status, kinds)
+        return doc
+
+
+def _noted(view: View, **notes: Any) -> View:
+    """Keep notes on a view for its OpenAPI document."""
+    kept: Any = view
+    kept._apidoc = {**getattr(view, "_apidoc", {}), **notes}  # noqa: SLF001 - where flask-smorest looks for them
+    return view
+
+
+def _idempotency_key(*, required: bool) -> str | None:
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if not key:
+        if required:
+            raise errors.IdempotencyKeyMissing(field=IDEMPOTENCY_KEY)
+        return None
+    if not _VISIBLE.fullmatch(key):
+        message = "Send 1 to 255 visible ASCII characters."
+        raise errors.InputInvalid(errors=[{"field": IDEMPOTENCY_KEY, "message": message}])
+    return key
+
+
+def _idempotency_parameter(*, required: bool) -> dict[str, Any]:
+    return {
+        "name": IDEMPOTENCY_KEY,
+        "in": "header",
+        "required": required,
+        "description": (
+            "A new one for each deed, made by the caller and kept until the answer has arrived. The same key with the same "
+            "body gives the first answer again; with another body it is refused."
+        ),
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x21-\\x7e]+$"},
+    }
+
+
+_REPLAYED_HEADER = {
+    "description": "There, and `true`, when this is the answer of an earlier request with the same key.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+
+
+def _kinds(doc: Mapping[str, Any], info: Mapping[str, Any]) -> Sequence[Kind]:
+    """Return every kind of problem that an operation may end in: its own, and those that come with what it is."""
+    refusals: list[type[Refusal]] = [*info.get("refusals", ()), errors.StorageUnavailable]
+    kinds = [problems.BAD_REQUEST, problems.INTERNAL_ERROR]
+    if info["permission"] is not None:
+        refusals += [errors.NotAuthenticated, errors.NotPermitted]
+    if "arguments" in info:
+        refusals.append(errors.InputInvalid)
+    if "requestBody" in doc:
+        kinds += [problems.MALFORMED_JSON, problems.BODY_TOO_LARGE, problems.WRONG_CONTENT_TYPE]
+    if "idempotency" in info:
+        refusals += [errors.InputInvalid, errors.IdempotencyKeyReused, errors.IdempotencyKeyInFlight]
+    if info.get("idempotency") == "required":
+        refusals.append(errors.IdempotencyKeyMissing)
+    found = [*kinds, *(kind_of(refusal) for refusal in dict.fromkeys(refusals))]
+    return sorted(found, key=lambda kind: kind.slug)
+
+
+def _problem_response(status: int, kinds: Sequence[Kind]) -> dict[str, Any]:
+    one_of_these = {"properties": {"type": {"enum": [kind.type for kind in kinds]}}}
+    response: dict[str, Any] = {
+        "description": "\n".join(f"- `{kind.slug}`: {kind.title}." for kind in kinds),
+        "content": {problems.MEDIA_TYPE: {"schema": {"allOf": [ProblemSchema, one_of_these]}}},
+    }
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        response["headers"] = {
+            "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+        }
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return response
+

@@ -1,0 +1,125 @@
+"""Vouchers: what a till needs to know before it redeems one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from flask import current_app, g, request
+from marshmallow import ValidationError, fields, validates_schema
+
+from api.authentication import current_actor, current_core
+from api.fields import Answer, Body, MoneySchema, Text
+from api.smorest import Blueprint
+from incentives.kernel.errors import CodeMalformed, NoCatalog, TooManyRequests, VoucherNotFound
+from incentives.kernel.throttle import Standing, Throttle
+from incentives.queries.vouchers import TillVoucher, lookup
+
+blueprint = Blueprint("vouchers", "The single-use bearer instruments.")
+
+CODE_LENGTH_MAX = 500  # A scanner may type the whole link into the field of the code.
+_THROTTLE = "code-misses"
+
+
+class VoucherBody(Body):
+    """A voucher by its code or its token, exactly one of them."""
+
+    code = Text(CODE_LENGTH_MAX, load_default=None, allow_none=True, metadata={"description": "As typed or scanned."})
+    token = Text(CODE_LENGTH_MAX, load_default=None, allow_none=True, metadata={"description": "From the customer's link."})
+
+    @validates_schema
+    def check_one_of_both(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse both, and none."""
+        if (data["code"] is None) == (data["token"] is None):
+            raise ValidationError("Send either code or token.", "code")
+
+
+class LookUpBody(VoucherBody):
+    """Which voucher, and the language of its words."""
+
+    locale = Text(20, load_default=None, allow_none=True)
+
+
+class EarlierRedemptionSchema(Answer):
+    """When, where and by whom the voucher was redeemed."""
+
+    redeemed_at = fields.AwareDateTime()
+    location = fields.String(allow_none=True)
+    redeemed_by = fields.String()
+
+
+class TillVoucherSchema(Answer):
+    """What a till needs to know. Whose voucher it is, is not among it."""
+
+    id = fields.UUID()
+    status = fields.String(metadata={"description": "issued, reserved, redeemed, voided, expired, replaced"})
+    redeemable = fields.Boolean(metadata={"description": "Whether it could be redeemed here now."})
+    reason = fields.String(allow_none=True, metadata={"description": "Why not, as the slug of the problem that redeeming would end in."})
+    incentive = fields.String()
+    title = fields.String()
+    terms = fields.String()
+    kind = fields.String()
+    amount = fields.Nested(MoneySchema, metadata={"description": "What it is worth at most."})
+    percent = fields.Integer(allow_none=True)
+    needs_order_total = fields.Boolean()
+    last4 = fields.String()
+    expires_at = fields.AwareDateTime()
+    time_zone = fields.String()
+    where_to_use = fields.List(fields.String(), metadata={"description": "Names of locations; empty: everywhere."})
+    redemption = fields.Nested(EarlierRedemptionSchema, allow_none=True)
+
+
+_REASONS = {
+    "redeemed": "already-redeemed",
+    "expired": "voucher-expired",
+    "voided": "voucher-voided",
+    "reserved": "voucher-reserved",
+    "replaced": "voucher-replaced",
+}
+
+
+@contextmanager
+def misses_counted(body: dict[str, Any]) -> Iterator[None]:
+    """Slow down whoever tries codes: look-ups that find nothing are counted, and too many of them end in a 429.
+
+    Good scans are never counted, nor are codes whose check symbol is wrong: nobody learns anything from those.
+    """
+    throttle = cast("Throttle", current_app.extensions["throttle"])
+    key = f"{current_actor().label} {request.remote_addr}"
+    g.standing = throttle.check(_THROTTLE, key)
+    try:
+        yield
+    except VoucherNotFound as refusal:
+        g.standing = throttle.hit(_THROTTLE, key)
+        raise VoucherNotFound(refusal.detail, field="token" if body["code"] is None else "code") from None
+
+
+def standing_headers(standing: Standing) -> dict[str, str]:
+    """Return where the caller stands with the throttle (draft-ietf-httpapi-ratelimit-headers)."""
+    limit = standing.limit
+    return {
+        "RateLimit-Policy": f'"{standing.name}";q={limit.tries};w={limit.window_seconds}',
+        "RateLimit": f'"{standing.name}";r={standing.remaining};t={standing.reset_after_seconds}',
+    }
+
+
+@blueprint.post("/vouchers/lookup")
+@blueprint.asks("vouchers:lookup")
+@blueprint.arguments(LookUpBody())
+@blueprint.refuses(NoCatalog, CodeMalformed, VoucherNotFound, TooManyRequests)
+@blueprint.answers({200: TillVoucherSchema()})
+def look_up_voucher(body: dict[str, Any]) -> dict[str, Any]:
+    """Say what a voucher is worth and whether it could be redeemed; it changes nothing."""
+    with misses_counted(body):
+        found = lookup(core=current_core(), actor=current_actor(), **body)
+    return _answer(found)
+
+
+def _answer(found: TillVoucher) -> dict[str, Any]:
+    members = {name: getattr(found, name) for name in TillVoucher.__dataclass_fields__}
+    redemption = {
+        "redeemed_at": found.redeemed_at,
+        "location": found.redeemed_location,
+        "redeemed_by": found.redeemed_by,
+    }
+    reason = _REASONS.get(found.status) or (None if found.usable_here else "not-usable-here")
+    return {**members, "reason": reason, "redemption": redemption if found.redeemed_at else None}

@@ -1,0 +1,145 @@
+"""The rows that a deed lays out in memory while its budgets are locked, written together with a statement a table.
+
+Not a flow: it opens no transaction. Issuing and granting both give a voucher, and do it here in the same words.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from incentives.books import audit, ledger
+from incentives.catalog import eligibility
+from incentives.catalog.incentive import Incentive
+from incentives.flows import answers
+from incentives.flows.answers import Issued, IssuedVoucher
+from incentives.kernel.actors import Actor
+from incentives.kernel.core import Core
+from incentives.kernel.money import Money
+from incentives.messages import outbox
+from incentives.recovery.tables import recovery_cases
+from incentives.spending import budgets
+from incentives.spending.tables import approvals
+from incentives.vouchers import lifecycle
+from incentives.vouchers.tables import issuances, vouchers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gift:
+    """What one customer is to be given."""
+
+    issuance_id: uuid.UUID
+    case_id: uuid.UUID
+    incentive: Incentive
+    incentive_item_id: uuid.UUID
+    amount: Money
+    time_zone: str
+    channels: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """Everything that one transaction will write, in the name of one actor, at one instant."""
+
+    core: Core
+    actor: Actor
+    now: datetime
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    issuances: list[dict[str, Any]] = field(default_factory=list)
+    approvals: list[dict[str, Any]] = field(default_factory=list)
+    vouchers: list[dict[str, Any]] = field(default_factory=list)
+    entries: list[ledger.Entry] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    movements: list[dict[str, Any]] = field(default_factory=list)
+
+    def give(self, gift: Gift) -> Issued:
+        """Lay out a voucher (an apology by itself has none), its promise on the books, and the messages about it."""
+        issued = self._voucher(gift)
+        messages = [
+            outbox.message(
+                core=self.core,
+                now=self.now,
+                issuance_id=gift.issuance_id,
+                voucher_id=issued.id if issued else None,
+                channel=channel,
+                template="voucher" if issued else "apology",
+            )
+            for channel in gift.channels
+        ]
+        self.messages += messages
+        return Issued(
+            id=gift.issuance_id, case_id=gift.case_id, voucher=issued, deliveries=answers.deliveries(messages)
+        )
+
+    def _voucher(self, gift: Gift) -> IssuedVoucher | None:
+        expires_at = eligibility.expires_at(gift.incentive, gift.time_zone, self.now)
+        if expires_at is None:
+            return None
+        made = lifecycle.make(
+            core=self.core,
+            now=self.now,
+            issuance_id=gift.issuance_id,
+            number=1,
+            incentive_item_id=gift.incentive_item_id,
+            amount=gift.amount,
+            expires_at=expires_at,
+            time_zone=gift.time_zone,
+        )
+        self.vouchers.append(dict(made.row))
+        self.entries.append(ledger.promised(self.core, made.row, self.now))
+        return answers.shown(made)
+
+    def note(
+        self, action: str, gift_id: uuid.UUID, case_id: uuid.UUID, reason: str | None, facts: Mapping[str, Any]
+    ) -> None:
+        """Lay out an audit event about an issuance."""
+        self.events.append(
+            audit.event(
+                core=self.core,
+                actor=self.actor,
+                now=self.now,
+                action=action,
+                subject_kind="issuance",
+                subject_id=gift_id,
+                case_id=case_id,
+                reason=reason,
+                facts=facts,
+            )
+        )
+
+    def move(
+        self, pot: budgets.Pot, issuance_id: uuid.UUID, source_id: uuid.UUID, kind: str, changes: Mapping[str, int]
+    ) -> None:
+        """Change a locked pot and lay out the movement that explains it."""
+        self.movements.append(
+            budgets.movement(
+                core=self.core,
+                now=self.now,
+                actor=self.actor.label,
+                pot=pot,
+                issuance_id=issuance_id,
+                source_id=source_id,
+                kind=kind,
+                changes=changes,
+            )
+        )
+
+    def write(self, tx: Connection, pots: Collection[budgets.Pot]) -> None:
+        """Write everything, a statement a table; the budgets, which others wait for, come last."""
+        rows: Sequence[tuple[Any, list[dict[str, Any]]]] = (
+            (recovery_cases, self.cases),
+            (issuances, self.issuances),
+            (approvals, self.approvals),
+            (vouchers, self.vouchers),
+        )
+        for table, made in rows:
+            if made:
+                tx.execute(table.insert(), made)
+        ledger.post(tx, core=self.core, actor=self.actor.label, now=self.now, entries=self.entries)
+        outbox.enqueue(tx, self.messages)
+        audit.record_all(tx, self.events)
+        budgets.write(tx, pots, self.movements)
