@@ -101,7 +101,7 @@ def catalog() -> None:
 @click.pass_context
 def catalog_plan(context: click.Context, file: Path) -> None:
     """Show what applying FILE would change, and write nothing."""
-    planned = queries.plan(core=_core(context), actor=SYSTEM, text=file.read_text(encoding="utf-8"))
+    planned = queries.plan(core=_core(context), actor=SYSTEM, text=file.read_bytes())
     _show_changes(planned.changes, planned.warnings)
 
 
@@ -115,7 +115,7 @@ def catalog_apply(context: click.Context, file: Path, approve_as: str | None) ->
     """Propose FILE as a new release, and put it in force when somebody approves it."""
     core = _core(context)
     approver = person_by_email(core=core, email=approve_as) if approve_as else None
-    command = publish.ProposeCatalog(text=file.read_text(encoding="utf-8"))
+    command = publish.ProposeCatalog(text=file.read_bytes())
     proposed = publish.propose_catalog(core=core, actor=SYSTEM, command=command)
     _show_changes(proposed.changes, proposed.warnings)
     if proposed.status == "approved":

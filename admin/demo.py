@@ -89,6 +89,21 @@ def prepare(core: Core, folder: Path) -> None:
             )
             secrets["keys_by_role"][role.value] = key.secret
         _keep(folder, secrets)
+    _another_person(core, secrets)
+    _keep(folder, secrets)
+
+
+def _another_person(core: Core, secrets: dict[str, Any]) -> None:
+    """Let the person in whom the catalog gives a limit of her own."""
+    if "frontline-2" not in secrets["users"]:
+        user = people.create_user(
+            core=core,
+            actor=SYSTEM,
+            command=people.CreateUser(
+                email="ana@meridian-air.example", role=Role.FRONTLINE, name="Ana Ibarra", location="madrid"
+            ),
+        )
+        secrets["users"]["frontline-2"] = [user.email, user.password]
 
 
 def _publish(core: Core) -> None:

@@ -11,7 +11,7 @@ from api.issuances import DeliverySchema, VoucherSchema
 from api.offers import EarlierRecoverySchema
 from api.paging import PageQuery, page_of
 from api.smorest import Blueprint
-from incentives.flows.approve import Decided, DecideApproval, decide_approval
+from incentives.flows.approve import DecideApproval, Decided, decide_approval
 from incentives.kernel import errors
 from incentives.queries.approvals import list_approvals as found_approvals
 
@@ -61,7 +61,9 @@ class DecisionBody(Body):
 
     decision = fields.String(required=True, validate=validate.OneOf(("grant", "decline")))
     amount_minor = MinorUnits(
-        load_default=None, allow_none=True, metadata={"description": "Grants less than was asked for, where the incentive lets it."}
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Grants less than was asked for, where the incentive lets it."},
     )
     comment = Text(2000, load_default=None, allow_none=True)
 

@@ -74,7 +74,9 @@ class ProtocolSchema(Answer):
     incentives = fields.List(fields.String(), metadata={"description": "Keys, in the order of preference."})
     default = fields.String()
     most_minor = fields.Dict(
-        keys=fields.String(), values=fields.Integer(), metadata={"description": "The most that may be given, by currency."}
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={"description": "The most that may be given, by currency."},
     )
 
 

@@ -128,12 +128,14 @@ class CustomerLink(fields.String):
 
     def __init__(self, suffix: str = "", **options: Any) -> None:
         """Point to the page itself, or to what a suffix names below it."""
-        super().__init__(attribute="token", **options)
+        super().__init__(**options)
         self.suffix = suffix
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> str:
-        del attr, obj, options
-        return f"{current_app.extensions['core'].settings.public_url}/v/{value}{self.suffix}"
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> str:
+        """Return the address for the voucher's token."""
+        del attr
+        token = super().get_value(obj, "token", accessor, default)
+        return f"{current_app.extensions['core'].settings.public_url}/v/{token}{self.suffix}"
 
 
 class Part(fields.Nested):
@@ -163,13 +165,19 @@ class Metadata(fields.Field[dict[str, Any]]):
     Numbers are kept within what a JSON number holds without loss, so that every database gives back what it took.
     """
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> dict[str, Any]:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> dict[str, Any]:
         del attr, data, options
         if not isinstance(value, dict):
             raise ValidationError("Send an object.")
         if len(value) > METADATA_ITEMS_MAX:
             raise ValidationError(f"Send at most {METADATA_ITEMS_MAX} names.")
-        mistakes = {name[:METADATA_NAME_LENGTH_MAX]: [mistake] for name, item in value.items() if (mistake := _mistake(name, item))}
+        mistakes = {
+            name[:METADATA_NAME_LENGTH_MAX]: [mistake]
+            for name, item in value.items()
+            if (mistake := _mistake(name, item))
+        }
         if mistakes:
             raise ValidationError(mistakes)
         if sum(len(name.encode()) + len(str(item).encode()) for name, item in value.items()) > METADATA_BYTES_MAX:
@@ -211,9 +219,10 @@ class Bounds(fields.Nested):
         """Null is answered where there is nothing to choose."""
         super().__init__(BoundsSchema, allow_none=True, **options)
 
-    def _serialize(self, nested_obj: Any, attr: str | None, obj: Any, **options: Any) -> Any:
-        named = None if nested_obj is None else {"least_minor": nested_obj[0], "most_minor": nested_obj[1]}
-        return super()._serialize(named, attr, obj, **options)
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
+        """Return the pair with names."""
+        pair = super().get_value(obj, attr, accessor, default)
+        return dict(zip(("least_minor", "most_minor"), pair, strict=True)) if isinstance(pair, tuple) else pair
 
 
 class MoneySchema(Answer):

@@ -24,13 +24,21 @@ class IssueBody(OffersBody):
 
     incentive = Key(load_default=None, allow_none=True, metadata={"description": "Left out: the protocol's default."})
     amount_minor = MinorUnits(
-        load_default=None, allow_none=True, metadata={"description": "Where the incentive lets it be chosen, in its currency."}
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Where the incentive lets it be chosen, in its currency."},
     )
     channels = fields.List(
-        fields.String(validate=validate.OneOf(CHANNELS)), validate=validate.Length(max=len(CHANNELS)), load_default=list,
-        metadata={"description": "How the customer is told. Empty: hand-over on the screen, which needs no personal data."},
+        fields.String(validate=validate.OneOf(CHANNELS)),
+        validate=validate.Length(max=len(CHANNELS)),
+        load_default=list,
+        metadata={
+            "description": "How the customer is told. Empty: hand-over on the screen, which needs no personal data."
+        },
     )
-    case_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "Left out: a new recovery case."})
+    case_id = fields.UUID(
+        load_default=None, allow_none=True, metadata={"description": "Left out: a new recovery case."}
+    )
     note = Text(2000, load_default=None, allow_none=True)
     metadata = Metadata(load_default=dict)
 
@@ -40,7 +48,11 @@ class DeliverySchema(Answer):
 
     id = fields.UUID()
     channel = fields.String(validate=validate.OneOf(CHANNELS))
-    status = fields.String(metadata={"description": "queued, held, sending, captured, sent, delivered, bounced, failed, suppressed, withdrawn"})
+    status = fields.String(
+        metadata={
+            "description": "queued, held, sending, captured, sent, delivered, bounced, failed, suppressed, withdrawn"
+        }
+    )
 
 
 class VoucherSchema(Answer):

@@ -34,7 +34,9 @@ def read(text: bytes) -> Any:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise MalformedJson(f"The body cannot be read at line {error.lineno}, column {error.colno}: {error.msg}.") from None
+        raise MalformedJson(
+            f"The body cannot be read at line {error.lineno}, column {error.colno}: {error.msg}."
+        ) from None
     _check_depth(value)
     # orjson keeps the last of two equal names and says nothing.
     json.loads(text, object_pairs_hook=_once_each)

@@ -31,7 +31,10 @@ class OffersBody(Body):
 
     issue_tag = Key(required=True, metadata={"example": "flight-delayed"})
     severity = WholeNumber(
-        minimum=SEVERITY_MIN, maximum=SEVERITY_MAX, load_default=None, allow_none=True,
+        minimum=SEVERITY_MIN,
+        maximum=SEVERITY_MAX,
+        load_default=None,
+        allow_none=True,
         metadata={"description": "1 (slight) to 4 (grave); left out: the issue tag's own."},
     )
     customer = fields.Nested(CustomerBody, load_default=None, allow_none=True)

@@ -17,7 +17,9 @@ Item = TypeVar("Item")
 class PageQuery(Query):
     """Which part of a list."""
 
-    limit = QueryNumber(minimum=1, maximum=LIMIT_MAX, load_default=_LIMIT_USUAL, metadata={"description": "How many at most."})
+    limit = QueryNumber(
+        minimum=1, maximum=LIMIT_MAX, load_default=_LIMIT_USUAL, metadata={"description": "How many at most."}
+    )
     after = Text(200, load_default=None, metadata={"description": "The `next` of the page before, as it came."})
 
 
@@ -25,13 +27,18 @@ def page_of(item: type[Schema]) -> Schema:
     """Return the schema of one page of a list of items."""
     members = {
         "items": fields.List(fields.Nested(item)),
-        "next": fields.String(allow_none=True, metadata={"description": "The cursor of the next page; null at the end."}),
+        "next": fields.String(
+            allow_none=True, metadata={"description": "The cursor of the next page; null at the end."}
+        ),
     }
     name = f"{item.__name__.removesuffix('Schema')}Page"
-    return type(name, (Answer,), {"__doc__": "One page of a list.", **members})()
+    page: Schema = type(name, (Answer,), {"__doc__": "One page of a list.", **members})()
+    return page
 
 
-def page_by_key(items: Sequence[Item], key_of: Callable[[Item], str], *, limit: int, after: str | None) -> dict[str, Any]:
+def page_by_key(
+    items: Sequence[Item], key_of: Callable[[Item], str], *, limit: int, after: str | None
+) -> dict[str, Any]:
     """Return the page of a list in memory that comes after the item with a key.
 
     Raises ``InputInvalid`` for a cursor that no item has.

@@ -107,16 +107,23 @@ class MalformedJson(BadRequest):
 
 
 BAD_REQUEST = Kind("bad-request", 400, "The request cannot be read", "Check the request and send it again.")
-MALFORMED_JSON = Kind("malformed-json", 400, "The body is not JSON", "Send one JSON object in UTF-8, each name in it once.")
+MALFORMED_JSON = Kind(
+    "malformed-json", 400, "The body is not JSON", "Send one JSON object in UTF-8, each name in it once."
+)
 METHOD_NOT_ALLOWED = Kind(
     "method-not-allowed", 405, "This address has no such method", "Use a method that the header Allow names."
 )
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "Send less at once.")
 WRONG_CONTENT_TYPE = Kind(
-    "wrong-content-type", 415, "The body's type is not understood", "Send JSON, uncompressed, with Content-Type: application/json."
+    "wrong-content-type",
+    415,
+    "The body's type is not understood",
+    "Send JSON, uncompressed, with Content-Type: application/json.",
 )
 INTERNAL_ERROR = Kind(
-    "internal-error", 500, "Something went wrong on our side",
+    "internal-error",
+    500,
+    "Something went wrong on our side",
     "Send the same request again, with the same Idempotency-Key; if it goes on, report the request_id.",
 )
 HTTP_KINDS: Mapping[int, Kind] = {
@@ -151,7 +158,7 @@ def status_of(refusal: Refusal) -> int:
 
 
 def render(error: Exception) -> Response:
-    """Return the problem for an error, with the headers that belong to it; of a bug it says nothing but that it is one."""
+    """Return the problem for an error, with the headers that belong to it; of a bug it says only that it is one."""
     if isinstance(error, Refusal):
         return _response(kind_of(type(error)), error.detail, _facts(error), _headers_of_refusal(error))
     if isinstance(error, HTTPException):
@@ -161,7 +168,9 @@ def render(error: Exception) -> Response:
 
 def _of_http(error: HTTPException) -> Response:
     status = error.code or INTERNAL_ERROR.status
-    headers = {name: value for name, value in error.get_headers() if name.lower() not in ("content-type", "content-length")}
+    headers = {
+        name: value for name, value in error.get_headers() if name.lower() not in ("content-type", "content-length")
+    }
     if isinstance(error, MalformedJson):
         return _response(MALFORMED_JSON, str(error.description), {}, headers)
     if status == HTTPStatus.NOT_FOUND:
@@ -193,8 +202,7 @@ def _headers_of_refusal(refusal: Refusal) -> dict[str, str]:
 
 
 def _response(kind: Kind, detail: str, facts: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
-    problem = {
-        **facts,
+    members = {
         "type": kind.type,
         "title": kind.title,
         "status": kind.status,
@@ -202,14 +210,13 @@ def _response(kind: Kind, detail: str, facts: Mapping[str, Any], headers: Mappin
         "next_step": kind.next_step,
         "request_id": g.get("request_id", ""),
     }
+    problem = {**members, **{name: fact for name, fact in facts.items() if name not in members}}
     return Response(orjson.dumps(problem), kind.status, dict(headers), content_type=MEDIA_TYPE)
 
 
 def catalog_page() -> str:
     """Return ``docs/problems.md``: every kind of problem that this API answers with."""
-    rows = "\n".join(
-        f"| `{kind.slug}` | {kind.status} | {kind.title} | {kind.next_step} |" for kind in all_kinds()
-    )
+    rows = "\n".join(f"| `{kind.slug}` | {kind.status} | {kind.title} | {kind.next_step} |" for kind in all_kinds())
     return _PAGE.format(rows=rows)
 
 

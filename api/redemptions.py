@@ -24,7 +24,10 @@ class RedeemBody(VoucherBody):
     location = Key(load_default=None, allow_none=True, metadata={"description": "Left out: where the caller stands."})
     order_ref = Text(200, load_default=None, allow_none=True)
     order_total = fields.Nested(
-        MoneyBody, load_default=None, allow_none=True, metadata={"description": "What a percentage is taken from; needed for those."}
+        MoneyBody,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "What a percentage is taken from; needed for those."},
     )
 
 
@@ -82,7 +85,9 @@ _LINKS = {
 def redeem(body: dict[str, Any], *, idempotency_key: str) -> Any:
     """Spend a voucher, once."""
     total = body["order_total"]
-    command = RedeemVoucher(**{**body, "order_total": Money(**total) if total else None, "idempotency_key": idempotency_key})
+    command = RedeemVoucher(
+        **{**body, "order_total": Money(**total) if total else None, "idempotency_key": idempotency_key}
+    )
     with misses_counted(body):
         result: Redeemed = redeem_voucher(core=current_core(), actor=current_actor(), command=command)
     return result, 201, {"Location": f"/api/v1/redemptions/{result.id}"}

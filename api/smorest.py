@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, NoReturn
+from threading import Lock
+from typing import Any, NoReturn, cast
 
 import flask_smorest
-from flask import Request, Response, g, request
+from apispec import BasePlugin
+from flask import Flask, Request, Response, g, request
 from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 
@@ -67,8 +69,39 @@ class Api(flask_smorest.Api):
 
     ERROR_SCHEMA = ProblemSchema
 
+    def __init__(self, app: Flask, **options: Any) -> None:
+        """Prepare the OpenAPI document. It is written when somebody first asks for it: few processes ever do."""
+        self._unwritten: list[Callable[[], None]] = []
+        self._writing = Lock()
+        super().__init__(app, **options)
+
+    def describe_later(self, describe: Callable[[], None]) -> None:
+        """Keep for later what writes a resource into the document."""
+        self._unwritten.append(describe)
+
+    def document(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        with self._writing:
+            while self._unwritten:
+                self._unwritten.pop(0)()
+            written: dict[str, Any] = self.spec.to_dict()
+        return written
+
     def _register_error_handlers(self) -> None:
         """Leave the application's other doors alone."""
+
+    def _register_pagination_header(self) -> None:
+        """Publish no header that our lists do not have."""
+
+
+class ExactlyOne(BasePlugin):
+    """Publishes that a body has exactly one of some members: those that its schema names as ``exactly_one_of``."""
+
+    def schema_helper(self, name: str, definition: dict[str, Any], **options: Any) -> dict[str, Any] | None:
+        """Return what the schema's definition needs beside its members."""
+        del name, definition
+        members = getattr(options.get("schema"), "exactly_one_of", ())
+        return {"oneOf": [{"required": [member]} for member in members]} if members else None
 
 
 class _Parser(FlaskParser):
@@ -84,8 +117,11 @@ class _Parser(FlaskParser):
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **options: Any) -> NoReturn:
         """Raise ``InputInvalid`` that names every field at fault by its path."""
         del req, schema, options
-        (messages,) = error.normalized_messages().values()
-        raise errors.InputInvalid(errors=[{"field": path or "body", "message": text} for path, text in _mistakes(messages)])
+        # webargs puts what it refuses under where it came from: the body or the query.
+        (messages,) = cast("dict[str, Any]", error.messages).values()
+        raise errors.InputInvalid(
+            errors=[{"field": path or "body", "message": text} for path, text in _mistakes(messages)]
+        )
 
 
 def _mistakes(messages: Any, path: str = "") -> list[tuple[str, str]]:
@@ -113,7 +149,12 @@ class Blueprint(flask_smorest.Blueprint):
         """Register a view, unless it forgot to say who may use it."""
         if "permission" not in getattr(view_func, "_apidoc", {}):
             raise RuntimeError(f"{rule} does not say who may use it: give it @{self.name}.asks(...) or open_to_anybody")
-        super().add_url_rule(rule, endpoint, view_func, **options)
+        super().add_url_rule(rule, endpoint, _noted(view_func, operation=view_func.__name__), **options)
+
+    def register_views_in_doc(self, api: Api, app: Flask, spec: Any, *, name: str, parameters: Any) -> None:
+        """Put off describing the resource until the document is asked for."""
+        describe = super().register_views_in_doc
+        api.describe_later(lambda: describe(api, app, spec, name=name, parameters=parameters))
 
     def asks(self, permission: str) -> Callable[[View], View]:
         """Let in whoever has an API key whose role has the permission; the view finds them as ``current_actor()``."""
@@ -166,7 +207,9 @@ class Blueprint(flask_smorest.Blueprint):
             @wraps(view)
             def answered(*args: Any, **kwargs: Any) -> Response:
                 returned = view(*args, **kwargs)
-                value, status, headers = (*returned, usual, {})[:3] if isinstance(returned, tuple) else (returned, usual, {})
+                value, status, headers = (
+                    (*returned, usual, {})[:3] if isinstance(returned, tuple) else (returned, usual, {})
+                )
                 response = json_text.response(schemas[status].dump(value), status)
                 response.headers.extend(headers)
                 if getattr(value, "replayed", False):
@@ -181,6 +224,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     @staticmethod
     def _prepare_operation(doc: dict[str, Any], info: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        doc["operationId"] = info["operation"]
         permission = info["permission"]
         if permission is None:
             doc["security"] = []
@@ -241,8 +285,8 @@ def _idempotency_parameter(*, required: bool) -> dict[str, Any]:
         "in": "header",
         "required": required,
         "description": (
-            "A new one for each deed, made by the caller and kept until the answer has arrived. The same key with the same "
-            "body gives the first answer again; with another body it is refused."
+            "A new one for each deed, made by the caller and kept until the answer has arrived. The same key with the "
+            "same body gives the first answer again; with another body it is refused."
         ),
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x21-\\x7e]+$"},
     }
@@ -285,4 +329,3 @@ def _problem_response(status: int, kinds: Sequence[Kind]) -> dict[str, Any]:
     if status == HTTPStatus.UNAUTHORIZED:
         response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
     return response
-

@@ -23,13 +23,15 @@ _THROTTLE = "code-misses"
 class VoucherBody(Body):
     """A voucher by its code or its token, exactly one of them."""
 
-    code = Text(CODE_LENGTH_MAX, load_default=None, allow_none=True, metadata={"description": "As typed or scanned."})
-    token = Text(CODE_LENGTH_MAX, load_default=None, allow_none=True, metadata={"description": "From the customer's link."})
+    exactly_one_of = ("code", "token")
+
+    code = Text(CODE_LENGTH_MAX, metadata={"description": "As typed or scanned."})
+    token = Text(CODE_LENGTH_MAX, metadata={"description": "From the customer's link."})
 
     @validates_schema
     def check_one_of_both(self, data: dict[str, Any], **_: Any) -> None:
         """Refuse both, and none."""
-        if (data["code"] is None) == (data["token"] is None):
+        if ("code" in data) == ("token" in data):
             raise ValidationError("Send either code or token.", "code")
 
 
@@ -53,7 +55,9 @@ class TillVoucherSchema(Answer):
     id = fields.UUID()
     status = fields.String(metadata={"description": "issued, reserved, redeemed, voided, expired, replaced"})
     redeemable = fields.Boolean(metadata={"description": "Whether it could be redeemed here now."})
-    reason = fields.String(allow_none=True, metadata={"description": "Why not, as the slug of the problem that redeeming would end in."})
+    reason = fields.String(
+        allow_none=True, metadata={"description": "Why not, as the slug of the problem that redeeming would end in."}
+    )
     incentive = fields.String()
     title = fields.String()
     terms = fields.String()
@@ -90,7 +94,7 @@ def misses_counted(body: dict[str, Any]) -> Iterator[None]:
         yield
     except VoucherNotFound as refusal:
         g.standing = throttle.hit(_THROTTLE, key)
-        raise VoucherNotFound(refusal.detail, field="token" if body["code"] is None else "code") from None
+        raise VoucherNotFound(refusal.detail, field="code" if "code" in body else "token") from None
 
 
 def standing_headers(standing: Standing) -> dict[str, str]:

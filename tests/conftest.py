@@ -24,6 +24,8 @@ _run_folder = contextlib.ExitStack()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Open the run's folder in the process that a person started; the workers find it in the environment."""
+    for name in [name for name in os.environ if name.startswith("INCENTIVES_")]:
+        del os.environ[name]  # A test says its settings itself, and the developer's own are for the developer.
     if not hasattr(config, "workerinput"):
         _run_folder.enter_context(RunFolder.opened())
 

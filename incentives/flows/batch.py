@@ -1,10 +1,11 @@
 """The rows that a deed lays out in memory while its budgets are locked, written together with a statement a table.
 
-Not a flow: it opens no transaction. Issuing and granting both give a voucher, and do it here in the same words.
+Not a flow: it opens no transaction. Issuing, granting and redeeming give vouchers, move budgets and tell customers,
+and do it here in the same words.
 """
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -59,21 +60,28 @@ class Batch:
     def give(self, gift: Gift) -> Issued:
         """Lay out a voucher (an apology by itself has none), its promise on the books, and the messages about it."""
         issued = self._voucher(gift)
+        messages = self.tell(gift.issuance_id, issued.id if issued else None, gift.channels)
+        return Issued(
+            id=gift.issuance_id, case_id=gift.case_id, voucher=issued, deliveries=answers.deliveries(messages)
+        )
+
+    def tell(
+        self, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None, channels: Iterable[str]
+    ) -> list[dict[str, Any]]:
+        """Lay out a message for each channel: about a voucher, or an apology by itself."""
         messages = [
             outbox.message(
                 core=self.core,
                 now=self.now,
-                issuance_id=gift.issuance_id,
-                voucher_id=issued.id if issued else None,
+                issuance_id=issuance_id,
+                voucher_id=voucher_id,
                 channel=channel,
-                template="voucher" if issued else "apology",
+                template="voucher" if voucher_id else "apology",
             )
-            for channel in gift.channels
+            for channel in channels
         ]
         self.messages += messages
-        return Issued(
-            id=gift.issuance_id, case_id=gift.case_id, voucher=issued, deliveries=answers.deliveries(messages)
-        )
+        return messages
 
     def _voucher(self, gift: Gift) -> IssuedVoucher | None:
         expires_at = eligibility.expires_at(gift.incentive, gift.time_zone, self.now)

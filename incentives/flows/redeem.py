@@ -1,17 +1,19 @@
 """Redeem: a voucher is spent exactly once. One conditional update and a unique constraint decide, never a reading."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from incentives.books import audit, ledger
+from incentives.books import ledger
 from incentives.catalog import releases
 from incentives.catalog.incentive import NEW_VOUCHER, Incentive, IncentiveKind
 from incentives.flows import answers
 from incentives.flows.answers import IssuedVoucher
+from incentives.flows.batch import Batch
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -22,7 +24,6 @@ from incentives.kernel.errors import (
     NotUsableHere,
     OrderTotalMissing,
     Refusal,
-    UnknownLocation,
     VoucherExpired,
     VoucherReplaced,
     VoucherReserved,
@@ -30,10 +31,9 @@ from incentives.kernel.errors import (
 )
 from incentives.kernel.idempotency import Claim
 from incentives.kernel.money import Money
-from incentives.messages import outbox
 from incentives.spending import budgets
 from incentives.vouchers import lifecycle
-from incentives.vouchers.tables import redemption_attempts, redemptions, vouchers
+from incentives.vouchers.tables import redemption_attempts, redemptions
 
 _HUNDRED = 100
 
@@ -85,15 +85,36 @@ def redeem_voucher(*, core: Core, actor: Actor, command: RedeemVoucher) -> Redee
     return result
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sale:
+    """What a voucher was spent on."""
+
+    redemption_id: uuid.UUID
+    voucher: Any
+    incentive: Incentive
+    location: str | None
+    spent_minor: int
+
+    @property
+    def left_minor(self) -> int:
+        """Return what the sale left of the voucher's value, in its minor units."""
+        return int(self.voucher.amount_minor) - self.spent_minor
+
+    @property
+    def keeps_remainder(self) -> bool:
+        """Return whether what is left becomes a new voucher."""
+        return self.incentive.remainder == NEW_VOUCHER and self.left_minor > 0
+
+
 def _redeem(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher, now: datetime) -> Redeemed | Refusal:
+    batch = Batch(core=core, actor=actor, now=now)
     claim = _claim(core, actor, command, now)
     found = idempotency.claim(tx, core.keys.codes, [claim], now).get((claim.scope, claim.key)) if claim else None
     if found is not None:
         return found if isinstance(found, Refusal) else _replay(tx, core, found)
-    redemption_id = claim.result_id if claim else core.ids.new(now)
-    voucher = None
+    voucher, location = None, command.location or actor.location
     try:
-        location = _location(tx, core, actor, command)
+        _check_location(tx, core, command)
         voucher = lifecycle.find(tx, core, code=command.code, token=command.token)
         incentive = releases.incentive_of(tx, voucher.incentive_item_id, core.cache)
         spent_minor = _spent_minor(voucher, incentive, command, location, now)
@@ -101,9 +122,13 @@ def _redeem(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher, no
             raise _why_not(tx, voucher, now)
     except Refusal as refusal:
         idempotency.release(tx, [claim] if claim else [])
-        _note_attempt(tx, core, actor, command, voucher, refusal.slug, now)
+        _note_attempt(tx, batch, command, voucher, location, refusal.slug)
         return refusal
-    return _settle(tx, core, actor, command, voucher, incentive, location, redemption_id, spent_minor, now)
+    redemption_id = claim.result_id if claim else core.ids.new(now)
+    sale = _Sale(
+        redemption_id=redemption_id, voucher=voucher, incentive=incentive, location=location, spent_minor=spent_minor
+    )
+    return _settle(tx, batch, command, sale)
 
 
 def _claim(core: Core, actor: Actor, command: RedeemVoucher, now: datetime) -> Claim | None:
@@ -113,12 +138,9 @@ def _claim(core: Core, actor: Actor, command: RedeemVoucher, now: datetime) -> C
     return Claim(f"{actor.label}:redemptions", command.idempotency_key, request, core.ids.new(now))
 
 
-def _location(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher) -> str | None:
-    """Return where it is redeemed: as the request says, else where the till stands."""
-    catalog = releases.cached_current(tx, core.cache).catalog
-    if command.location is not None and command.location not in catalog.locations:
-        raise UnknownLocation(field="location", location=command.location)
-    return command.location or actor.location
+def _check_location(tx: Connection, core: Core, command: RedeemVoucher) -> None:
+    if command.location is not None:
+        releases.cached_current(tx, core.cache).catalog.location(command.location)
 
 
 def _spent_minor(
@@ -132,10 +154,9 @@ def _spent_minor(
     total, worth_minor = command.order_total, int(voucher.amount_minor)
     if total is not None and total.currency != voucher.currency:
         raise CurrencyMismatch(field="order_total.currency", currency=voucher.currency)
-    if total is not None and total.amount_minor < 0:
-        raise InputInvalid(
-            errors=[{"field": "order_total.amount_minor", "message": "A sale's total is not below zero."}]
-        )
+    if total is not None and total.amount_minor <= 0:
+        # A sale of nothing would use the voucher up for nothing.
+        raise InputInvalid(errors=[{"field": "order_total.amount_minor", "message": "A sale's total is above zero."}])
     if incentive.kind == IncentiveKind.PERCENT_OFF:
         if total is None:
             raise OrderTotalMissing(field="order_total", percent=incentive.percent)
@@ -166,184 +187,99 @@ def _why_not(tx: Connection, voucher: Any, now: datetime) -> Refusal:
 
 
 def _note_attempt(
-    tx: Connection,
-    core: Core,
-    actor: Actor,
-    command: RedeemVoucher,
-    voucher: Any,
-    outcome: str,
-    now: datetime,
+    tx: Connection, batch: Batch, command: RedeemVoucher, voucher: Any, location: str | None, outcome: str
 ) -> None:
-    tx.execute(
-        redemption_attempts.insert(),
-        [
-            {
-                "id": core.ids.new(now),
-                "voucher_id": voucher.id if voucher else None,
-                "outcome": outcome,
-                "last4": voucher.last4 if voucher else lifecycle.last4_of(command.code),
-                "location": actor.location,
-                "actor": actor.label,
-                "at": now,
-            }
-        ],
-    )
+    attempt = {
+        "id": batch.core.ids.new(batch.now),
+        "voucher_id": voucher.id if voucher else None,
+        "outcome": outcome,
+        "last4": voucher.last4 if voucher else lifecycle.last4_of(command.code),
+        "location": location,
+        "actor": batch.actor.label,
+        "at": batch.now,
+    }
+    tx.execute(redemption_attempts.insert(), attempt)
 
 
-def _settle(
-    tx: Connection,
-    core: Core,
-    actor: Actor,
-    command: RedeemVoucher,
-    voucher: Any,
-    incentive: Incentive,
-    location: str | None,
-    redemption_id: uuid.UUID,
-    spent_minor: int,
-    now: datetime,
-) -> Redeemed:
+def _settle(tx: Connection, batch: Batch, command: RedeemVoucher, sale: _Sale) -> Redeemed:
     """Write the redemption, its entry and what follows from it; the budgets, which others wait for, come last."""
-    left_minor = voucher.amount_minor - spent_minor
-    keeps = incentive.remainder == NEW_VOUCHER and left_minor > 0
-    tx.execute(
-        redemptions.insert(),
-        [
-            {
-                "id": redemption_id,
-                "voucher_id": voucher.id,
-                "amount_minor": spent_minor,
-                "currency": voucher.currency,
-                "location": location,
-                "order_ref": command.order_ref,
-                "order_total_minor": command.order_total.amount_minor if command.order_total else None,
-                "actor": actor.label,
-                "actor_name": actor.name,
-                "redeemed_at": now,
-            }
-        ],
+    voucher = sale.voucher
+    tx.execute(redemptions.insert(), _redemption_row(batch, command, sale))
+    _note_attempt(tx, batch, command, voucher, sale.location, "redeemed")
+    remainder = _remainder(batch, sale) if sale.keeps_remainder else None
+    estimated = sale.incentive.kind == IncentiveKind.PERCENT_OFF
+    batch.entries.append(
+        ledger.honored(
+            batch.core,
+            redemption_id=sale.redemption_id,
+            voucher_id=voucher.id,
+            currency=voucher.currency,
+            spent_minor=sale.spent_minor,
+            forfeited_minor=0 if sale.keeps_remainder or estimated else sale.left_minor,
+            overestimated_minor=sale.left_minor if estimated else 0,
+            now=batch.now,
+        )
     )
-    _note_attempt(tx, core, actor, command, voucher, "redeemed", now)
-    remainder = _remainder(tx, core, voucher, left_minor, now) if keeps else None
-    estimated = incentive.kind == IncentiveKind.PERCENT_OFF
-    ledger.post(
-        tx,
-        core=core,
-        actor=actor.label,
-        now=now,
-        entries=[
-            ledger.honored(
-                core,
-                redemption_id=redemption_id,
-                voucher_id=voucher.id,
-                currency=voucher.currency,
-                spent_minor=spent_minor,
-                forfeited_minor=0 if keeps or estimated else left_minor,
-                overestimated_minor=left_minor if estimated else 0,
-                now=now,
-            )
-        ],
-    )
-    audit.record(
-        tx,
-        core=core,
-        actor=actor,
-        now=now,
-        action="voucher.redeemed",
-        subject_kind="voucher",
-        subject_id=voucher.id,
-        case_id=voucher.case_id,
-        facts={
-            "amount_minor": spent_minor,
-            "currency": voucher.currency,
-            "location": location,
-            "last4": voucher.last4,
-        },
-    )
-    _spend(
-        tx,
-        core,
-        actor,
-        voucher.issuance_id,
-        redemption_id,
-        spent_minor,
-        0 if keeps else left_minor,
-        now,
-        last=not keeps,
-    )
+    facts = {"amount_minor": sale.spent_minor, "currency": voucher.currency, "last4": voucher.last4}
+    batch.note("voucher.redeemed", voucher.issuance_id, voucher.case_id, None, {**facts, "location": sale.location})
+    batch.write(tx, _spend(tx, batch, sale))
     return Redeemed(
-        id=redemption_id,
+        id=sale.redemption_id,
         voucher_id=voucher.id,
-        amount=Money(spent_minor, voucher.currency),
-        location=location,
+        amount=Money(sale.spent_minor, voucher.currency),
+        location=sale.location,
         order_ref=command.order_ref,
-        redeemed_at=now,
+        redeemed_at=batch.now,
         last4=voucher.last4,
         incentive=voucher.incentive,
         remainder=remainder,
     )
 
 
-def _remainder(tx: Connection, core: Core, voucher: Any, left_minor: int, now: datetime) -> IssuedVoucher:
+def _redemption_row(batch: Batch, command: RedeemVoucher, sale: _Sale) -> dict[str, Any]:
+    return {
+        "id": sale.redemption_id,
+        "voucher_id": sale.voucher.id,
+        "amount_minor": sale.spent_minor,
+        "currency": sale.voucher.currency,
+        "location": sale.location,
+        "order_ref": command.order_ref,
+        "order_total_minor": command.order_total.amount_minor if command.order_total else None,
+        "actor": batch.actor.label,
+        "actor_name": batch.actor.name,
+        "redeemed_at": batch.now,
+    }
+
+
+def _remainder(batch: Batch, sale: _Sale) -> IssuedVoucher:
     """Make a new voucher over what was left, good for as long as the one before, told by the same channels."""
+    voucher = sale.voucher
     made = lifecycle.make(
-        core=core,
-        now=now,
+        core=batch.core,
+        now=batch.now,
         issuance_id=voucher.issuance_id,
         number=voucher.number + 1,
         time_zone=voucher.time_zone,
         incentive_item_id=voucher.incentive_item_id,
-        amount=Money(left_minor, voucher.currency),
+        amount=Money(sale.left_minor, voucher.currency),
         expires_at=voucher.expires_at,
     )
-    tx.execute(vouchers.insert(), [dict(made.row)])
-    outbox.enqueue(
-        tx,
-        [
-            outbox.message(
-                core=core,
-                now=now,
-                issuance_id=voucher.issuance_id,
-                voucher_id=made.row["id"],
-                channel=channel,
-                template="voucher",
-            )
-            for channel in voucher.channels
-        ],
-    )
+    batch.vouchers.append(dict(made.row))
+    batch.tell(voucher.issuance_id, made.row["id"], voucher.channels)
     return answers.shown(made)
 
 
-def _spend(
-    tx: Connection,
-    core: Core,
-    actor: Actor,
-    issuance_id: uuid.UUID,
-    redemption_id: uuid.UUID,
-    spent_minor: int,
-    released_minor: int,
-    now: datetime,
-    *,
-    last: bool,
-) -> None:
-    """Turn what budgets had committed into what is spent; what will not be spent is free again."""
-    charged = budgets.charges_of(tx, [issuance_id])
+def _spend(tx: Connection, batch: Batch, sale: _Sale) -> Collection[budgets.Pot]:
+    """Turn what budgets had committed into what is spent; what will not be spent is free again. Return the pots."""
+    charged = budgets.charges_of(tx, [sale.voucher.issuance_id])
     pots = budgets.lock_ids(tx, (each.pot_id for each in charged))
-    counts = {"committed_count": -1, "spent_count": 1} if last else {}
-    changes = {"committed_minor": -spent_minor - released_minor, "spent_minor": spent_minor, **counts}
-    movements = [
-        budgets.movement(
-            core=core,
-            now=now,
-            actor=actor.label,
-            pot=pots[each.pot_id],
-            issuance_id=issuance_id,
-            source_id=redemption_id,
-            kind="spend",
-            changes=each.in_its_unit(changes),
-        )
-        for each in charged
-    ]
-    budgets.write(tx, pots.values(), movements)
+    gone_minor = sale.spent_minor + (0 if sale.keeps_remainder else sale.left_minor)
+    counts = {} if sale.keeps_remainder else {"committed_count": -1, "spent_count": 1}
+    changes = {"committed_minor": -gone_minor, "spent_minor": sale.spent_minor, **counts}
+    for each in charged:
+        unit = each.in_its_unit(changes)
+        batch.move(pots[each.pot_id], sale.voucher.issuance_id, sale.redemption_id, "spend", unit)
+    return pots.values()
 
 
 def _replay(tx: Connection, core: Core, redemption_id: uuid.UUID) -> Redeemed:

@@ -1,5 +1,6 @@
 """What may be offered here and now, what it costs, and until when it is good."""
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -13,8 +14,10 @@ from incentives.catalog.document import parse
 from incentives.catalog.eligibility import blocked_reasons, end_of_day, expires_at, window_open
 from incentives.catalog.incentive import Incentive
 from incentives.catalog.international import time_zones
+from incentives.catalog.protocols import resolve
 from incentives.kernel.errors import UnknownLocation
 from tests.unit.catalog_files import SMALL
+from tests.unit.test_catalog_document import DEMO
 
 CATALOG = parse(SMALL)
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -145,6 +148,16 @@ def test_expiry_by_the_instant_is_days_of_24_hours() -> None:
 
 def test_an_apology_does_not_expire() -> None:
     assert expires_at(CATALOG.incentives["words"], "Europe/London", NOW) is None
+
+
+def test_the_demo_has_something_to_give_for_every_trouble_everywhere() -> None:
+    demo = parse(DEMO.read_bytes())
+    for tag, location in itertools.product(demo.issue_tags, demo.locations):
+        protocol = resolve(demo, issue_tag=tag, severity=None, location=location, segment=None).protocol
+        offered = [demo.incentives[key] for key in protocol.incentives]
+        free = [each for each in offered if not blocked_reasons(demo, each, protocol, location=location, now=NOW)]
+        assert len(free) >= 2, (tag, location)
+        assert free[0].gives_voucher, (tag, location)
 
 
 _DAYS = st.dates(date(2026, 1, 1), date(2046, 1, 1))

@@ -1,0 +1,86 @@
+"""The machines' door: hangs everything under ``/api`` into an application."""
+
+from typing import Any
+
+from flask import Flask, Response
+
+from api import (
+    approvals,
+    budgets,
+    cases,
+    catalog,
+    documents,
+    fields,
+    health,
+    issuances,
+    ledger,
+    offers,
+    problems,
+    redemptions,
+    vouchers,
+)
+from api.smorest import Api, ExactlyOne
+
+__all__ = ["document", "hang", "render_error", "status_of"]
+
+status_of = problems.status_of
+
+_RESOURCES = (catalog, offers, issuances, approvals, vouchers, redemptions, budgets, cases, ledger, health)
+
+_DESCRIPTION = """\
+Incentives and vouchers for customer-service recovery.
+
+Every call but those to `/health` bears an API key: `Authorization: Bearer ik_…`. A key has a role, and `x-permission`
+says what a call asks of it.
+
+Calls that create take an `Idempotency-Key`. The same key with the same body gives the first answer again, marked
+`Idempotent-Replayed: true`: after a time-out, send the same request again.
+
+Money is whole minor units with a currency: `{"amount_minor": 2500, "currency": "USD"}`. Instants are UTC.
+
+Lists are by cursor: send the `next` of a page as `after` for the page behind it; it is null at the end.
+
+Every error is a problem as RFC 9457 has it. Programs go by its `type`; `field` names the field at fault, `next_step`
+says what to do about it. A refused call has changed nothing and charged nothing. `Retry-After` says how long to wait.
+"""
+
+
+def hang(app: Flask) -> None:
+    """Register everything under ``/api``. The application must have a core and a throttle among its extensions."""
+    api = Api(app, spec_kwargs=_specification())
+    for field, kind, form in (
+        (fields.WholeNumber, "integer", None),
+        (fields.MinorUnits, "integer", "int64"),
+        (fields.QueryNumber, "integer", None),
+        (fields.Labels, "object", None),
+        (fields.Metadata, "object", None),
+    ):
+        api.register_field(field, kind, form)
+    for resource in _RESOURCES:
+        api.register_blueprint(resource.blueprint)
+    app.register_blueprint(documents.pages)
+    app.extensions["openapi_document"] = lambda: document(app)
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """Return the OpenAPI document of what was hung into an application."""
+    api: Api = app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
+    return api.document()
+
+
+def render_error(error: Exception, status: int) -> Response:
+    """Return the problem for an error under ``/api``."""
+    del status  # It is the problem's own.
+    return problems.render(error)
+
+
+def _specification() -> dict[str, Any]:
+    return {
+        "title": "Incentives",
+        "version": "1",
+        "openapi_version": "3.1.0",
+        "info": {"description": _DESCRIPTION},
+        "security": [{"apiKey": []}],
+        "extra_plugins": [ExactlyOne()],
+        "components": {"securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}},
+    }

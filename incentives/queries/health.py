@@ -1,0 +1,83 @@
+"""Whether this process can work: the parts it needs, each looked at in a few milliseconds."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from incentives.kernel import migrate
+from incentives.kernel.core import Core
+from incentives.kernel.errors import StorageUnavailable
+from incentives.messages.tables import outbox_messages
+from incentives.vouchers import codes
+from incentives.vouchers.tables import vouchers
+
+OUTBOX_AGE_MAX = timedelta(minutes=15)
+
+OK, DEGRADED, FAILING = "ok", "degraded", "failing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part and how it is: ``ok``; ``degraded``, it works but somebody should look; ``failing``."""
+
+    name: str
+    status: str
+    detail: str
+
+
+def readiness(*, core: Core) -> tuple[Part, ...]:
+    """Return every part that the database can tell of; only the database itself where that is away."""
+    now = core.clock.now()
+    try:
+        with core.database.read() as tx:
+            revision = tx.execute(_REVISION).scalar_one_or_none() if _is_migrated(tx) else None
+            parts = [Part(name="database", status=OK, detail="answers"), _migrations(revision)]
+            if revision is not None:
+                parts += [_keys(tx, core), _outbox(tx, now)]
+            return tuple(parts)
+    except StorageUnavailable:
+        return (Part(name="database", status=FAILING, detail="does not answer"),)
+
+
+_REVISION: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(sa.table("alembic_version"))
+
+
+def _is_migrated(tx: sa.Connection) -> bool:
+    return sa.inspect(tx).has_table("alembic_version")
+
+
+def _migrations(revision: str | None) -> Part:
+    head = migrate.head()
+    if revision == head:
+        return Part(name="migrations", status=OK, detail=f"at {head}")
+    # A database that is newer than this program serves the program before it, too: migrations are made so.
+    newer = revision is not None and revision > head
+    detail = f"at {revision or 'nothing'}, this program was made for {head}"
+    return Part(name="migrations", status=OK if newer else FAILING, detail=detail)
+
+
+def _keys(tx: sa.Connection, core: Core) -> Part:
+    """Make the newest voucher's code again: with other keys than those that made it, no voucher could be redeemed."""
+    table = vouchers.c
+    newest = tx.execute(
+        sa.select(table.id, table.code_key_id, table.code_digest).order_by(table.id.desc()).limit(1)
+    ).one_or_none()
+    ring = core.keys.codes
+    if newest is not None:
+        code = codes.code_of(ring, newest.code_key_id, newest.id) if newest.code_key_id in ring.ids else ""
+        if codes.digest(ring, newest.code_key_id if code else ring.newest_id, code) != newest.code_digest:
+            return Part(
+                name="keys", status=FAILING, detail="INCENTIVES_CODE_KEYS did not make the vouchers that are out"
+            )
+    return Part(name="keys", status=OK, detail="fit the vouchers that are out")
+
+
+def _outbox(tx: sa.Connection, now: datetime) -> Part:
+    """Look how long the message that is due has waited: a worker that has stopped is nobody else's fault."""
+    table = outbox_messages.c
+    oldest = tx.execute(sa.select(sa.func.min(table.available_at)).where(table.status == "queued")).scalar_one()
+    waited = max(now - oldest, timedelta()) if oldest else timedelta()
+    status = DEGRADED if waited > OUTBOX_AGE_MAX else OK
+    return Part(name="outbox", status=status, detail=f"the oldest message has waited {int(waited.total_seconds())} s")

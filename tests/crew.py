@@ -1,0 +1,141 @@
+"""Processes that do the same thing at the same instant, each with connections of its own, and commits that are real.
+
+They are forked from a server that has imported the application once, so that sixteen start as fast as one.
+"""
+
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from incentives.kernel.clock import FixedClock
+from incentives.kernel.core import Core
+from tests.world import START, make_core
+
+SIZE = 16
+_ANSWER_SECONDS = 100
+
+Deed = Callable[[Core, Any], Any]
+Twin = Callable[[], AbstractContextManager[Any]]
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.crew", "pytest", "psycopg", "cryptography.fernet", "email_validator", "phonenumbers"])
+
+
+class Outcome(NamedTuple):
+    """What became of a job: what the deed returned, or the name of what it raised with its text."""
+
+    name: str
+    value: Any = None
+
+
+class Work(NamedTuple):
+    """What one member of the crew is told to do. Deeds and twins are functions of a module, found again by name."""
+
+    deed: Deed
+    jobs: Sequence[Any]
+    database_url: str
+    at: datetime
+    twin: Twin | None
+    in_step: bool
+
+
+class Crew:
+    """Sixteen processes that wait for work."""
+
+    def __init__(self) -> None:
+        """Start them all."""
+        self._barrier = processes.Barrier(SIZE)
+        self._members = [self._start() for _ in range(SIZE)]
+
+    def share(self, deed: Deed, jobs: Sequence[Any], database_url: str, *, at: datetime = START, twin: Twin | None = None) -> list[Outcome]:
+        """Let the crew do jobs as fast as it can, and return what became of each, in no order."""
+        hands = [list(jobs[number::SIZE]) for number in range(SIZE)]
+        return self._run([Work(deed, hand, database_url, at, twin, in_step=False) for hand in hands])
+
+    def at_once(
+        self, deed: Deed, rounds: Sequence[Sequence[Any]], database_url: str, *, at: datetime = START, twin: Twin | None = None,
+    ) -> list[list[Outcome]]:
+        """Let the jobs of each round (at most sixteen) be done at the same instant, round after round."""
+        hands = [[each[number] if number < len(each) else None for each in rounds] for number in range(SIZE)]
+        outcomes = self._run([Work(deed, hand, database_url, at, twin, in_step=True) for hand in hands])
+        by_hand = [outcomes[start : start + len(rounds)] for start in range(0, len(outcomes), len(rounds))]
+        return [[by_hand[number][turn] for number in range(len(jobs))] for turn, jobs in enumerate(rounds)]
+
+    def dismiss(self) -> None:
+        """Let them go."""
+        for process, pipe in self._members:
+            pipe.close()
+            process.join(timeout=5)
+            process.kill()
+            process.join()
+            process.close()
+
+    def _start(self) -> tuple[Any, Connection]:
+        ours, theirs = processes.Pipe()
+        process = processes.Process(target=_serve, args=(theirs, self._barrier), daemon=True)
+        process.start()
+        theirs.close()
+        return process, ours
+
+    def _run(self, work: Sequence[Work]) -> list[Outcome]:
+        for (_, pipe), each in zip(self._members, work, strict=True):
+            pipe.send(each)
+        found: list[Outcome] = []
+        for _, pipe in self._members:
+            if not pipe.poll(_ANSWER_SECONDS):
+                raise AssertionError("a member of the crew does not answer")
+            found += pipe.recv()
+        return found
+
+
+def count(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Return how often each outcome was seen."""
+    return dict(Counter(each.name for each in outcomes))
+
+
+def flat(rounds: Sequence[Sequence[Outcome]]) -> list[Outcome]:
+    """Return the outcomes of all rounds."""
+    return [each for outcomes in rounds for each in outcomes]
+
+
+def _serve(pipe: Connection, barrier: Any) -> None:
+    """Do what comes through the pipe until it is closed."""
+    core: Core | None = None
+    while True:
+        try:
+            work: Work = pipe.recv()
+        except EOFError:
+            os._exit(0)
+        if core is None or core.settings.database_url != work.database_url or core.clock.now() != work.at:
+            if core is not None:
+                core.database.dispose()
+            core = make_core(work.database_url, clock=FixedClock(work.at), INCENTIVES_DATABASE_POOL_SIZE="2")
+        pipe.send(_work(core, work, barrier))
+
+
+def _work(core: Core, work: Work, barrier: Any) -> list[Outcome]:
+    outcomes = []
+    with core.database.read():
+        pass  # Connected before the start, so that all start at once.
+    with work.twin() if work.twin else nullcontext():
+        barrier.wait(_ANSWER_SECONDS)
+        for job in work.jobs:
+            if work.in_step:
+                barrier.wait(_ANSWER_SECONDS)
+            outcomes.append(_outcome(core, work.deed, job))
+    return outcomes
+
+
+def _outcome(core: Core, deed: Deed, job: Any) -> Outcome:
+    if job is None:
+        return Outcome("idle")
+    try:
+        value = deed(core, job)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the test counts it
+        return Outcome(type(error).__name__, str(error)[:500])
+    return value if isinstance(value, Outcome) else Outcome(type(value).__name__, value)

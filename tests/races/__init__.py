@@ -1,0 +1,1 @@
+"""Races: several processes, real commits, PostgreSQL; each guard has a twin that shows the race with the guard off."""
