@@ -271,7 +271,7 @@ def demo_command(context: click.Context, port: int, prepare_only: bool) -> None:
     core.database.dispose()
     click.echo(demo.welcome(Path("var"), port))
     if not prepare_only:
-        context.obj.serve("127.0.0.1", port, workers=1, threads=8)
+        context.obj.serve("127.0.0.1", port, workers=1, threads=4)
 
 
 __all__ = ["Actor", "Wiring", "cli", "fresh_keys"]

@@ -137,10 +137,18 @@ def welcome(folder: Path, port: int) -> str:
         "  Sign in as",
         "",
     ]
-    lines += [f"    {role:<11} {email:<28} {password}" for role, (email, password) in secrets["users"].items()]
+    lines += [
+        f"    {role:<11} {email:<28} {password}"
+        for role, (email, password) in sorted(secrets["users"].items(), key=_rank)
+    ]
     lines += ["", "  API keys", ""]
     lines += [f"    {role:<11} {key}" for role, key in secrets["keys_by_role"].items()]
     return "\n".join([*lines, "", "  Stop with Ctrl-C; `make clean` forgets everything.", ""])
+
+
+def _rank(entry: tuple[str, Any]) -> int:
+    roles = [role.value for role in Role]
+    return roles.index(entry[0]) if entry[0] in roles else len(roles)
 
 
 def _secrets(folder: Path) -> dict[str, Any]:

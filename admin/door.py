@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from admin import approvals, cases, catalog, finance, guard, pages, scan, sign_in, staff, words
+from admin import approvals, cases, catalog, finance, guard, pages, plain, scan, sign_in, staff, words
 from incentives.kernel.errors import Refusal
 
 _BLUEPRINTS = (
@@ -118,7 +118,7 @@ def render_error(error: Exception, status: int) -> Response:
     sign, title, next_step = _WORDS.get(HTTPStatus(status), _WORDS[HTTPStatus.INTERNAL_SERVER_ERROR])
     detail = ""
     if isinstance(error, Refusal):
-        title, detail, next_step = error.title, error.detail, error.next_step
+        title, detail, next_step = plain.title(error), plain.detail(error), plain.next_step(error)
     response = pages.show(
         "error.html",
         status,

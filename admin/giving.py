@@ -170,7 +170,7 @@ def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask
         "form": form,
         "offers": offers,
         "protocol_steps": [words.STEPS.get(each, words.in_words(each)) for each in offers.steps] if offers else [],
-        "choices": _choices(core, actor, form, offers) if offers else [],
+        "choices": _choices(form, offers) if offers else [],
         "severities": [
             {
                 "value": value,
@@ -189,24 +189,20 @@ def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask
     }
 
 
-def _choices(core: Core, actor: Actor, form: GiveForm, offers: Offers) -> list[dict[str, Any]]:
+def _choices(form: GiveForm, offers: Offers) -> list[dict[str, Any]]:
     shown = [each for each in offers.offers if not _ELSEWHERE.intersection(each.blocked_reasons)]
     opened = [each for each in shown if each.offerable]
     chosen = next((each for each in opened if each.incentive == form.incentive), None)
     chosen = chosen or next((each for each in opened if each.is_default), opened[0] if opened else None)
-    protocols = catalog.protocols(core=core, actor=actor)
-    most = next((each.most_minor for each in protocols if each.key == offers.protocol), {})
     # What may be given stands before what may not, each in the protocol's own order.
     closed = [each for each in shown if not each.offerable]
-    return [_choice(each, form, most, chosen=each is chosen) for each in (*opened, *closed)]
+    return [_choice(each, form, chosen=each is chosen) for each in (*opened, *closed)]
 
 
-def _choice(offer: Offer, form: GiveForm, most: Mapping[str, int], *, chosen: bool) -> dict[str, Any]:
+def _choice(offer: Offer, form: GiveForm, *, chosen: bool) -> dict[str, Any]:
     value, note = words.worth(offer.kind, offer.amount, offer.percent)
     reasons = [words.BLOCKED.get(each, f"{words.in_words(each)}.") for each in offer.blocked_reasons]
     bounds = offer.amount_bounds
-    if bounds:
-        bounds = (bounds[0], min(bounds[1], most.get(offer.amount.currency, bounds[1])))
     return {
         "key": offer.incentive,
         "title": offer.title,

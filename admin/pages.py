@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Response, current_app, make_response, render_template, request, url_for
 
-from admin import guard
+from admin import guard, plain
 from incentives.kernel.actors import Actor, may
 from incentives.kernel.errors import NoCatalog, NotPermitted, Refusal
 from incentives.queries import catalog
@@ -113,16 +113,15 @@ def refused(refusal: Refusal, fields: Mapping[str, str] | None = None) -> Refuse
     """Return a refusal for a page; ``fields`` maps the core's field names to the ids of the form's fields."""
     names = fields or {}
     named = [(each["field"], each["message"]) for each in refusal.facts.get("errors", []) if "field" in each]
-    said = refusal.detail.rstrip(".") != refusal.title
+    said = plain.detail(refusal)
     if "field" in refusal.facts:
-        named.append((str(refusal.facts["field"]), refusal.detail))
+        named.append((str(refusal.facts["field"]), said or f"{plain.title(refusal)}."))
     errors = {names.get(name, name): message for name, message in named}
     # What stands at a field need not be said a second time above it.
-    detail = refusal.detail if said and not errors else ""
     return Refused(
-        title=refusal.title,
-        detail=detail,
-        next_step=refusal.next_step,
+        title=plain.title(refusal),
+        detail="" if errors else said,
+        next_step=plain.next_step(refusal),
         status=status_of(refusal),
         errors=errors,
     )

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from admin import guard, pages, words
+from admin import guard, pages, plain, words
 from admin.guard import page
 from admin.pages import Refused, show
 from incentives.flows.redeem import Redeemed, RedeemVoucher, redeem_voucher
@@ -167,7 +167,7 @@ def _found(found: TillVoucher, typed: str, *, refused: Refused | None = None) ->
 def _unknown(refusal: Refusal, typed: str) -> Response:
     tone, sign, title = _UNKNOWN[type(refusal)]
     lines = ["This code is not a whole one."] if isinstance(refusal, CodeMalformed) else ["No voucher has this code."]
-    verdict = {"tone": tone, "sign": sign, "title": title, "lines": lines, "next_step": refusal.next_step}
+    verdict = {"tone": tone, "sign": sign, "title": title, "lines": lines, "next_step": plain.next_step(refusal)}
     # A mistyped code stays in the field to be mended; a link would only be in the way.
     again = typed if isinstance(refusal, CodeMalformed) and "code" in secret_of(typed) else ""
     return _show(pages.status_of(refusal), verdict=verdict, form={"code": again})
@@ -184,7 +184,7 @@ def _verdict_of(found: TillVoucher, refusal: Refusal | None = None) -> dict[str,
         "sign": sign,
         "title": title,
         "lines": _lines(found, state),
-        "next_step": kind.next_step,
+        "next_step": plain.next_step_of(kind),
     }
 
 

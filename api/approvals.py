@@ -23,9 +23,7 @@ STATUSES = ("pending", "granted", "declined", "expired", "withdrawn")
 class ApprovalsQuery(PageQuery):
     """Which approvals."""
 
-    status = fields.String(
-        validate=validate.OneOf(STATUSES), load_default=None, metadata={"description": "Left out: all of them."}
-    )
+    status = fields.String(validate=validate.OneOf(STATUSES), metadata={"description": "Left out: all of them."})
 
 
 class ApprovalSchema(Answer):
@@ -94,7 +92,7 @@ class DecidedSchema(Answer):
 @blueprint.answers({200: page_of(ApprovalSchema)})
 def list_approvals(query: dict[str, Any]) -> Any:
     """List approvals, the newest first."""
-    return found_approvals(core=current_core(), actor=current_actor(), **query)
+    return found_approvals(core=current_core(), actor=current_actor(), **{"status": None, **query})
 
 
 @blueprint.post("/approvals/<uuid:approval_id>/decision")

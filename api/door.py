@@ -56,6 +56,7 @@ def hang(app: Flask) -> None:
         (fields.Metadata, "object", None),
     ):
         api.register_field(field, kind, form)
+    api.ma_plugin.converter.add_attribute_function(fields.published)
     for resource in _RESOURCES:
         api.register_blueprint(resource.blueprint)
     app.register_blueprint(documents.pages)

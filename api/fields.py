@@ -20,6 +20,12 @@ METADATA_TEXT_LENGTH_MAX = 500
 _NO_NUL = r"^[^\u0000]*$"
 
 
+def published(converter: Any, field: fields.Field[Any], ret: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a field of ours adds to its published schema; apispec calls it for every field."""
+    del converter, ret
+    return getattr(field, "published", {})
+
+
 class Body(Schema):
     """What a request sends. A name that is not known is refused: it is a typing error, or an attack."""
 
@@ -62,7 +68,7 @@ class WholeNumber(fields.Field[int]):
         """Take numbers from ``minimum`` to ``maximum``, both included."""
         super().__init__(**options)
         self.minimum, self.maximum = minimum, maximum
-        self.metadata = {"minimum": minimum, "maximum": maximum, **self.metadata}
+        self.published: Mapping[str, Any] = {"minimum": minimum, "maximum": maximum}
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> int:
         del attr, data, options
@@ -98,7 +104,7 @@ class Text(fields.String):
         """Take texts of ``min_length`` to ``max_length`` characters."""
         length = validate.Length(min=min_length, max=max_length, error="Send {min} to {max} characters.")
         shape = validate.Regexp(pattern, error="This has characters that cannot stand here.")
-        super().__init__(validate=[length, shape], **options)
+        super().__init__(validate=[length, shape], error_messages={"invalid": "Send a text."}, **options)
 
 
 class Key(Text):
@@ -150,13 +156,25 @@ class Part(fields.Nested):
 class Labels(fields.Field[Mapping[str, str]]):
     """Texts by language."""
 
+    published: Mapping[str, Any] = {"additionalProperties": {"type": "string"}}
+
     def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> dict[str, str] | None:
         del attr, obj, options
         return None if value is None else dict(value)
 
 
-class Facts(fields.Field[Mapping[str, Any]]):
-    """An object of plain values."""
+_METADATA_BOUNDS: Mapping[str, Any] = {
+    "description": f"Whatever the caller wants to find again; {METADATA_BYTES_MAX} bytes in all.",
+    "maxProperties": METADATA_ITEMS_MAX,
+    "propertyNames": {"minLength": 1, "maxLength": METADATA_NAME_LENGTH_MAX, "pattern": _NO_NUL},
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string", "maxLength": METADATA_TEXT_LENGTH_MAX, "pattern": _NO_NUL},
+            {"type": "number", "minimum": -AMOUNT_MINOR_MAX, "maximum": AMOUNT_MINOR_MAX},
+            {"type": "boolean"},
+        ]
+    },
+}
 
 
 class Metadata(fields.Field[dict[str, Any]]):
@@ -164,6 +182,8 @@ class Metadata(fields.Field[dict[str, Any]]):
 
     Numbers are kept within what a JSON number holds without loss, so that every database gives back what it took.
     """
+
+    published = _METADATA_BOUNDS
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any

@@ -36,7 +36,7 @@ class LedgerEntrySchema(Answer):
 class BalancesQuery(Query):
     """At which instant."""
 
-    as_of = Instant(load_default=None, metadata={"description": "Up to and including this instant; left out: now."})
+    as_of = Instant(metadata={"description": "Up to and including this instant; left out: now."})
 
 
 class BalanceSchema(Answer):

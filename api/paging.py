@@ -20,7 +20,7 @@ class PageQuery(Query):
     limit = QueryNumber(
         minimum=1, maximum=LIMIT_MAX, load_default=_LIMIT_USUAL, metadata={"description": "How many at most."}
     )
-    after = Text(200, load_default=None, metadata={"description": "The `next` of the page before, as it came."})
+    after = Text(200, metadata={"description": "The `next` of the page before, as it came."})
 
 
 def page_of(item: type[Schema]) -> Schema:
@@ -37,7 +37,7 @@ def page_of(item: type[Schema]) -> Schema:
 
 
 def page_by_key(
-    items: Sequence[Item], key_of: Callable[[Item], str], *, limit: int, after: str | None
+    items: Sequence[Item], key_of: Callable[[Item], str], *, limit: int, after: str | None = None
 ) -> dict[str, Any]:
     """Return the page of a list in memory that comes after the item with a key.
 

@@ -30,6 +30,7 @@ from incentives.kernel.errors import Refusal
 View = Callable[..., Any]
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
+_MISTAKES_TOLD = 3
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -119,8 +120,10 @@ class _Parser(FlaskParser):
         del req, schema, options
         # webargs puts what it refuses under where it came from: the body or the query.
         (messages,) = cast("dict[str, Any]", error.messages).values()
+        mistakes = [(path or "body", text) for path, text in _mistakes(messages)]
         raise errors.InputInvalid(
-            errors=[{"field": path or "body", "message": text} for path, text in _mistakes(messages)]
+            " ".join(f"{path}: {text}" for path, text in mistakes[:_MISTAKES_TOLD]),
+            errors=[{"field": path, "message": text} for path, text in mistakes],
         )
 
 

@@ -91,10 +91,12 @@ def _voucher_wordings(letter: Letter, speech: Speech) -> tuple[list[str], list[s
     """Return the ways to say it, the fullest first: those that name the brand, then those that may not."""
     words, code, url = speech.words, letter.code or "", letter.url or ""
     labelled = words.sms_code.format(code=code) if code else ""
-    full, short = (
-        _sentence(value_text(letter, speech, short=short), _until(letter, speech)) for short in (False, True)
-    )
-    lean = _sentence(shorten(one_line(value_text(letter, speech, short=True)), _VALUE_LENGTH_SHORT), "")
+    value = value_text(letter, speech, short=True)
+    until = _until(letter, speech)
+    full, short = _sentence(value_text(letter, speech), until), _sentence(value, until)
+    # A thing may be long to describe; its title is what its makers call it for short. Money has no shorter name.
+    titled = _sentence(letter.title, until) if letter.item else short
+    lean = _sentence(shorten(one_line(letter.title if letter.item else value), _VALUE_LENGTH_SHORT), "")
     brand = one_line(plain_typography(letter.brand))
     sorry, sorry_short = words.sms_sorry.format(brand=brand), words.sms_sorry_short.format(brand=brand)
     named = [
@@ -102,12 +104,14 @@ def _voucher_wordings(letter: Letter, speech: Speech) -> tuple[list[str], list[s
         (sorry_short, full, labelled, url),
         (sorry_short, short, labelled, url),
         (sorry_short, short, code, url),
+        (sorry_short, titled, labelled, url),
+        (sorry_short, titled, code, url),
         (sorry_short, lean, code, url),
         (f"{brand}:", lean, code, url),
     ]
     nameless = [
         (f"{shorten(brand, _BRAND_LENGTH_SHORT)}:", lean, code, url),
-        (short, labelled, url),
+        (titled, labelled, url),
         (lean, code, url),
         (code, url),
     ]

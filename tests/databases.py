@@ -99,9 +99,7 @@ class PostgresDatabases:
 
     def _create(self, name: str, template: str) -> str:
         names = {"name": sql.Identifier(name), "template": sql.Identifier(template), "copying": self._copying}
-        self._connection.execute(
-            sql.SQL("CREATE DATABASE {name} TEMPLATE {template} {copying}").format(**names)
-        )
+        self._connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template} {copying}").format(**names))
         return database_url(self.server_url, name)
 
     def _template(self) -> str:
@@ -114,9 +112,7 @@ class PostgresDatabases:
         self._connection.execute(
             sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)),
         )
-        self._connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-        )
+        self._connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         return {"name": name}
 
     def _started(self) -> dict[str, str]:

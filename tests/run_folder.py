@@ -159,9 +159,7 @@ def drop_databases(server_url: str, prefix: str) -> None:
     with psycopg.connect(server_url, autocommit=True) as connection:
         found = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
         for (name,) in connection.execute(found, [prefix]).fetchall():
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _base() -> Path:

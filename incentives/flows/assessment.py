@@ -35,6 +35,7 @@ from incentives.spending import limits
 from incentives.spending.budgets import Pot, PotKey, Rule, Wanted, matching
 
 CHANNELS = ("email", "sms")
+SEVERITIES = range(1, 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,8 @@ def ground(current: CurrentCatalog, actor: Actor, trouble: Trouble) -> Ground:
     if segment is not None and segment not in catalog.segments:
         raise InputInvalid(errors=[{"field": "customer.segment", "message": "There is no such customer segment."}])
     severity = tag.severity if trouble.severity is None else trouble.severity
+    if severity not in SEVERITIES:
+        raise InputInvalid(errors=[{"field": "severity", "message": "A severity is 1 (slight) to 4 (grave)."}])
     key = location.key if location else None
     return Ground(
         current=current,

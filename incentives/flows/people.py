@@ -12,6 +12,7 @@ from incentives.books import audit
 from incentives.catalog import releases
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
+from incentives.kernel.database import insert_unless_there
 from incentives.kernel.errors import ApiKeyNotFound, EmailTaken, InputInvalid, NoCatalog, UnknownLocation, UserNotFound
 from incentives.kernel.keys import digest_of_secret, new_secret
 from incentives.recovery.customers import CustomerGiven, checked
@@ -72,24 +73,19 @@ def create_user(*, core: Core, actor: Actor, command: CreateUser) -> CreatedUser
     password_hash = passwords.hashed(password)
     with core.database.write() as tx:
         _check_place(tx, core, command.role, command.location, command.team)
-        if tx.execute(sa.select(users.c.id).where(users.c.email == email)).one_or_none():
-            raise EmailTaken(field="email")
         user_id = core.ids.new(now)
-        tx.execute(
-            users.insert(),
-            [
-                {
-                    "id": user_id,
-                    "email": email,
-                    "name": command.name or email.partition("@")[0],
-                    "role": command.role,
-                    "location": command.location,
-                    "team": command.team,
-                    "password_hash": password_hash,
-                    "created_at": now,
-                }
-            ],
-        )
+        row = {
+            "id": user_id,
+            "email": email,
+            "name": command.name or email.partition("@")[0],
+            "role": command.role,
+            "location": command.location,
+            "team": command.team,
+            "password_hash": password_hash,
+            "created_at": now,
+        }
+        if not insert_unless_there(tx, users, ("email",), row):
+            raise EmailTaken(field="email")
         audit.record(
             tx,
             core=core,

@@ -4,14 +4,14 @@
 write. Nothing here knows a table of the business.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -126,6 +126,17 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
         self._reader.dispose()
+
+
+def insert_unless_there(tx: Connection, table: sa.Table, unique: Sequence[str], row: Mapping[str, Any]) -> bool:
+    """Insert a row, unless one with the same unique columns is there; return whether it was inserted.
+
+    A row that another transaction has not committed yet is waited for. The answer comes by RETURNING, for the row
+    count of an INSERT is not kept, and reads as -1 on PostgreSQL.
+    """
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    statement = make(table).on_conflict_do_nothing(index_elements=unique).returning(sa.literal_column("1"))
+    return tx.execute(statement, row).first() is not None
 
 
 def unavailable(error: Exception) -> Exception:

@@ -11,11 +11,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from incentives.kernel.database import UtcDateTime, metadata
+from incentives.kernel.database import UtcDateTime, insert_unless_there, metadata
 from incentives.kernel.errors import IdempotencyKeyInFlight, IdempotencyKeyReused
 from incentives.kernel.keys import KeyRing
 
@@ -78,8 +77,6 @@ def claim(
 
 
 def _insert(tx: Connection, ring: KeyRing, each: Claim, now: datetime) -> bool:
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = make(idempotency_keys).on_conflict_do_nothing(index_elements=["scope", "key"])
     row = {
         "scope": each.scope,
         "key": each.key,
@@ -88,7 +85,7 @@ def _insert(tx: Connection, ring: KeyRing, each: Claim, now: datetime) -> bool:
         "created_at": now,
     }
     try:
-        return bool(tx.execute(statement, row).rowcount)
+        return insert_unless_there(tx, idempotency_keys, ("scope", "key"), row)
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             raise IdempotencyKeyInFlight(retry_after_seconds=2) from error

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
+from incentives.kernel.database import insert_unless_there
 from incentives.kernel.errors import EmailInvalid, PhoneInvalid
 from incentives.recovery.tables import customer_identities, customers
 
@@ -53,8 +53,9 @@ def checked(given: CustomerGiven, *, region: str | None) -> Contact:
     Raises ``EmailInvalid`` and ``PhoneInvalid``, each naming the field.
     """
     return Contact(
-        external_ref=given.external_ref or None,
-        name=given.name or None,
+        # Trimmed: a space more would make the same customer a stranger, whose limits begin anew.
+        external_ref=(given.external_ref or "").strip() or None,
+        name=(given.name or "").strip() or None,
         email=_email(given.email) if given.email else None,
         phone=_phone(given.phone, region) if given.phone else None,
     )
@@ -64,10 +65,11 @@ def _email(text: str) -> str:
     from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - only where an address is given
 
     try:
-        # Strict about form; whether the mailbox exists only the sending tells.
-        return validate_email(text.strip(), check_deliverability=False, test_environment=False).normalized
+        # Strict about form (a local part of more than 64 octets too); whether the mailbox exists only the sending tells.
+        found = validate_email(text.strip(), strict=True, check_deliverability=False, test_environment=False)
     except EmailNotValidError as error:
         raise EmailInvalid(str(error), field="customer.email") from None
+    return found.normalized
 
 
 def _phone(text: str, region: str | None) -> str:
@@ -178,9 +180,8 @@ def _plan_new(
 
 
 def _claim_identity(tx: Connection, digest: str, owner: uuid.UUID, kind: str, found: dict[str, uuid.UUID]) -> None:
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = make(customer_identities).on_conflict_do_nothing(index_elements=["digest"])
-    if tx.execute(statement, {"digest": digest, "customer_id": owner, "kind": kind}).rowcount:
+    row = {"digest": digest, "customer_id": owner, "kind": kind}
+    if insert_unless_there(tx, customer_identities, ("digest",), row):
         found[digest] = owner
         return
     found[digest] = tx.execute(

@@ -19,6 +19,9 @@ from incentives.kernel.periods import period_of
 from incentives.spending.tables import COUNTERS, budget_movements, budget_periods
 
 
+_THERE = "budgets.there"
+
+
 class PotKey(NamedTuple):
     """What tells one pot of money from all others; sorting by it is the order in which pots are locked."""
 
@@ -155,19 +158,34 @@ def read(tx: Connection, wanted: Iterable[Wanted]) -> dict[PotKey, Pot]:
 
 
 def lock(tx: Connection, core: Core, wanted: Iterable[Wanted], now: datetime) -> dict[PotKey, Pot]:
-    """Return the pots, locked in the order of their keys until the transaction ends; missing rows are made first."""
+    """Return the pots, locked in the order of their keys until the transaction ends; missing rows are made first.
+
+    Rows are made before any is locked: whoever held one pot and waited for another to be made could be waited for
+    by its maker, in a ring.
+    """
     by_pot = {each.pot: each for each in wanted}
     if not by_pot:
         return {}
+    there: set[PotKey] = core.cache.setdefault(_THERE, set())
+    made = _make(tx, core, [by_pot[key] for key in sorted(by_pot) if key not in there], now)
     pots = _select(tx, set(by_pot), lock=True)
-    missing = [by_pot[key] for key in sorted(by_pot) if key not in pots]
-    if missing:
-        make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-        statement = make(budget_periods).on_conflict_do_nothing(index_elements=["budget", "subject", "period_key"])
-        for each in missing:
-            tx.execute(statement, _new_row(core, each, now))
-        pots = _select(tx, set(by_pot), lock=True)
+    if len(pots) < len(by_pot):
+        there.clear()  # The database was restored to an earlier day, under this process.
+        return lock(tx, core, by_pot.values(), now)
+    # A row of our own making may yet be rolled back, and customers are too many to remember.
+    there.update(key for key, pot in pots.items() if pot.id not in made and by_pot[key].rule.scope != "customer")
     return pots
+
+
+def _make(tx: Connection, core: Core, wanted: Sequence[Wanted], now: datetime) -> set[uuid.UUID]:
+    """Make the rows that are not there yet, in the order of their keys; return the ids that they have if we made them."""
+    if not wanted:
+        return set()
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    statement = make(budget_periods).on_conflict_do_nothing(index_elements=["budget", "subject", "period_key"])
+    rows = [_new_row(core, each, now) for each in wanted]
+    tx.execute(statement, rows)
+    return {row["id"] for row in rows}
 
 
 def _new_row(core: Core, each: Wanted, now: datetime) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,13 @@ def _send(command: str, demo: Demo, **variables: str) -> tuple[int, dict[str, An
     request = urllib.request.Request(url, data=body, headers=headers, method=words[words.index("-X") + 1])
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, json.load(answer), dict(answer.headers)
+            return answer.status, json.load(answer), _lowered(answer.headers)
     except urllib.error.HTTPError as error:
-        return error.code, json.load(error), dict(error.headers)
+        return error.code, json.load(error), _lowered(error.headers)
+
+
+def _lowered(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def test_the_first_screen_gets_a_newcomer_to_a_redeemed_voucher(demo: Demo) -> None:
@@ -101,7 +106,7 @@ def test_the_first_screen_gets_a_newcomer_to_a_redeemed_voucher(demo: Demo) -> N
     assert status == 201
     again, replayed, headers = _send(issue, demo, INTEGRATOR_KEY=demo.key("integrator"))
     assert (again, replayed) == (201, issued)
-    assert headers["Idempotent-Replayed"] == "true"
+    assert headers["idempotent-replayed"] == "true"
 
     code = issued["voucher"]["code"]
     status, redeemed, _ = _send(redeem, demo, TILL_KEY=demo.key("till"), CODE=code)

@@ -1,10 +1,12 @@
 """A voucher is spent once, whoever else tries at the same instant, and whatever else ends it then."""
 
-import uuid
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -14,19 +16,20 @@ from incentives.books.tables import ledger_entries
 from incentives.flows.expire import expire_due
 from incentives.flows.issue import Issued
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
+from incentives.kernel.clock import FixedClock
 from incentives.kernel.core import Core
-from incentives.spending.tables import budget_periods
 from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import redemption_attempts, redemptions, vouchers
-from tests.crew import Crew, Outcome, count, flat
+from tests.crew import SIZE, Crew, Outcome, count, flat
 from tests.races.conftest import DropConstraint
 from tests.races.deeds import MANAGER, broken, counters, give, rows
 from tests.small_catalog import PRICE_MINOR, catalog
 from tests.world import START, publish_catalog
 
-END = START + timedelta(days=30)
+ROUNDS = 16
 ONE_STANDING = "uq_redemptions_voucher_id_standing"
 NOT_NEGATIVE = ("budget_periods", "ck_budget_periods_not_negative")
+_A_MOMENT_SECONDS = 0.02  # It passes between reading and writing on any busy machine.
 
 
 def redeem(core: Core, code: str) -> Outcome:
@@ -34,13 +37,112 @@ def redeem(core: Core, code: str) -> Outcome:
     return Outcome("Redeemed", redeemed.id)
 
 
-def redeem_or_sweep(core: Core, code: str | None) -> Outcome:
-    """Redeem a code; without one, sweep, on a machine whose clock is a little further: there its time is over."""
-    if code:
-        return redeem(core, code)
-    ahead = uuid_free_copy(core, END)
+def redeem_or_sweep(core: Core, job: str | datetime) -> Outcome:
+    """Redeem a code; or sweep on a machine whose clock stands at an instant, a little ahead of the till's."""
+    if isinstance(job, str):
+        return redeem(core, job)
+    ahead = replace(core, clock=FixedClock(job))
     return Outcome("Swept", expire_due(core=ahead).vouchers)
 
 
-def uuid_free_copy(core: Core, at: datetime) -> Core:
-    raise NotImplementedError
+@contextmanager
+def without_condition() -> Iterator[None]:
+    """Look whether the voucher is good, and then spend it or end it."""
+
+    def naive_redeem(tx: Connection, voucher_id: UUID, now: datetime) -> bool:
+        if lifecycle.status_now(lifecycle.state(tx, voucher_id), now) != "issued":
+            return False
+        time.sleep(_A_MOMENT_SECONDS)
+        tx.execute(vouchers.update().where(vouchers.c.id == voucher_id).values(status="redeemed"))
+        return True
+
+    def naive_expire_due(tx: Connection, now: datetime, most: int) -> list[Any]:
+        due = tx.execute(sa.select(vouchers).where(vouchers.c.status == "issued", vouchers.c.expires_at <= now)).all()
+        time.sleep(_A_MOMENT_SECONDS)
+        tx.execute(vouchers.update().where(vouchers.c.id.in_([row.id for row in due])).values(status="expired"))
+        return list(due)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lifecycle, "redeem", naive_redeem)
+        patch.setattr(lifecycle, "expire_due", naive_expire_due)
+        yield
+
+
+def a_code(core: Core) -> str:
+    issued = give(core)
+    assert isinstance(issued, Issued)
+    assert issued.voucher is not None
+    return issued.voucher.code
+
+
+def test_five_hundred_redemptions_of_one_code_are_one(crew: Crew, core: Core) -> None:
+    publish_catalog(core, catalog())
+    outcomes = crew.share(redeem, [a_code(core)] * 500, core.settings.database_url)
+    assert count(outcomes) == {"Redeemed": 1, "AlreadyRedeemed": 499}
+    assert rows(core, redemptions) == 1
+    assert rows(core, redemption_attempts) == 500
+    assert counters(core) == {"spent_minor": PRICE_MINOR, "spent_count": 1}
+    assert broken(core) == []
+
+
+def test_without_the_condition_and_what_stands_behind_it_a_code_is_spent_again(
+    crew: Crew, core: Core, drop_constraint: DropConstraint
+) -> None:
+    publish_catalog(core, catalog())
+    drop_constraint.index(ONE_STANDING)
+    drop_constraint(*NOT_NEGATIVE)
+    outcomes = crew.share(redeem, [a_code(core)] * 32, core.settings.database_url, twin=without_condition)
+    assert count(outcomes)["Redeemed"] > 1
+    assert rows(core, redemptions) > 1
+    assert len(broken(core)) >= 1
+
+
+def test_without_the_condition_the_database_itself_lets_one_redemption_stand(crew: Crew, core: Core) -> None:
+    publish_catalog(core, catalog())
+    outcomes = crew.share(redeem, [a_code(core)] * 32, core.settings.database_url, twin=without_condition)
+    found = count(outcomes)
+    assert found.pop("Redeemed") == 1
+    assert found["IntegrityError"] > 0
+    assert broken(core) == []
+
+
+def rounds_of_tills_and_sweeps(core: Core) -> list[list[str | datetime]]:
+    """Return for each of some vouchers, which end at different hours, tills and sweeps that meet at its end."""
+    rounds: list[list[str | datetime]] = []
+    for hours in range(ROUNDS):
+        at = START + timedelta(hours=hours)
+        code = a_code(replace(core, clock=FixedClock(at)))
+        end_at = at + timedelta(days=30)
+        rounds.append([code, end_at] * (SIZE // 2))
+    return rounds
+
+
+def ends(core: Core) -> list[int]:
+    """Return for each voucher how often it ended: by redemption and by expiry."""
+    redeemed = sa.select(redemptions.c.voucher_id)
+    expired = sa.select(ledger_entries.c.voucher_id).where(ledger_entries.c.kind == "voucher-expired")
+    with core.database.read() as tx:
+        ended = tx.execute(sa.union_all(redeemed, expired)).scalars().all()
+        everyone = tx.execute(sa.select(vouchers.c.id)).scalars().all()
+    return [ended.count(each) for each in everyone]
+
+
+def test_a_till_and_the_sweep_that_meet_end_a_voucher_once(crew: Crew, core: Core) -> None:
+    publish_catalog(core, catalog())
+    outcomes = flat(crew.at_once(redeem_or_sweep, rounds_of_tills_and_sweeps(core), core.settings.database_url))
+    found = count(outcomes)
+    swept = sum(each.value for each in outcomes if each.name == "Swept")
+    assert found.get("Redeemed", 0) + swept == ROUNDS
+    assert set(found) <= {"Redeemed", "Swept", "AlreadyRedeemed", "VoucherExpired"}
+    assert ends(core) == [1] * ROUNDS
+    assert counters(core).get("committed_minor", 0) == 0
+    assert broken(core) == []
+
+
+def test_without_the_conditions_a_voucher_ends_twice(crew: Crew, core: Core, drop_constraint: DropConstraint) -> None:
+    publish_catalog(core, catalog())
+    drop_constraint.index(ONE_STANDING)
+    drop_constraint(*NOT_NEGATIVE)
+    crew.at_once(redeem_or_sweep, rounds_of_tills_and_sweeps(core), core.settings.database_url, twin=without_condition)
+    assert max(ends(core)) > 1
+    assert broken(core) != []

@@ -117,9 +117,16 @@ def test_a_name_is_never_mangled_even_if_it_costs_a_second_sms() -> None:
     rendered = render_sms(sms(brand="Café Łódź"))
     assert "Café Łódź" in rendered.text
     assert (rendered.encoding, rendered.segments) == ("UCS-2", 2)
-    item = render_sms(letter_of_kind("free_item", channel="sms", item="Menú infantil"))
-    assert "Menú infantil" in item.text
+    item = render_sms(letter_of_kind("free_item", channel="sms", item="Menú infantil", title="Menú"))
+    assert "Menú" in item.text
     assert item.segments == 2
+
+
+def test_a_thing_that_is_long_to_describe_goes_by_its_title() -> None:
+    upgrade = {"title": "Free upgrade", "item": "Next cabin or room class up, when there is room on the day"}
+    rendered = render_sms(letter_of_kind("free_upgrade", channel="sms", **upgrade))
+    assert rendered.text == f"Northwind: sorry! Free upgrade until Mar 31, 2027. Code {CODE} {URL}"
+    assert rendered.segments == 1
 
 
 def test_a_long_brand_is_shortened_before_anything_that_matters() -> None:

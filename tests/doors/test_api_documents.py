@@ -1,0 +1,92 @@
+"""The API's documents: the committed contract is the served one, and its page loads nothing from anywhere else."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.problems import all_kinds
+from tests.doors.machines import Machines, json_of, opened
+
+HOUSE = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
+    databases = request.getfixturevalue("sqlite")
+    url = databases.new()
+    with opened(url) as machines:
+        yield machines
+    databases.drop(url)
+
+
+def test_the_committed_contract_is_the_one_that_is_served(machines: Machines) -> None:
+    served = machines.client.get("/api/openapi.json")
+    committed = json.loads((HOUSE / "openapi.json").read_text(encoding="utf-8"))
+    assert json_of(served) == committed, "write it again: .venv/bin/incentives openapi > openapi.json"
+
+
+def test_the_contract_says_its_version_and_how_to_come_in(machines: Machines) -> None:
+    document = machines.app.extensions["openapi_document"]()
+    assert document["openapi"] == "3.1.0"
+    assert document["components"]["securitySchemes"]["apiKey"] == {"type": "http", "scheme": "bearer"}
+
+
+def test_every_problem_in_the_contract_is_one_of_the_table(machines: Machines) -> None:
+    text = machines.client.get("/api/openapi.json").text
+    named = set(re.findall(r'"/problems/([a-z-]+)"', text))
+    assert named <= {kind.slug for kind in all_kinds()}
+    assert {"budget-exhausted", "already-redeemed", "idempotency-key-reused", "too-many-requests"} <= named
+
+
+def test_every_operation_has_a_name_a_summary_and_its_problems(machines: Machines) -> None:
+    document = machines.app.extensions["openapi_document"]()
+    operations = [
+        operation for path in document["paths"].values() for method, operation in path.items() if method != "parameters"
+    ]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names) == 20
+    for operation in operations:
+        assert operation["summary"].endswith(".") or len(operation["summary"]) > 10
+        assert "503" in operation["responses"]
+        if "requestBody" in operation:
+            assert {"400", "401", "403", "413", "415", "422"} <= set(operation["responses"])
+    keyed = {
+        operation["operationId"]: operation["x-idempotency"] for operation in operations if "x-idempotency" in operation
+    }
+    assert keyed == {"issue": "required", "redeem": "required", "decide": "optional"}
+
+
+def test_the_page_loads_only_from_this_machine_and_runs_only_its_own_script(machines: Machines) -> None:
+    page = machines.client.get("/api/docs")
+    policy = page.headers["Content-Security-Policy"]
+    (nonce,) = re.findall(r"'nonce-([\w-]+)'", policy)
+    assert page.text.count(f'nonce="{nonce}"') == 1
+    assert "script-src 'self' 'nonce-" in policy
+    assert "unsafe-eval" not in policy
+    assert "http" not in policy
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page.text)
+    again = machines.client.get("/api/docs").headers["Content-Security-Policy"]
+    assert again != policy
+
+
+@pytest.mark.parametrize("name", ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"])
+def test_the_page_finds_its_files(machines: Machines, name: str) -> None:
+    file = machines.client.get(f"/api/docs/{name}")
+    assert file.status_code == 200
+    assert "max-age" in file.headers["Cache-Control"]
+    assert len(file.data) > 500
+
+
+@pytest.mark.parametrize("name", ["index.html", "..%2F__init__.py", "oauth2-redirect.html"])
+def test_no_other_file_is_given(machines: Machines, name: str) -> None:
+    assert machines.client.get(f"/api/docs/{name}").status_code == 404
+
+
+def test_the_type_of_a_problem_points_to_what_it_is(machines: Machines) -> None:
+    for kind in all_kinds():
+        shown = json_of(machines.client.get(kind.type))
+        assert (shown["type"], shown["status"], shown["title"]) == (kind.type, kind.status, kind.title)
+    assert machines.client.get("/problems/nothing-of-ours").status_code == 404

@@ -1,0 +1,87 @@
+"""Lists by cursor: every item once, in order, however few come at a time and whatever is added meanwhile."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.databases import BACKENDS
+from tests.doors.machines import Machines, json_of, opened
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
+    databases = request.getfixturevalue("sqlite" if request.param == "sqlite" else "postgres")
+    url = databases.new()
+    with opened(url) as machines:
+        for _ in range(5):
+            machines.new_code(amount_minor=1000)
+            machines.issue(amount_minor=9000)
+        yield machines
+    databases.drop(url)
+
+
+LISTS = [
+    "/locations",
+    "/issue-tags",
+    "/incentives",
+    "/protocols",
+    "/budgets",
+    "/cases",
+    "/approvals",
+    "/ledger/entries",
+]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_small_pages_together_are_the_whole_list(machines: Machines, path: str) -> None:
+    whole = json_of(machines.get(f"{path}?limit=200"))
+    assert whole["next"] is None
+    assert len(whole["items"]) > 2
+    assert _walk(machines, path, limit=2) == whole["items"]
+
+
+@pytest.mark.parametrize("path", ["/issue-tags", "/cases"])
+def test_a_page_that_ends_with_the_list_has_no_next(machines: Machines, path: str) -> None:
+    whole = json_of(machines.get(f"{path}?limit=200"))["items"]
+    page = json_of(machines.get(f"{path}?limit={len(whole)}"))
+    assert (page["items"], page["next"]) == (whole, None)
+
+
+def test_what_is_added_meanwhile_moves_nothing(machines: Machines) -> None:
+    first = json_of(machines.get("/cases?limit=3"))
+    rest = json_of(machines.get(f"/cases?limit=200&after={first['next']}"))["items"]
+    machines.new_code(amount_minor=1000)
+    assert json_of(machines.get(f"/cases?limit=200&after={first['next']}"))["items"] == rest
+
+
+def test_the_catalog_is_listed_in_its_own_order_by_key(machines: Machines) -> None:
+    assert [each["key"] for each in json_of(machines.get("/locations"))["items"]] == ["london", "new-york", "madrid"]
+    tags = {each["key"]: each for each in json_of(machines.get("/issue-tags"))["items"]}
+    assert tags["flight-delayed"]["parent"] == "flight"
+    incentives = {each["key"]: each for each in json_of(machines.get("/incentives"))["items"]}
+    assert (incentives["points-gbp"]["points"], incentives["points-gbp"]["percent"]) == (5000, None)
+    protocols = {each["key"]: each for each in json_of(machines.get("/protocols"))["items"]}
+    assert protocols["flight-delayed-london"]["most_minor"] == {"GBP": 15000}
+
+
+def test_approvals_are_listed_by_status(machines: Machines) -> None:
+    (waiting, *_) = json_of(machines.get("/approvals?status=pending", "manager"))["items"]
+    machines.post(f"/approvals/{waiting['id']}/decision", {"decision": "decline"}, "manager")
+    declined = json_of(machines.get("/approvals?status=declined", "manager"))["items"]
+    assert [each["id"] for each in declined] == [waiting["id"]]
+    pending = json_of(machines.get("/approvals?status=pending", "manager"))["items"]
+    assert waiting["id"] not in [each["id"] for each in pending]
+    assert len(json_of(machines.get("/approvals", "manager"))["items"]) == len(pending) + 1
+
+
+def _walk(machines: Machines, path: str, *, limit: int) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        page = json_of(machines.get(f"{path}?limit={limit}{after}"))
+        assert len(page["items"]) <= limit
+        items += page["items"]
+        if page["next"] is None:
+            return items
+        after = f"&after={page['next']}"

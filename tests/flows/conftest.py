@@ -1,0 +1,37 @@
+"""The shop, opened anew for each test on each database."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import pytest
+
+from incentives.flows import publish
+from tests.flows.shop import SHOP, Shop
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once() -> Iterator[None]:
+    """Read each catalog file once: most of the time of opening a shop would go there."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(publish, "parse", cache(publish.parse))
+        yield
+
+
+@pytest.fixture
+def open_shop(new_database: Callable[..., str]) -> Iterator[Callable[..., Shop]]:
+    """A function that opens a shop with a catalog of its own."""
+    opened: list[Shop] = []
+
+    def open_one(text: str = SHOP, **settings: str) -> Shop:
+        opened.append(Shop.opened(new_database(), text, **settings))
+        return opened[-1]
+
+    yield open_one
+    for shop in opened:
+        shop.core.database.dispose()
+
+
+@pytest.fixture
+def shop(open_shop: Callable[..., Shop]) -> Shop:
+    """A shop with the usual catalog."""
+    return open_shop()
