@@ -12,13 +12,15 @@ from incentives.flows.issue import IssueVoucher
 from incentives.flows.offer import CustomerGiven, EarlierRecovery, Offer, Offers, Trouble
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
-from incentives.kernel.errors import EmailInvalid, InputInvalid, PhoneInvalid, Refusal, UnknownIssueTag
+from incentives.kernel.errors import EmailInvalid, InputInvalid, PhoneInvalid, Refusal, UnknownIssueTag, UnknownLocation
 from incentives.kernel.money import Money
 from incentives.queries import catalog
 
-ADDRESS_REFUSALS = (EmailInvalid, PhoneInvalid)
+MISTAKES = (EmailInvalid, InputInvalid, PhoneInvalid, UnknownLocation)
+"""What offers are refused for that somebody typed; without it there are offers all the same."""
 
 _FIELDS = {
+    **{name: name for name in ("email", "phone", "name", "order_ref", "locale", "location", "note", "offers")},
     "customer.email": "email",
     "customer.phone": "phone",
     "customer.name": "name",
@@ -26,7 +28,6 @@ _FIELDS = {
     "channels": "email",
     "severity": "offers",
     "incentive": "offers",
-    "location": "location",
 }
 # Why an offer is none here at all, whoever the customer is: it would only be in the way.
 _ELSEWHERE = frozenset({"inactive", "not-at-this-location", "window-closed", "wrong-currency"})
@@ -69,8 +70,8 @@ class GiveForm:
         )
 
     @classmethod
-    def typed(cls, tag: str, form: Mapping[str, str], core: Core) -> "GiveForm":
-        """Return the form as it was sent, trimmed and nothing more."""
+    def typed(cls, tag: str, form: Mapping[str, str], core: Core, actor: Actor) -> "GiveForm":
+        """Return the form as it was sent, trimmed. Only who has no location of their own may name one."""
         text = {
             name: form.get(name, "").strip()[:_FIELD_LONGEST]
             for name in ("incentive", "email", "phone", "name", "order_ref", "locale", "location", "note")
@@ -82,7 +83,7 @@ class GiveForm:
             amounts={name.removeprefix("amount-"): form[name][:40] for name in form if name.startswith("amount-")},
             screen_only=form.get("screen_only") == "yes",
             seen=int(form["seen"]) if form.get("seen", "").isdecimal() else 0,
-            **text,
+            **(text | {"location": "" if actor.location else text["location"]}),
         )
 
     @property
@@ -104,8 +105,8 @@ class GiveForm:
 
     @property
     def anonymous(self) -> "GiveForm":
-        """Return the form without what says who the customer is."""
-        return replace(self, email="", phone="")
+        """Return the form without what says who the customer is and where."""
+        return replace(self, email="", phone="", location="")
 
     def command(self, actor: Actor) -> IssueVoucher:
         """Return what the form asks for. Raises ``InputInvalid`` where it is not whole."""
@@ -156,7 +157,8 @@ class GiveForm:
 
 def refused(refusal: Refusal, form: GiveForm) -> Refused:
     """Return a refusal with the form's own fields."""
-    return pages.refused(refusal, {**_FIELDS, "amount_minor": f"amount-{form.incentive}"})
+    amount = f"amount-{form.incentive}"
+    return pages.refused(refusal, {**_FIELDS, "amount_minor": amount, amount: amount})
 
 
 def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask_again: bool) -> dict[str, Any]:
@@ -191,11 +193,12 @@ def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask
 
 def _choices(form: GiveForm, offers: Offers) -> list[dict[str, Any]]:
     shown = [each for each in offers.offers if not _ELSEWHERE.intersection(each.blocked_reasons)]
-    opened = [each for each in shown if each.offerable]
+    opened = [each for each in shown if each.offerable or _may_fit(each)]
     chosen = next((each for each in opened if each.incentive == form.incentive), None)
-    chosen = chosen or next((each for each in opened if each.is_default), opened[0] if opened else None)
+    ready = [each for each in opened if each.offerable]
+    chosen = chosen or next((each for each in ready if each.is_default), ready[0] if ready else None)
     # What may be given stands before what may not, each in the protocol's own order.
-    closed = [each for each in shown if not each.offerable]
+    closed = [each for each in shown if each not in opened]
     return [_choice(each, form, chosen=each is chosen) for each in (*opened, *closed)]
 
 
@@ -208,7 +211,8 @@ def _choice(offer: Offer, form: GiveForm, *, chosen: bool) -> dict[str, Any]:
         "title": offer.title,
         "value": value,
         "value_note": note,
-        "open": offer.offerable,
+        "open": offer.offerable or _may_fit(offer),
+        "may_fit": _may_fit(offer),
         "chosen": chosen,
         "ask": offer.approval_required,
         "reasons": reasons or _asks(offer),
@@ -218,6 +222,11 @@ def _choice(offer: Offer, form: GiveForm, *, chosen: bool) -> dict[str, Any]:
         "amount_text": form.amounts.get(offer.incentive) or words.plain_amount(offer.amount),
         "bounds": " to ".join(words.money(Money(each, offer.amount.currency)) for each in bounds) if bounds else "",
     }
+
+
+def _may_fit(offer: Offer) -> bool:
+    """Return whether a smaller amount could still be given: its default has no room, but staff may choose."""
+    return offer.amount_bounds is not None and offer.blocked_reasons == ("budget-exhausted",)
 
 
 def _asks(offer: Offer) -> list[str]:

@@ -148,7 +148,7 @@ def sign_in_address() -> str:
 def local_path(wanted: str | None) -> str:
     """Return an address within this site: whatever could lead elsewhere becomes the first page."""
     parts = urlsplit(wanted or "/")
-    outside = parts.scheme or parts.netloc or not parts.path.startswith("/") or parts.path.startswith("//")
+    outside = parts.scheme or parts.netloc or not parts.path.startswith("/") or (wanted or "").startswith("//")
     return "/" if outside or not wanted or "\\" in wanted or not wanted.isprintable() else wanted
 
 

@@ -110,17 +110,21 @@ def status_of(refusal: Refusal) -> int:
 
 
 def refused(refusal: Refusal, fields: Mapping[str, str] | None = None) -> Refused:
-    """Return a refusal for a page; ``fields`` maps the core's field names to the ids of the form's fields."""
+    """Return a refusal for a page; ``fields`` maps the names of fields to the ids they have in its form.
+
+    What is wrong with a field that the form does not have is said above it.
+    """
     names = fields or {}
     named = [(each["field"], each["message"]) for each in refusal.facts.get("errors", []) if "field" in each]
     said = plain.detail(refusal)
     if "field" in refusal.facts:
         named.append((str(refusal.facts["field"]), said or f"{plain.title(refusal)}."))
-    errors = {names.get(name, name): message for name, message in named}
+    errors = {names[name]: message for name, message in named if name in names}
+    elsewhere = [message for name, message in named if name not in names and message != f"{plain.title(refusal)}."]
     # What stands at a field need not be said a second time above it.
     return Refused(
         title=plain.title(refusal),
-        detail="" if errors else said,
+        detail=" ".join(dict.fromkeys(elsewhere or ([] if errors else [said]))),
         next_step=plain.next_step(refusal),
         status=status_of(refusal),
         errors=errors,

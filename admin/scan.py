@@ -50,6 +50,11 @@ _UNKNOWN = {
     VoucherNotFound: ("bad", "cross", "Not known"),
 }
 # These are about what was typed beside the code: the form is shown again.
+_FIELDS = {
+    "order_total": "order_total",
+    "order_total.currency": "order_total",
+    "order_total.amount_minor": "order_total",
+}
 _FORM = (OrderTotalMissing, CurrencyMismatch, InputInvalid, IdempotencyKeyReused)
 
 
@@ -67,7 +72,11 @@ def look_up() -> ResponseReturnValue:
     typed = _typed("code")
     if not typed:
         message = "Scan the QR code or type the code first."
-        return _show(refused=pages.refused(InputInvalid(message, errors=[{"field": "code", "message": message}])))
+        return _show(
+            refused=pages.refused(
+                InputInvalid(message, errors=[{"field": "code", "message": message}]), {"code": "code"}
+            )
+        )
     try:
         found = _look_up(typed)
     except (CodeMalformed, VoucherNotFound) as refusal:
@@ -87,7 +96,7 @@ def redeem() -> ResponseReturnValue:
     try:
         redeemed = redeem_voucher(core=guard.the_core(), actor=guard.the_actor(), command=_command(typed, found))
     except _FORM as refusal:
-        return _found(found, typed, refused=pages.refused(refusal, {"order_total.currency": "order_total"}))
+        return _found(found, typed, refused=pages.refused(refusal, _FIELDS))
     except Refusal as refusal:
         return _show(pages.status_of(refusal), verdict=_verdict_of(_look_up(typed), refusal))
     return _show(verdict=_redeemed(redeemed, found))

@@ -11,7 +11,7 @@ from admin.guard import page
 from admin.pages import Refused, show
 from incentives.flows.issue import issue_voucher
 from incentives.flows.offer import Offers, offer_incentives
-from incentives.kernel.errors import InputInvalid, NoCatalog, NoProtocol, Refusal, UnknownIssueTag
+from incentives.kernel.errors import NoCatalog, NoProtocol, Refusal, UnknownIssueTag
 from incentives.queries import catalog
 
 blueprint = Blueprint("staff", __name__)
@@ -48,7 +48,7 @@ def what_to_give(tag: str) -> ResponseReturnValue:
 @page(permission=_GIVE)
 def look_up(tag: str) -> ResponseReturnValue:
     """Show step 2 again for what is typed so far: the offers, earlier recoveries and mistakes of this customer."""
-    return _step_two(GiveForm.typed(tag, request.form, guard.the_core()))
+    return _step_two(GiveForm.typed(tag, request.form, guard.the_core(), guard.the_actor()))
 
 
 @blueprint.post("/staff/give/<tag>")
@@ -56,7 +56,7 @@ def look_up(tag: str) -> ResponseReturnValue:
 def give(tag: str) -> ResponseReturnValue:
     """Give it, or ask for it. A customer who was helped before is shown first, and the same button gives it then."""
     core, actor = guard.the_core(), guard.the_actor()
-    form = GiveForm.typed(tag, request.form, core)
+    form = GiveForm.typed(tag, request.form, core, actor)
     try:
         command = form.command(actor)
         earlier = _offers(form).earlier_recoveries
@@ -89,7 +89,7 @@ def _step_two(form: GiveForm, *, refused: Refused | None = None, ask_again: bool
         offers = _offers(form)
     except NoProtocol as refusal:
         offers, mistakes = None, giving.refused(refusal, form)
-    except (InputInvalid, *giving.ADDRESS_REFUSALS) as refusal:
+    except giving.MISTAKES as refusal:
         mistakes = refused or giving.refused(refusal, form)
         offers = _offers(form.anonymous)
     view = giving.view(core, actor, form, offers, ask_again=ask_again)

@@ -12,6 +12,8 @@ from babel.numbers import format_currency
 from incentives.kernel.money import AMOUNT_MINOR_MAX, Money, minor_digits
 
 LOCALE = "en_US"
+# Digits, perhaps parted in thousands, and perhaps a sign with the decimals.
+_AMOUNT = re.compile("([0-9][0-9 ,.'\u00a0\u202f]*?)(?:([.,])([0-9]{1,4}))?")
 _END_OF_DAY = timedelta(minutes=1)
 _JUST_NOW = timedelta(seconds=45)
 
@@ -102,13 +104,14 @@ def amount_minor_of(text: str, currency: str) -> int:
     Raises ``ValueError`` for anything else, for more decimal places than the currency has, and beyond the range.
     """
     digits = minor_digits(currency)
-    found = re.fullmatch(r"(\d[\d ,.'\u00a0\u202f]*?)(?:[.,](\d{1,4}))?", text.strip().strip("$€£¥").strip())
+    found = _AMOUNT.fullmatch(text.strip().strip("$€£¥").strip())
     if found is None:
         raise ValueError(text)
-    whole, part = re.sub(r"\D", "", found[1]), found[2] or ""
+    whole, sign, part = re.sub("[^0-9]", "", found[1]), found[2] or "", found[3] or ""
     if len(part) == 3 and digits != 3:  # noqa: PLR2004 - three digits behind a sign are thousands: 1,234
         whole, part = whole + part, ""
-    if len(part) > digits:
+    # A sign that parts thousands does not part decimals too: 12.345.6 is a slip of the finger.
+    if len(part) > digits or (part and sign in found[1]):
         raise ValueError(text)
     try:
         amount_minor = int(Decimal(f"{whole}.{part or 0}").scaleb(digits))

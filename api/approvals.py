@@ -97,7 +97,7 @@ def list_approvals(query: dict[str, Any]) -> Any:
 
 @blueprint.post("/approvals/<uuid:approval_id>/decision")
 @blueprint.asks("approvals:decide")
-@blueprint.arguments(DecisionBody())
+@blueprint.arguments(DecisionBody(), example={"decision": "grant", "amount_minor": 6000, "comment": "Four hours."})
 @blueprint.idempotent(required=False)
 @blueprint.refuses(
     errors.ApprovalNotFound,

@@ -8,7 +8,7 @@ from marshmallow import fields, validate
 from api.authentication import current_actor, current_core
 from api.customers import customer_given
 from api.fields import Answer, CustomerLink, Key, Metadata, MinorUnits, MoneySchema, Part, Text
-from api.offers import TROUBLE_REFUSALS, OffersBody
+from api.offers import EXAMPLE, TROUBLE_REFUSALS, OffersBody
 from api.smorest import Blueprint
 from incentives.flows.issue import AwaitingApproval, IssueVoucher, issue_voucher
 from incentives.kernel import errors
@@ -146,7 +146,7 @@ _LINKS = {
 
 @blueprint.post("/issuances")
 @blueprint.asks("issuances:create")
-@blueprint.arguments(IssueBody())
+@blueprint.arguments(IssueBody(), example={**EXAMPLE, "channels": ["email"], "order_ref": "MA 482"})
 @blueprint.idempotent(required=True)
 @blueprint.refuses(
     *TROUBLE_REFUSALS,

@@ -15,6 +15,12 @@ blueprint = Blueprint("offers", "What may be given now. It decides as issuing do
 
 SEVERITY_MIN, SEVERITY_MAX = 1, 4
 
+EXAMPLE = {
+    "issue_tag": "flight-delayed",
+    "location": "london",
+    "customer": {"name": "Ana Ruiz", "email": "ana.ruiz@example.com", "locale": "es"},
+}
+
 # What issuing and offering refuse alike.
 TROUBLE_REFUSALS = (
     errors.NoCatalog,
@@ -29,7 +35,7 @@ TROUBLE_REFUSALS = (
 class OffersBody(Body):
     """A trouble."""
 
-    issue_tag = Key(required=True, metadata={"example": "flight-delayed"})
+    issue_tag = Key(required=True, metadata={"description": "The key of what went wrong."})
     severity = WholeNumber(
         minimum=SEVERITY_MIN,
         maximum=SEVERITY_MAX,
@@ -93,7 +99,7 @@ class OffersSchema(Answer):
 
 @blueprint.post("/offers")
 @blueprint.asks("offers:read")
-@blueprint.arguments(OffersBody())
+@blueprint.arguments(OffersBody(), example=EXAMPLE)
 @blueprint.refuses(*TROUBLE_REFUSALS)
 @blueprint.answers({200: OffersSchema()})
 def offer(body: dict[str, Any]) -> dict[str, Any]:

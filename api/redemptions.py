@@ -9,13 +9,14 @@ from api.authentication import current_actor, current_core
 from api.fields import Answer, Key, MoneyBody, MoneySchema, Text
 from api.issuances import NewVoucherSchema
 from api.smorest import Blueprint
-from api.vouchers import VoucherBody, misses_counted
+from api.vouchers import EXAMPLE_CODE, VoucherBody, misses_counted, tell_standing
 from incentives.flows.redeem import Redeemed, RedeemVoucher, redeem_voucher
 from incentives.kernel import errors
 from incentives.kernel.money import Money
 from incentives.queries.redemptions import Redemption, one_redemption
 
 blueprint = Blueprint("redemptions", "The one spending of a voucher.")
+blueprint.after_request(tell_standing)
 
 
 class RedeemBody(VoucherBody):
@@ -64,7 +65,7 @@ _LINKS = {
 
 @blueprint.post("/redemptions")
 @blueprint.asks("redemptions:create")
-@blueprint.arguments(RedeemBody())
+@blueprint.arguments(RedeemBody(), example={"code": EXAMPLE_CODE, "location": "london", "order_ref": "T-0815"})
 @blueprint.idempotent(required=True)
 @blueprint.refuses(
     errors.NoCatalog,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from flask import current_app, g, request
+from flask import Response, current_app, g, request
 from marshmallow import ValidationError, fields, validates_schema
 
 from api.authentication import current_actor, current_core
@@ -17,6 +17,7 @@ from incentives.queries.vouchers import TillVoucher, lookup
 blueprint = Blueprint("vouchers", "The single-use bearer instruments.")
 
 CODE_LENGTH_MAX = 500  # A scanner may type the whole link into the field of the code.
+EXAMPLE_CODE = "7KQ4-9M2X-ABCD-J"
 _THROTTLE = "code-misses"
 
 
@@ -89,7 +90,9 @@ def misses_counted(body: dict[str, Any]) -> Iterator[None]:
     """
     throttle = cast("Throttle", current_app.extensions["throttle"])
     key = f"{current_actor().label} {request.remote_addr}"
-    g.standing = throttle.check(_THROTTLE, key)
+    g.standing = throttle.standing(_THROTTLE, key)
+    if g.standing.remaining < 1:
+        throttle.check(_THROTTLE, key)
     try:
         yield
     except VoucherNotFound as refusal:
@@ -97,18 +100,20 @@ def misses_counted(body: dict[str, Any]) -> Iterator[None]:
         raise VoucherNotFound(refusal.detail, field="code" if "code" in body else "token") from None
 
 
-def standing_headers(standing: Standing) -> dict[str, str]:
-    """Return where the caller stands with the throttle (draft-ietf-httpapi-ratelimit-headers)."""
-    limit = standing.limit
-    return {
-        "RateLimit-Policy": f'"{standing.name}";q={limit.tries};w={limit.window_seconds}',
-        "RateLimit": f'"{standing.name}";r={standing.remaining};t={standing.reset_after_seconds}',
-    }
+@blueprint.after_request
+def tell_standing(response: Response) -> Response:
+    """Say where the caller stands with the throttle (draft-ietf-httpapi-ratelimit-headers)."""
+    standing: Standing | None = g.get("standing")
+    if standing is not None:
+        limit = standing.limit
+        response.headers["RateLimit-Policy"] = f'"{standing.name}";q={limit.tries};w={limit.window_seconds}'
+        response.headers["RateLimit"] = f'"{standing.name}";r={standing.remaining};t={standing.reset_after_seconds}'
+    return response
 
 
 @blueprint.post("/vouchers/lookup")
 @blueprint.asks("vouchers:lookup")
-@blueprint.arguments(LookUpBody())
+@blueprint.arguments(LookUpBody(), example={"code": EXAMPLE_CODE})
 @blueprint.refuses(NoCatalog, CodeMalformed, VoucherNotFound, TooManyRequests)
 @blueprint.answers({200: TillVoucherSchema()})
 def look_up_voucher(body: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,26 @@ Deed = Callable[[Core, Any], Any]
 Twin = Callable[[], AbstractContextManager[Any]]
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.crew", "pytest", "psycopg", "cryptography.fernet", "email_validator", "phonenumbers"])
+# Whatever a member imports only when it needs it is imported here, once for all.
+processes.set_forkserver_preload(
+    [
+        "tests.crew",
+        "pytest",
+        "psycopg",
+        "cryptography.fernet",
+        "email_validator",
+        "phonenumbers",
+        "python_http_client",
+        "sendgrid",
+        "worker",
+        "channels.sendgrid_email",
+        "incentives.flows.approve",
+        "incentives.flows.redeem",
+        "incentives.queries.books",
+        "sqlalchemy.dialects.postgresql",
+        "sqlalchemy.dialects.sqlite",
+    ]
+)
 
 
 class Outcome(NamedTuple):

@@ -133,7 +133,7 @@ def _check(core: Core, tx: Connection, actor: Actor, command: DecideApproval, as
         raise ApprovalExpired
     if asked.status != "pending":
         raise ApprovalAlreadyDecided(
-            status=asked.status, decided_at=asked.decided_at.isoformat() if asked.decided_at else None
+            decision=asked.status, decided_at=asked.decided_at.isoformat() if asked.decided_at else None
         )
     if command.decision == "grant":
         _check_amount(core, tx, actor, command, asked)

@@ -4,6 +4,8 @@ The row is the truth. A process that dies in between leaves a lease, which ends;
 at least once, and seldom twice. A copy is harmless: the same words, the same single-use code.
 """
 
+import logging
+import traceback
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,9 +14,12 @@ from typing import Any
 from incentives.books import audit
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
+from incentives.kernel.errors import StorageUnavailable
 from incentives.messages import outbox
-from incentives.messages.port import Accepted, Captured, Letter, Outcome, Sender, TryLater, WillNeverWork
+from incentives.messages.port import Accepted, Captured, Outcome, Sender, TryLater, WillNeverWork
 from incentives.queries import letters
+
+log = logging.getLogger("incentives.deliver")
 
 GIVE_UP_AFTER = timedelta(hours=24)
 _REASON_LENGTH = 300
@@ -35,22 +40,41 @@ def deliver_next(*, core: Core) -> Delivered | None:
     The lease outlasts the sender's time-out, so that no second process sends while this one still may.
     """
     lease_id = core.ids.new(core.clock.now())
-    claimed = _claim(core, lease_id)
-    if claimed is None:
+    message = _claim(core, lease_id)
+    if message is None:
         return None
-    message, letter = claimed
-    if letter is None:
-        return _record(core, message, lease_id, None, None)
-    sender: Sender = core.senders[message.channel]
-    return _record(core, message, lease_id, sender, sender.send(letter))
+    sender, outcome = _send(core, message)
+    return _record(core, message, lease_id, sender, outcome)
 
 
-def _claim(core: Core, lease_id: uuid.UUID) -> tuple[Any, Letter | None] | None:
+def _claim(core: Core, lease_id: uuid.UUID) -> Any:
     now = core.clock.now()
     lease_seconds = core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS
     with core.database.write() as tx:
-        message = outbox.claim_next(tx, lease_id=lease_id, now=now, lease_seconds=lease_seconds)
-        return None if message is None else (message, letters.compose(tx, core, message, now))
+        return outbox.claim_next(tx, lease_id=lease_id, now=now, lease_seconds=lease_seconds)
+
+
+def _send(core: Core, message: Any) -> tuple[Sender | None, Outcome | None]:
+    """Write the letter and send it. There is no outcome where the voucher is no longer good.
+
+    A message that cannot be written must not hold up those behind it: it is tried again like any other, and given
+    up in the end with a reason that people see.
+    """
+    sender: Sender | None = None
+    try:
+        with core.database.read() as tx:
+            letter = letters.compose(tx, core, message, core.clock.now())
+        if letter is None:
+            return None, None
+        sender = core.senders[message.channel]
+        return sender, sender.send(letter)
+    except StorageUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is about this one message
+        # Where, but not what: the text of an error may hold an address or a code.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error("message %s met a bug, %s:\n%s", message.id, type(error).__name__, where)  # noqa: TRY400 - the same
+        return sender, TryLater(f"It could not be written or handed over ({type(error).__name__}).", None)
 
 
 def _record(core: Core, message: Any, lease_id: uuid.UUID, sender: Sender | None, outcome: Outcome | None) -> Delivered:

@@ -135,7 +135,7 @@ def _issue(
     for draft in _open(drafts):
         draft.result = _decide(draft, pots, batch)
     batch.write(tx, pots.values())
-    _give_back(tx, drafts, fresh)
+    _give_back(tx, core, drafts, fresh)
     return [draft.result for draft in drafts if draft.result is not None]
 
 
@@ -169,14 +169,14 @@ def _claim(tx: Connection, core: Core, drafts: Sequence[_Draft], now: datetime) 
             continue
         name = (draft.claim.scope, draft.claim.key)
         found = before.get(name)
-        if found is not None:
-            draft.key_is_anothers = True
-            draft.result = found if isinstance(found, Refusal) else answers.replay(tx, core, found)
-        elif first.setdefault(name, draft.claim) is not draft.claim:
+        if first.setdefault(name, draft.claim) is not draft.claim:
             draft.key_is_anothers = True
             draft.result = InputInvalid(
                 errors=[{"field": "Idempotency-Key", "message": "The same key stands twice in one request."}]
             )
+        elif found is not None:
+            draft.key_is_anothers = True
+            draft.result = found if isinstance(found, Refusal) else answers.replay(tx, core, found)
 
 
 def _understand(draft: _Draft, current: releases.CurrentCatalog, actor: Actor, now: datetime) -> None:
@@ -196,10 +196,10 @@ def _understand(draft: _Draft, current: releases.CurrentCatalog, actor: Actor, n
 
 def _meet_customers(
     tx: Connection, core: Core, actor: Actor, drafts: Sequence[_Draft], now: datetime
-) -> set[uuid.UUID]:
+) -> customers.Newcomers:
     """Recognize the customers and make the new ones, check the cases, and say what each command will charge.
 
-    Returns the customers that are new.
+    Returns the customers and identities that are new.
     """
     known_cases = cases.existing(tx, (draft.command.case_id for draft in drafts if draft.command.case_id))
     for draft in drafts:
@@ -343,10 +343,9 @@ def _give(draft: _Draft, proposal: Proposal, case_id: uuid.UUID, batch: Batch) -
     return issued
 
 
-def _give_back(tx: Connection, drafts: Sequence[_Draft], fresh: set[uuid.UUID]) -> None:
-    """Leave no trace of refused commands: neither their keys nor the customers that were made for them."""
+def _give_back(tx: Connection, core: Core, drafts: Sequence[_Draft], fresh: customers.Newcomers) -> None:
+    """Leave no trace of refused commands: neither their keys nor what they alone told about customers."""
     refused = [draft for draft in drafts if isinstance(draft.result, Refusal)]
     idempotency.release(tx, [draft.claim for draft in refused if draft.claim and not draft.key_is_anothers])
     given = [draft.proposal for draft in drafts if draft.proposal and not isinstance(draft.result, Refusal)]
-    served = {customer for proposal in given for customer in proposal.customers}
-    customers.forget(tx, fresh - served)
+    customers.forget(tx, core, fresh, [(proposal.ground.contact, proposal.customers) for proposal in given])

@@ -21,6 +21,9 @@ from incentives.vouchers.history import EarlierRecovery, earlier_recoveries
 __all__ = ["CustomerGiven", "EarlierRecovery", "Offer", "Offers", "Trouble", "offer_incentives"]
 
 
+_STRANGER = uuid.UUID(int=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """One incentive of the protocol. ``blocked_reasons`` empty means that issuing it now would succeed.
@@ -67,7 +70,9 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
     with core.database.read() as tx:
         ground = assessment.ground(releases.cached_current(tx, core.cache), actor, command)
         found = customers.matches(core, ground.contact, customers.known(tx, core, [ground.contact]))
-        candidates = [_candidate(ground, actor, key, found, now) for key in ground.resolution.protocol.incentives]
+        # Issuing would make a new customer, whose caps begin with empty pots and may be too small all the same.
+        people = found or ((_STRANGER,) if customers.identities(ground.contact) else ())
+        candidates = [_candidate(ground, actor, key, people, now) for key in ground.resolution.protocol.incentives]
         pots = budgets.read(tx, [each for candidate in candidates for each in candidate.wanted])
         earlier = earlier_recoveries(tx, found, now)
     protocol = ground.resolution.protocol
@@ -92,9 +97,9 @@ class _Candidate:
     wanted: tuple[budgets.Wanted, ...]
 
 
-def _candidate(ground: Ground, actor: Actor, key: str, found: tuple[uuid.UUID, ...], now: datetime) -> _Candidate:
+def _candidate(ground: Ground, actor: Actor, key: str, people: tuple[uuid.UUID, ...], now: datetime) -> _Candidate:
     incentive = ground.catalog.incentive(key)
-    proposal = assessment.propose(ground, actor, incentive, amount_minor=None, customers=found)
+    proposal = assessment.propose(ground, actor, incentive, amount_minor=None, customers=people)
     blocked = assessment.blocked(ground, incentive, amount_minor=None, now=now)
     try:
         wanted = tuple(assessment.charges(proposal, actor, now))

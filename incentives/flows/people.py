@@ -3,7 +3,6 @@
 import uuid
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.access import passwords

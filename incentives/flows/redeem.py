@@ -112,9 +112,9 @@ def _redeem(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher, no
     found = idempotency.claim(tx, core.keys.codes, [claim], now).get((claim.scope, claim.key)) if claim else None
     if found is not None:
         return found if isinstance(found, Refusal) else _replay(tx, core, found)
-    voucher, location = None, command.location or actor.location
+    voucher, location = None, actor.location
     try:
-        _check_location(tx, core, command)
+        location = _location(tx, core, actor, command)
         voucher = lifecycle.find(tx, core, code=command.code, token=command.token)
         incentive = releases.incentive_of(tx, voucher.incentive_item_id, core.cache)
         spent_minor = _spent_minor(voucher, incentive, command, location, now)
@@ -138,9 +138,11 @@ def _claim(core: Core, actor: Actor, command: RedeemVoucher, now: datetime) -> C
     return Claim(f"{actor.label}:redemptions", command.idempotency_key, request, core.ids.new(now))
 
 
-def _check_location(tx: Connection, core: Core, command: RedeemVoucher) -> None:
-    if command.location is not None:
-        releases.cached_current(tx, core.cache).catalog.location(command.location)
+def _location(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher) -> str | None:
+    """Return where it is redeemed: as the request says, if there is such a place, else where the till stands."""
+    if command.location is None:
+        return actor.location
+    return releases.cached_current(tx, core.cache).catalog.location(command.location).key
 
 
 def _spent_minor(
@@ -270,15 +272,19 @@ def _remainder(batch: Batch, sale: _Sale) -> IssuedVoucher:
 
 
 def _spend(tx: Connection, batch: Batch, sale: _Sale) -> Collection[budgets.Pot]:
-    """Turn what budgets had committed into what is spent; what will not be spent is free again. Return the pots."""
+    """Turn what budgets had committed into what is spent; what will not be spent is free again. Return the pots.
+
+    The issuance counts as spent from its first voucher on: that the rest may lapse must not free a place under a cap.
+    """
     charged = budgets.charges_of(tx, [sale.voucher.issuance_id])
     pots = budgets.lock_ids(tx, (each.pot_id for each in charged))
     gone_minor = sale.spent_minor + (0 if sale.keeps_remainder else sale.left_minor)
-    counts = {} if sale.keeps_remainder else {"committed_count": -1, "spent_count": 1}
+    counts = {"committed_count": -1, "spent_count": 1} if sale.voucher.number == 1 else {}
     changes = {"committed_minor": -gone_minor, "spent_minor": sale.spent_minor, **counts}
     for each in charged:
         unit = each.in_its_unit(changes)
-        batch.move(pots[each.pot_id], sale.voucher.issuance_id, sale.redemption_id, "spend", unit)
+        if any(unit.values()):
+            batch.move(pots[each.pot_id], sale.voucher.issuance_id, sale.redemption_id, "spend", unit)
     return pots.values()
 
 

@@ -135,7 +135,8 @@ def insert_unless_there(tx: Connection, table: sa.Table, unique: Sequence[str], 
     count of an INSERT is not kept, and reads as -1 on PostgreSQL.
     """
     make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = make(table).on_conflict_do_nothing(index_elements=unique).returning(sa.literal_column("1"))
+    unless_there = make(table).on_conflict_do_nothing(index_elements=unique)
+    statement = unless_there.returning(sa.literal_column("1", sa.Integer()))
     return tx.execute(statement, row).first() is not None
 
 

@@ -55,12 +55,16 @@ def claim(
     """Claim keys for this transaction; return what was there before for those that are taken.
 
     A concurrent request with the same key waits here until the first one has committed, and then replays. A key
-    that comes back with an id is a replay of that result; with ``IdempotencyKeyReused``, another request.
+    that comes back with an id is a replay of that result; with ``IdempotencyKeyReused``, another request. Of claims
+    with the same key the first one counts.
 
     Raises ``IdempotencyKeyInFlight`` when the first request does not end in time.
     """
+    first: dict[tuple[str, str], Claim] = {}
+    for each in claims:
+        first.setdefault((each.scope, each.key), each)
     # In one order everywhere, so that two transactions with the same keys cannot wait for each other in a ring.
-    rows = sorted({(each.scope, each.key): each for each in claims}.items(), key=lambda row: row[0])
+    rows = sorted(first.items(), key=lambda row: row[0])
     taken = {name: each.digests(ring) for name, each in rows if not _insert(tx, ring, each, now)}
     if not taken:
         return {}

@@ -97,7 +97,7 @@ class Throttle:
 
     def check(self, name: str, key: str) -> Standing:
         """Return where a key stands, without counting. Raises ``TooManyRequests`` when no try is left."""
-        standing = self._standing(name, key)
+        standing = self.standing(name, key)
         if standing.remaining < 1:
             raise _too_many(standing)
         return standing
@@ -109,7 +109,7 @@ class Throttle:
         """
         limit = self._limits[name]
         counted = self._ask(lambda counter: counter.hit(_digest(name, key), limit))
-        standing = self._standing(name, key)
+        standing = self.standing(name, key)
         if not counted:
             raise _too_many(standing)
         return standing
@@ -124,7 +124,8 @@ class Throttle:
         """Return whether there should be a Redis but this process counts for itself; Redis is asked."""
         return self._shared is not None and not self._ask(lambda counter: counter.shared and counter.answers())
 
-    def _standing(self, name: str, key: str) -> Standing:
+    def standing(self, name: str, key: str) -> Standing:
+        """Return where a key stands, without counting and without refusing."""
         limit = self._limits[name]
         age_seconds, count = self._ask(lambda counter: counter.window(_digest(name, key), limit))
         reset_after_seconds = math.ceil(limit.window_seconds - age_seconds)

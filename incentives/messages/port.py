@@ -33,7 +33,7 @@ class Letter:
     item: str | None
     code: str | None  # as printed: XXXX-XXXX-XXXX-X
     url: str | None  # the customer's page
-    expires_at: datetime | None  # an aware instant, the first at which the voucher is no longer good
+    expires_at: datetime | None  # an aware instant, the last at which the voucher is good
     time_zone: str  # an IANA name: the zone that the expiry is told in
     where_to_use: tuple[str, ...]  # names of locations; empty means everywhere
 

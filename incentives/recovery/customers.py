@@ -129,10 +129,18 @@ def matches(core: Core, contact: Contact, found: Mapping[str, uuid.UUID]) -> tup
     return tuple(sorted(ids, key=str))
 
 
+@dataclass(frozen=True, slots=True)
+class Newcomers:
+    """The customers, and the digests of identities, that one transaction has made."""
+
+    customers: frozenset[uuid.UUID]
+    digests: frozenset[str]
+
+
 def settle(
     tx: Connection, core: Core, contacts: Sequence[tuple[Contact, str | None]], now: datetime
-) -> tuple[list[tuple[uuid.UUID, ...]], set[uuid.UUID]]:
-    """Return for each contact (with its locale) the customers it belongs to, and which of them were made just now.
+) -> tuple[list[tuple[uuid.UUID, ...]], Newcomers]:
+    """Return for each contact (with its locale) the customers it belongs to, and what was made just now.
 
     A new identity is inserted here, before anything is decided, so that two transactions that meet the same new
     customer wait for each other instead of each giving to a stranger. Digests go in sorted, so that they cannot
@@ -143,16 +151,22 @@ def settle(
     wanted: dict[str, tuple[uuid.UUID, str]] = {}
     for contact, locale in contacts:
         _plan_new(tx, core, contact, locale, now, found, wanted)
-    for digest in sorted(wanted):
-        _claim_identity(tx, digest, *wanted[digest], found)
-    owners = {owner for owner, _ in wanted.values()}
-    return [matches(core, contact, found) for contact, _ in contacts], owners - before
+    claimed = frozenset(digest for digest in sorted(wanted) if _claim_identity(tx, digest, *wanted[digest], found))
+    owners = frozenset(owner for owner, _ in wanted.values())
+    fresh = Newcomers(customers=owners - before, digests=claimed)
+    return [matches(core, contact, found) for contact, _ in contacts], fresh
 
 
-def forget(tx: Connection, ids: set[uuid.UUID]) -> None:
-    """Take customers back that were made in this very transaction for nothing."""
+def forget(
+    tx: Connection, core: Core, fresh: Newcomers, kept: Sequence[tuple[Contact, tuple[uuid.UUID, ...]]]
+) -> None:
+    """Take back what this very transaction has made, but for the contacts that are kept, with their customers."""
+    stay = {digest for contact, _ in kept for kind, text in identities(contact) for digest in core.contacts.digests(kind, text)}
+    digests = fresh.digests - stay
+    ids = fresh.customers.difference(*(owners for _, owners in kept))
+    if digests:
+        tx.execute(customer_identities.delete().where(customer_identities.c.digest.in_(digests)))
     if ids:
-        tx.execute(customer_identities.delete().where(customer_identities.c.customer_id.in_(ids)))
         tx.execute(customers.delete().where(customers.c.id.in_(ids)))
 
 
@@ -179,11 +193,13 @@ def _plan_new(
     wanted.update({digest: (owner, kind) for digest, kind in unknown.items()})
 
 
-def _claim_identity(tx: Connection, digest: str, owner: uuid.UUID, kind: str, found: dict[str, uuid.UUID]) -> None:
+def _claim_identity(tx: Connection, digest: str, owner: uuid.UUID, kind: str, found: dict[str, uuid.UUID]) -> bool:
+    """Give an identity to an owner, unless it is somebody's; note whose it is, and return whether it is new."""
     row = {"digest": digest, "customer_id": owner, "kind": kind}
     if insert_unless_there(tx, customer_identities, ("digest",), row):
         found[digest] = owner
-        return
+        return True
     found[digest] = tx.execute(
         sa.select(customer_identities.c.customer_id).where(customer_identities.c.digest == digest),
     ).scalar_one()
+    return False

@@ -5,7 +5,7 @@ while they are held, and written with the movements that explain them, in one tr
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -18,8 +18,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.periods import period_of
 from incentives.spending.tables import COUNTERS, budget_movements, budget_periods
 
-
-_THERE = "budgets.there"
+_THERE = "budgets.there"  # in the core's cache: pots whose rows are known to be there
 
 
 class PotKey(NamedTuple):
@@ -66,6 +65,7 @@ class Pot:
     counters: dict[str, int]
     changes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     rule: Rule | None = None
+    made: bool = False  # by this very transaction
 
     def used(self, unit: str) -> int:
         """Return what is held, committed or spent, changes of this transaction included (unit: minor or count)."""
@@ -169,16 +169,18 @@ def lock(tx: Connection, core: Core, wanted: Iterable[Wanted], now: datetime) ->
     there: set[PotKey] = core.cache.setdefault(_THERE, set())
     made = _make(tx, core, [by_pot[key] for key in sorted(by_pot) if key not in there], now)
     pots = _select(tx, set(by_pot), lock=True)
+    for pot in pots.values():
+        pot.made = pot.id in made
     if len(pots) < len(by_pot):
         there.clear()  # The database was restored to an earlier day, under this process.
         return lock(tx, core, by_pot.values(), now)
     # A row of our own making may yet be rolled back, and customers are too many to remember.
-    there.update(key for key, pot in pots.items() if pot.id not in made and by_pot[key].rule.scope != "customer")
+    there.update(key for key, pot in pots.items() if not pot.made and by_pot[key].rule.scope != "customer")
     return pots
 
 
 def _make(tx: Connection, core: Core, wanted: Sequence[Wanted], now: datetime) -> set[uuid.UUID]:
-    """Make the rows that are not there yet, in the order of their keys; return the ids that they have if we made them."""
+    """Make the rows that are not there yet, in the order of their keys; return the ids that ours have."""
     if not wanted:
         return set()
     make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
@@ -252,11 +254,17 @@ def movement(
     }
 
 
-def write(tx: Connection, pots: Iterable[Pot], movements: Sequence[Mapping[str, Any]]) -> None:
-    """Write movements, and then the pots they change: the hottest rows are touched last."""
+def write(tx: Connection, pots: Collection[Pot], movements: Sequence[Mapping[str, Any]]) -> None:
+    """Write movements, and then the pots they change: the hottest rows are touched last.
+
+    Pots that were made for what was refused in the end are taken back.
+    """
     if movements:
         tx.execute(budget_movements.insert(), list(movements))
     changed = [pot for pot in pots if any(pot.changes.values())]
+    unused = [pot.id for pot in pots if pot.made and not any(pot.changes.values())]
+    if unused:
+        tx.execute(budget_periods.delete().where(budget_periods.c.id.in_(unused)))
     charged = [pot for pot in changed if pot.rule is not None]
     if charged:
         values: dict[str, Any] = {

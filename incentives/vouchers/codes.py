@@ -18,10 +18,8 @@ _SPACING = re.compile(r"[\s\-_.·‐-―−]+")
 _LINK_SALT = "voucher-link"
 
 
-def _times_alpha(value: int) -> int:
-    """Multiply by x in GF(32) = GF(2)[x] / (x^5 + x^2 + 1)."""
-    value <<= 1
-    return value ^ 0b100101 if value & 0b100000 else value
+# Each element of GF(32) = GF(2)[x] / (x^5 + x^2 + 1), multiplied by x.
+_TIMES_X = tuple(value << 1 ^ (0b100101 if value & 0b10000 else 0) for value in range(32))
 
 
 def check_symbol(symbols: str) -> str:
@@ -32,7 +30,7 @@ def check_symbol(symbols: str) -> str:
     """
     total = 0
     for symbol in symbols:
-        total = _times_alpha(total ^ _VALUE[symbol])
+        total = _TIMES_X[total ^ _VALUE[symbol]]
     return ALPHABET[total]
 
 

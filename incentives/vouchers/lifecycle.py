@@ -109,7 +109,7 @@ def last4_of(code: str | None) -> str | None:
 
 def redeem(tx: Connection, voucher_id: uuid.UUID, now: datetime) -> bool:
     """Spend a voucher: one conditional update, whose row count is the answer."""
-    condition = (vouchers.c.id == voucher_id, vouchers.c.status == "issued", vouchers.c.expires_at > now)
+    condition = (vouchers.c.id == voucher_id, vouchers.c.status == "issued", vouchers.c.expires_at >= now)
     return tx.execute(vouchers.update().where(*condition).values(status="redeemed")).rowcount == 1
 
 
@@ -121,8 +121,8 @@ def standing_redemption(tx: Connection, voucher_id: uuid.UUID) -> Any:
 
 
 def status_now(row: Any, now: datetime) -> str:
-    """Return a voucher's status as of an instant: past its end it is expired, swept or not."""
-    return "expired" if row.status in ("issued", "reserved") and row.expires_at <= now else str(row.status)
+    """Return a voucher's status as of an instant: past the last at which it is good it is expired, swept or not."""
+    return "expired" if row.status in ("issued", "reserved") and row.expires_at < now else str(row.status)
 
 
 def state(tx: Connection, voucher_id: uuid.UUID) -> Any:
@@ -156,7 +156,7 @@ def expire_due(tx: Connection, now: datetime, most: int) -> list[Any]:
     """Move vouchers whose time is over to expired, at most so many, and return their rows."""
     due = (
         sa.select(vouchers.c.id)
-        .where(vouchers.c.status == "issued", vouchers.c.expires_at <= now)
+        .where(vouchers.c.status == "issued", vouchers.c.expires_at < now)
         .order_by(vouchers.c.expires_at)
         .limit(most)
         .with_for_update(skip_locked=True)

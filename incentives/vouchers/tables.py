@@ -54,7 +54,7 @@ vouchers = sa.Table(
     sa.Column("code_digest", sa.String(64), nullable=False, unique=True),
     sa.Column("last4", sa.String(4), nullable=False),
     sa.Column("issued_at", UtcDateTime(), nullable=False),
-    sa.Column("expires_at", UtcDateTime(), nullable=False),
+    sa.Column("expires_at", UtcDateTime(), nullable=False),  # the last instant at which it is good
     sa.Column("time_zone", sa.String(64), nullable=False),
     sa.UniqueConstraint("issuance_id", "number"),
     sa.CheckConstraint(sa.column("status").in_(VOUCHER_STATUSES), name="status"),

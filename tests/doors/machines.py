@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from incentives.kernel.actors import Role
+from incentives.kernel.actors import Actor, Role
 from incentives.kernel.clock import Clock
 from incentives.kernel.core import Core
+from incentives.queries.access import actor_of_api_key
 from tests.schema import all_tables
 from tests.world import api_key, make_core, publish_catalog
 from wsgi import create_app
@@ -24,15 +25,20 @@ Rows = dict[str, list[tuple[Any, ...]]]
 class Machines:
     """The API as programs see it, and the database behind it as only a test sees it."""
 
-    def __init__(self, core: Core) -> None:
-        """Publish the demo catalog, and let in a program of each role."""
-        publish_catalog(core)
+    def __init__(self, core: Core, secrets: dict[str, str] | None = None) -> None:
+        """Publish the demo catalog and let in a program of each role, unless ``secrets`` say that both was done."""
         self.core = core
+        if secrets is None:
+            publish_catalog(core)
         self.app = create_app(core)
         self.client: FlaskClient = self.app.test_client()
-        pairs = {role.value: api_key(core, role.value) for role in Role}
-        self.secrets = {role: secret for role, (secret, _) in pairs.items()}
-        self.actors = {role: actor for role, (_, actor) in pairs.items()}
+        self.secrets = secrets or {role.value: api_key(core, role.value)[0] for role in Role}
+
+    def actor(self, role: str) -> Actor:
+        """Return the program of a role as the core knows it."""
+        found = actor_of_api_key(core=self.core, secret=self.secrets[role])
+        assert found is not None
+        return found
 
     def call(
         self, method: str, path: str, role: str | None = "frontline", *, key: str | None = None, **options: Any

@@ -62,7 +62,9 @@ def test_a_whole_number_may_be_written_with_a_point(machines: Machines) -> None:
 
 
 def test_null_is_the_same_as_left_out(machines: Machines) -> None:
-    nothing = dict.fromkeys(("incentive", "amount_minor", "severity", "customer", "order_ref", "case_id", "note"))
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("incentive", "amount_minor", "severity", "customer", "order_ref", "case_id", "note")
+    )
     assert machines.issue(**nothing).status_code == 201
 
 
@@ -184,7 +186,7 @@ def test_offers_say_what_issuing_would_do(machines: Machines) -> None:
     voucher = offers["travel-voucher-gbp"]
     assert voucher["title"] == "Vale de viaje"
     assert voucher["amount"] == {"amount_minor": 2500, "currency": "GBP"}
-    assert voucher["amount_bounds"] == {"least_minor": 1000, "most_minor": 30000}
+    assert voucher["amount_bounds"] == {"least_minor": 1000, "most_minor": 15000}
     assert (voucher["is_default"], voucher["offerable"], voucher["blocked_reasons"]) == (True, True, [])
     assert offers["meal-gbp"]["amount_bounds"] is None
     assert answer["earlier_recoveries"] == []
@@ -298,7 +300,7 @@ def test_a_budget_with_a_pot_for_each_is_found_by_its_id(machines: Machines) -> 
     machines.issue()
     listed = json_of(machines.get("/budgets?limit=200", "finance"))["items"]
     (pot,) = [each for each in listed if each["key"] == "agent-day"]
-    assert pot["matches"] == {"scope": "agent", "subject": machines.actors["frontline"].label}
+    assert pot["matches"] == {"scope": "agent", "subject": machines.actor("frontline").label}
     for each in listed:
         assert json_of(machines.get(f"/budgets/{each['id']}", "finance")) == each
     assert len({each["id"] for each in listed}) == len(listed)
@@ -320,3 +322,16 @@ def test_the_books_balance_over_http(machines: Machines) -> None:
 
 def _balance(balances: list[dict[str, Any]], account: str) -> int:
     return next(int(each["balance"]["amount_minor"]) for each in balances if each["account"] == account)
+
+
+def test_a_bug_is_an_error_with_a_number_and_nothing_else(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(**_: Any) -> None:
+        raise RuntimeError("postgresql://app:secret@db")
+
+    monkeypatch.setattr("api.issuances.issue_voucher", broken)
+    failed = machines.issue()
+    problem = assert_problem(failed, 500, "internal-error")
+    assert "secret" not in failed.text
+    assert problem["request_id"] in caplog.text

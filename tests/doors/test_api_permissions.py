@@ -9,6 +9,7 @@ from werkzeug.routing import Rule
 from api.smorest import Api, Blueprint
 from incentives.kernel.actors import PERMISSIONS
 from tests.doors.machines import Machines, assert_problem, json_of, opened
+from tests.world import api_key
 
 PUBLIC = {
     "GET /api/v1/health/live",
@@ -68,8 +69,8 @@ def test_every_route_keeps_out_every_role_that_may_not(machines: Machines) -> No
                 else:
                     assert_problem(answer, 403, "not-permitted")
                     refused += 1
-    assert refused > 40
-    assert let_in > 40
+    assert refused >= 30
+    assert let_in >= 30
 
 
 def test_the_documents_name_a_permission_that_there_is_for_every_route(machines: Machines) -> None:
@@ -100,8 +101,6 @@ def test_the_door_registers_no_handler_for_the_whole_application() -> None:
 
 
 def test_a_key_that_was_found_answers_for_its_own_location(machines: Machines) -> None:
-    from tests.world import api_key
-
     secret, _ = api_key(machines.core, "frontline", location="madrid")
     headers = {"Authorization": f"Bearer {secret}"}
     answer = machines.call("POST", "/offers", None, json={"issue_tag": "flight"}, headers=headers)

@@ -1,5 +1,6 @@
 """Problems: the table is complete, errors keep their headers, bugs leak nothing, and the catalog of them is written."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -88,3 +89,16 @@ def test_a_bug_leaks_nothing() -> None:
     assert answer.status_code == 500
     assert b"secret" not in answer.data
     assert json.loads(answer.data)["type"] == "/problems/internal-error"
+
+
+def test_no_refusal_has_a_fact_that_a_member_would_hide() -> None:
+    names = {refusal.__name__ for refusal in _refusals()}
+    hidden = [
+        f"{path.name}:{call.lineno} {keyword.arg}"
+        for path in (HOUSE / "incentives").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in names
+        for keyword in call.keywords
+        if keyword.arg in {"type", "title", "status", "detail", "next_step", "request_id"}
+    ]
+    assert hidden == []

@@ -6,6 +6,10 @@ from functools import cache
 import pytest
 
 from incentives.flows import publish
+
+# So that what the shop asserts is explained as what a test asserts is.
+pytest.register_assert_rewrite("tests.flows.shop")
+
 from tests.flows.shop import SHOP, Shop
 
 

@@ -269,12 +269,13 @@ class Shop:
         return {name: count for name, count in counts.items() if count and not name.startswith(("catalog_", "ledger_acc"))}
 
     def pots(self, unit: str = "minor") -> dict[tuple[str, str], tuple[int, int, int]]:
-        """Return what each pot has held, committed and spent, by budget and subject; empty pots are left out."""
-        found = {}
+        """Return what was held, committed and spent, by budget and subject, all periods together; nothing of empty pots."""
+        found: dict[tuple[str, str], tuple[int, int, int]] = {}
         for row in self.all(budget_periods):
-            sums = tuple(getattr(row, f"{state}_{unit}") for state in ("held", "committed", "spent"))
             if any(getattr(row, name) for name in COUNTERS):
-                found[row.budget, row.subject] = (sums[0], sums[1], sums[2])
+                before = found.get((row.budget, row.subject), (0, 0, 0))
+                sums = [getattr(row, f"{state}_{unit}") for state in ("held", "committed", "spent")]
+                found[row.budget, row.subject] = (before[0] + sums[0], before[1] + sums[1], before[2] + sums[2])
         return found
 
     def pot(self, key: str, unit: str = "minor") -> tuple[int, int, int]:
@@ -289,8 +290,8 @@ class Shop:
 
     def check(self) -> None:
         """Prove the books."""
-        broken = [each for each in books.check_books(core=self.core, actor=SYSTEM) if not each.holds]
-        assert broken == []
+        checks = books.check_books(core=self.core, actor=SYSTEM)
+        assert {each.name: each.broken for each in checks if not each.holds} == {}
 
     def refused(self, refusal: type[Refusal], deed: Any, *arguments: Any, **more: Any) -> Refusal:
         """Do something that must be refused and must leave nothing; return the refusal."""

@@ -24,8 +24,9 @@ def test_what_is_json_is_read(text: bytes, value: object) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b"", b"{", b"{'a': 1}", b'{"a": 1,}', b"NaN", b"-Infinity", b"1e999", b"01", b'"\\ud800"', b'"\xc3"', b"\xef\xbb\xbf{}",
-        b'{"a": 1, "a": 1}', b'{"b": [{"a": 1, "\\u0061": 2}]}', b'{"a": 1} {"a": 2}', b'"\x00"', b"[1] //",
+        b"", b"{", b"{'a': 1}", b'{"a": 1,}', b"NaN", b"-Infinity", b"1e999", b"01", b'"\\ud800"', b'"\xc3"',
+        b"\xef\xbb\xbf{}", b'{"a": 1, "a": 1}', b'{"b": [{"a": 1, "\\u0061": 2}]}', b'{"a": 1} {"a": 2}',
+        b'"\x00"', b"[1] //",
     ],
 )  # fmt: skip
 def test_what_is_not_is_refused_in_words(text: bytes) -> None:

@@ -1,0 +1,137 @@
+"""Each staff page on each screen: nothing for axe to find, nothing too small, nothing beside the screen."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.axe import axe_violations
+from tests.browser.screens import on_every_screen
+from tests.browser.site import Site, serving, sign_in
+from tests.databases import SqliteDatabases
+
+CONTROLS = "main a.button, main button, main .input, .tile, .choice, .segment, .nav-item, .check, summary, .menu-item"
+PATHS = ("/approvals", "/scan", "/cases", "/finance", "/finance?check", "/catalog", "/sessions", "/nowhere")
+AMOUNT = "[name='amount-travel-voucher-gbp']"
+
+
+@pytest.fixture
+def site(sqlite: SqliteDatabases) -> Iterator[Site]:
+    """The application, served."""
+    with serving(sqlite) as made:
+        yield made
+
+
+def faults(page: Page, name: str) -> list[str]:
+    """Return what is wrong with the page as it stands."""
+    found = [f"{name}: {each}" for each in axe_violations(page)]
+    width, screen = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    if width > screen:
+        found.append(f"{name}: {width} px wide on a screen of {screen}")
+    small = page.evaluate(
+        "controls => [...document.querySelectorAll(controls)].filter(each => each.getClientRects().length)"
+        ".filter(each => each.getBoundingClientRect().height < 47.5).map(each => each.outerHTML.slice(0, 90))",
+        CONTROLS,
+    )
+    return found + [f"{name}: under 48 px: {each}" for each in small]
+
+
+def seen(page: Page, site: Site) -> list[str]:
+    """Walk through every page and every state of it, and return what is wrong."""
+    page.goto(f"{site.url}/sign-in")
+    found = faults(page, "sign-in")
+    page.get_by_label("Email").fill("nobody@example.com")
+    page.get_by_role("button", name="Sign in").click()
+    found += faults(page, "sign-in refused")
+    sign_in(page, site, "frontline", "/staff")
+    for path in ("/approvals", "/staff", "/staff?under=flight", "/cases"):
+        page.goto(site.url + path)
+        found += faults(page, f"frontline {path}")
+    page.locator(".menu > summary").click()
+    found += faults(page, "menu")
+    page.goto(f"{site.url}/staff/give/flight-delayed")
+    page.locator(".more > summary").click()
+    found += faults(page, "give")
+    page.get_by_role("button", name="Give it").click()
+    found += faults(page, "give refused")
+    page.get_by_label("Email").fill("ana.ruiz@gmail.com")
+    page.get_by_role("button", name="Give it").click()
+    page.wait_for_url("**/staff/given/*")
+    found += faults(page, "given")
+    code = page.locator(".handover-code").inner_text()
+    return found + again(page, site) + scanned(page, site, code) + decided(page, site)
+
+
+def again(page: Page, site: Site) -> list[str]:
+    """Look at a customer who comes back, and at a request that waits."""
+    page.goto(f"{site.url}/staff/give/flight-canceled")
+    page.locator(AMOUNT).fill("120")
+    page.get_by_label("Email").fill("ana.ruiz@gmail.com")
+    page.get_by_label("Mobile phone").focus()
+    page.get_by_text("This customer got 1 recovery").wait_for()
+    found = faults(page, "helped before")
+    page.locator(".dock button").click()
+    page.wait_for_url("**/staff/given/*")
+    return found + faults(page, "waiting")
+
+
+def scanned(page: Page, site: Site, code: str) -> list[str]:
+    """Look at every verdict."""
+    found = []
+    for typed, name in ((code, "found"), ("0000-0000-0000-0", "unknown"), ("ABCD", "mistyped")):
+        page.goto(f"{site.url}/scan")
+        page.locator("#code").fill(typed)
+        page.get_by_role("button", name="Look it up").click()
+        page.locator("form[action='/scan/redeem'], .verdict").wait_for()
+        found += faults(page, f"scan {name}")
+        if name == "found":
+            page.get_by_role("button", name="Redeem now").click()
+            page.get_by_role("heading", name="Redeemed").wait_for()
+            found += faults(page, "scan redeemed")
+            page.locator("#code").fill(code)
+            page.get_by_role("button", name="Look it up").click()
+            page.get_by_role("heading", name="Used already").wait_for()
+            found += faults(page, "scan used")
+    return found
+
+
+def decided(page: Page, site: Site) -> list[str]:
+    """Look at what the others see, before and after the decision."""
+    page.context.clear_cookies()
+    sign_in(page, site, "admin", "/staff")
+    found = []
+    for path in PATHS:
+        page.goto(site.url + path)
+        found += faults(page, path)
+    page.goto(f"{site.url}/cases")
+    page.locator("a.list-row").first.click()
+    found += faults(page, "case")
+    page.goto(f"{site.url}/approvals")
+    page.get_by_label("Amount").fill("500")
+    page.get_by_role("button", name="Grant").click()
+    found += faults(page, "grant refused")
+    page.get_by_role("button", name="Decline").click()
+    page.get_by_text("Nothing is waiting").wait_for()
+    return found + faults(page, "declined")
+
+
+@on_every_screen
+def test_each_page_is_for_everybody(site: Site, page: Page) -> None:
+    assert seen(page, site) == []
+
+
+@pytest.mark.parametrize("width", [320, 590])
+def test_nothing_stands_beside_a_narrow_or_zoomed_screen(site: Site, page: Page, width: int) -> None:
+    """A tablet zoomed to 200 percent is 590 CSS pixels wide; 320 is the least (WCAG 2.2, 1.4.10)."""
+    page.set_viewport_size({"width": width, "height": 410})
+    assert seen(page, site) == []
+
+
+def test_twice_the_letters_fit_too(site: Site, page: Page) -> None:
+    """Who doubles the letters alone (WCAG 2.2, 1.4.4) does not have to scroll sideways."""
+    sign_in(page, site, "admin", "/staff")
+    for path in ("/staff", "/staff/give/flight-delayed", "/approvals", "/scan", "/finance", "/sessions"):
+        page.goto(site.url + path)
+        page.evaluate("document.documentElement.style.setProperty('font-size', '200%')")
+        width, screen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert width <= screen, path

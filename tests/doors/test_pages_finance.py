@@ -1,0 +1,94 @@
+"""Finance, cases and the catalog: what stands on the pages is what the records say."""
+
+import re
+
+from tests.doors.staff import Page, Staff
+from tests.doors.test_pages import check
+from tests.doors.test_pages_scan import redeem
+
+
+def row(found: Page, title: str) -> str:
+    """Return the words of a row of a list."""
+    rows = [" ".join(" ".join(each.itertext()).split()) for each in found.all("li")]
+    return next(each for each in rows if each.startswith(title))
+
+
+def test_budgets_show_what_is_given_waits_and_is_left(staff: Staff) -> None:
+    staff.new_code()
+    staff.asked()
+    found = staff.role("finance").get("/finance")
+    check(found)
+    london = row(found, "London Location London Heathrow")
+    assert "£14,855.00 left" in london
+    assert "£25.00 given and £120.00 waiting for approval, of £15,000.00" in london
+    assert "until 1 Dec 2026, 00:00" in london
+    assert 'aria-label="0 percent given, 0 percent waiting for approval"' in found.html
+    assert re.search(r"Open liability in GBP £25\.00", found.words)
+
+
+def test_a_budget_that_runs_dry_is_marked(staff: Staff) -> None:
+    for _ in range(2):
+        staff.give(tag="long-wait")
+    assert "£10.00 left" in row(staff.role("finance").get("/finance"), "Long waits in pounds")
+    staff.give(tag="long-wait", incentive="travel-voucher-gbp", **{"amount-travel-voucher-gbp": "10"})
+    assert "Used up" in row(staff.role("finance").get("/finance"), "Long waits in pounds")
+
+
+def test_the_books_balance_after_a_redemption_and_are_proved_on_demand(staff: Staff) -> None:
+    redeem(staff, staff.new_code(), order_total="25")
+    found = staff.role("finance").get("/finance")
+    assert "All of it holds" not in found.words
+    assert "Check the books now" in found.words
+    found = staff.role("finance").get("/finance?check")
+    check(found)
+    assert "All of it holds" in found.words
+    assert "Broken" not in found.words
+    totals = next(each for each in found.all("tfoot"))
+    debit, credit = [each.text for each in totals.iter("td")]
+    assert debit == credit == "£25.00"
+
+
+def test_a_supervisor_sees_budgets_and_no_books(staff: Staff) -> None:
+    found = staff.role("supervisor").get("/finance?check")
+    check(found)
+    assert "London" in found.words
+    assert "Trial balance" not in found.words
+    assert "Books check" not in found.words
+
+
+def test_a_case_tells_what_happened_in_order(staff: Staff) -> None:
+    staff.asked()
+    visitor = staff.role("supervisor")
+    (action,) = [
+        each.attrib["action"] for each in visitor.get("/approvals").all("form") if "decision" in each.attrib["action"]
+    ]
+    visitor.fill("/approvals", action, decision="grant", amount="80", comment="Lower, please")
+    found = staff.role("auditor").get("/cases")
+    check(found)
+    assert row(found, "Flight canceled London Heathrow, just now by Frontline")
+    (link,) = [each.attrib["href"] for each in found.all("a") if each.get("class") == "list-row"]
+    case = staff.role("auditor").get(link)
+    check(case)
+    assert case.words.index("An approval was asked for: Travel voucher, £120.00") < case.words.index("Lower, please")
+    assert "The request was granted: Travel voucher, £80.00" in case.words
+    assert "handover-code" not in case.html
+
+
+def test_the_catalog_shows_the_release_in_force(staff: Staff) -> None:
+    found = staff.role("auditor").get("/catalog")
+    check(found)
+    assert "Release 1, approved" in found.words
+    assert "£10.00 to £300.00" in row(found, "Travel voucher Amount off")
+    assert "at most £200.00" not in row(found, "Flight delayed, London Heathrow")
+    assert "at most £150.00" in row(found, "Flight delayed, London Heathrow")
+    assert "Europe/Madrid, EUR" in row(found, "Madrid Gran Vía")
+
+
+def test_a_long_list_of_cases_goes_on(staff: Staff) -> None:
+    for _ in range(51):
+        staff.give(incentive="apology-only")
+    found = staff.role("auditor").get("/cases")
+    (more,) = [each.attrib["href"] for each in found.all("a") if each.attrib["href"].startswith("/cases?after=")]
+    rest = staff.role("auditor").get(more)
+    check(rest)
+    assert len([each for each in rest.all("a") if each.get("class") == "list-row"]) == 1

@@ -1,0 +1,148 @@
+"""The same customer is recognized behind any spelling, and what they were given before counts."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from incentives.kernel.errors import CustomerCapReached
+from incentives.recovery.customers import Contact, CustomerGiven
+from incentives.recovery.tables import customer_identities, customers
+from incentives.vouchers.tables import issuances
+from tests.flows.shop import EMAIL, PHONE, Shop, budget, catalog, named
+from tests.world import key_setting, make_core
+
+OpenShop = Callable[..., Shop]
+
+SPELLINGS = (
+    "ana.lopez@example.com",
+    "ANA.LOPEZ@EXAMPLE.COM",
+    "Ana.Lopez@Example.com",
+    "analopez@example.com",
+    "a.n.a.l.o.p.e.z@example.com",
+    "ana.lopez+hotel@example.com",
+    "analopez+1+2@example.com",
+    "  ana.lopez@example.com ",
+)
+NUMBERS = (
+    "+442079460018",
+    "+44 20 7946 0018",
+    "+44 (0)20 7946 0018",
+    "+44-20-7946-0018",
+    "+44.20.7946.0018",
+    "0044 20 7946 0018",
+    "020 7946 0018",
+    "(020) 7946 0018",
+    "02079460018",
+    "\uff0b44 20 7946 0018",
+    "020 7946 0018 ext. 4",
+)
+
+
+@pytest.fixture
+def once(open_shop: OpenShop) -> Shop:
+    """A shop in which a customer is given something once."""
+    return open_shop(catalog(budget("once", "customer", period="none", cap_count=1)))
+
+
+def test_one_mailbox_behind_every_spelling(once: Shop) -> None:
+    once.issue(customer=named(EMAIL))
+    for spelling in SPELLINGS:
+        once.refused(CustomerCapReached, once.issue, customer=named(spelling))
+    for other in ("ana.lopez@example.org", "ana.lopes@example.com", "ana.lopez@mail.example.com"):
+        once.issue(customer=named(other))
+
+
+def test_one_number_behind_every_spelling(once: Shop) -> None:
+    once.issue(customer=named(phone=PHONE), location="london")
+    for spelling in NUMBERS:
+        once.refused(CustomerCapReached, once.issue, customer=named(phone=spelling), location="london")
+    once.issue(customer=named(phone="+44 20 7946 0019"), location="london")
+
+
+def test_one_reference_behind_spaces(once: Shop) -> None:
+    once.issue(customer=named(external_ref="C-7"))
+    once.refused(CustomerCapReached, once.issue, customer=named(external_ref=" C-7 "))
+    once.issue(customer=named(external_ref="C-8"))
+    once.issue(customer=named(external_ref="  "))  # nobody
+    once.issue(customer=named(external_ref="  "))
+
+
+def test_an_email_is_never_taken_for_a_reference(once: Shop) -> None:
+    once.issue(customer=named(external_ref=EMAIL))
+    once.issue(customer=named(EMAIL))
+    assert len(once.all(customers)) == 2
+
+
+def test_letters_go_to_the_address_as_it_was_given_this_time(shop: Shop) -> None:
+    shop.issue(customer=named("Ana.Lopez+one@Example.com", name=" Ana "), channels=("email",))
+    shop.issue(customer=named("analopez+two@example.com"), channels=("email",))
+    assert len(shop.all(customers)) == 1
+    contacts = [Contact.from_text(shop.core.contacts.decrypt(row.contact)) for row in shop.all(issuances)]
+    assert contacts == [Contact(name="Ana", email="Ana.Lopez+one@example.com"), Contact(email="analopez+two@example.com")]
+    shop.deliver()
+    assert [letter.to for letter in shop.sender().letters] == ["Ana.Lopez+one@example.com", "analopez+two@example.com"]
+
+
+def test_a_new_address_joins_the_customer_whom_another_address_names(once: Shop) -> None:
+    once.issue(customer=named(EMAIL, phone=PHONE))
+    once.refused(CustomerCapReached, once.issue, customer=named(phone=PHONE))
+    once.refused(CustomerCapReached, once.issue, customer=named("new@example.com", phone=PHONE))
+    # What was refused told nothing: the new address is still nobody's.
+    once.issue(customer=named("new@example.com"))
+    assert len(once.all(customers)) == 2
+    assert len(once.all(customer_identities)) == 3
+
+
+def test_two_that_turn_out_to_be_one_are_both_charged(open_shop: OpenShop) -> None:
+    shop = open_shop(catalog(budget("twice", "customer", period="none", cap_count=2)))
+    shop.issue(customer=named(EMAIL))
+    shop.issue(customer=named(phone=PHONE))
+    both = shop.issue(customer=named(EMAIL, phone=PHONE))
+    first, second = (str(row.id) for row in shop.all(customers))
+    assert shop.pots("count")["twice", first] == shop.pots("count")["twice", second] == (0, 2, 0)
+    assert str(shop.one(issuances, issuances.c.id == both.id).customer_id) == first  # the one who is known longer
+    shop.refused(CustomerCapReached, shop.issue, customer=named(EMAIL))
+    shop.refused(CustomerCapReached, shop.issue, customer=named(phone=PHONE))
+    shop.check()
+
+
+def test_a_customer_is_found_again_after_the_key_was_rotated(once: Shop) -> None:
+    once.issue(customer=named(EMAIL))
+    keys = f"{key_setting('CONTACT')},n:{key_setting('NEWER')[2:]}"
+    rotated = Shop(**{**vars(once), "core": make_core(once.core.settings.database_url, INCENTIVES_CONTACT_KEYS=keys)})
+    rotated.refused(CustomerCapReached, rotated.issue, customer=named(EMAIL))
+    rotated.issue(customer=named(EMAIL, phone=PHONE), incentive="sorry")
+    assert len(rotated.all(customers)) == 1
+    # From now on the newer key alone finds them.
+    only = make_core(once.core.settings.database_url, INCENTIVES_CONTACT_KEYS=keys.partition(",")[2])
+    newest = Shop(**{**vars(once), "core": only})
+    newest.refused(CustomerCapReached, newest.issue, customer=named(EMAIL))
+    rotated.core.database.dispose()
+    only.database.dispose()
+
+
+def test_earlier_recoveries_are_shown_at_decision_time(shop: Shop) -> None:
+    old = shop.issue(customer=named(EMAIL))
+    shop.later(days=60)
+    first = shop.issue(customer=named(EMAIL), location="london", amount_minor=1500)
+    asked = shop.ask(customer=named(phone=PHONE), amount_minor=3000)
+    declined = shop.ask(customer=named(EMAIL), amount_minor=3500)
+    shop.decide(declined.approval_id, "decline")
+    shop.issue(customer=named("somebody@example.com"))
+    shop.later(days=1)
+
+    def seen(customer: CustomerGiven) -> list[object]:
+        return [each.issuance_id for each in shop.offer(customer=customer).earlier_recoveries]
+
+    assert seen(named(EMAIL)) == [first.id, old.id]
+    assert seen(named("ANALOPEZ+x@example.com", phone=PHONE)) == [asked.id, first.id, old.id]
+    assert seen(named("nobody@example.com")) == []
+    assert seen(named()) == []
+    shop.clock.advance(timedelta(days=29))
+    assert seen(named(EMAIL)) == [first.id]  # ninety days
+    (earlier,) = shop.offer(customer=named(EMAIL)).earlier_recoveries
+    assert (earlier.issue_tag, earlier.incentive, earlier.status, earlier.location) == (
+        "long-wait", "voucher", "issued", "london",
+    )  # fmt: skip
+    assert earlier.amount.amount_minor == 1500
