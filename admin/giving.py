@@ -166,13 +166,15 @@ def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask
     labels = {each.key: pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)}
     if form.tag not in labels:
         raise UnknownIssueTag(issue_tag=form.tag)
+    choices = _choices(form, offers) if offers else []
     severity = form.severity or (offers.severity if offers else None)
     return {
         "tag": {"key": form.tag, "title": labels[form.tag]},
         "form": form,
         "offers": offers,
+        "script": next((each["script"] for each in choices if each["chosen"]), offers.script if offers else ""),
         "protocol_steps": [words.STEPS.get(each, words.in_words(each)) for each in offers.steps] if offers else [],
-        "choices": _choices(form, offers) if offers else [],
+        "choices": choices,
         "severities": [
             {
                 "value": value,
@@ -216,7 +218,7 @@ def _choice(offer: Offer, form: GiveForm, *, chosen: bool) -> dict[str, Any]:
         "chosen": chosen,
         "ask": offer.approval_required,
         "reasons": reasons or _asks(offer),
-        "terms": offer.terms,
+        "script": offer.script,
         "adjustable": bounds is not None,
         "currency": offer.amount.currency,
         "amount_text": form.amounts.get(offer.incentive) or words.plain_amount(offer.amount),

@@ -3,6 +3,7 @@
 They are forked from a server that has imported the application once, so that sixteen start as fast as one.
 """
 
+import gc
 import multiprocessing
 import os
 from collections import Counter
@@ -27,6 +28,9 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(
     [
         "tests.crew",
+        "tests.faults.sending",
+        "tests.races.deeds",
+        "tests.schema",
         "pytest",
         "psycopg",
         "cryptography.fernet",
@@ -112,6 +116,11 @@ class Crew:
         return found
 
 
+def freeze() -> None:
+    """Keep the garbage collector from all that was inherited: looking through it would copy every page of it."""
+    gc.freeze()
+
+
 def count(outcomes: Sequence[Outcome]) -> dict[str, int]:
     """Return how often each outcome was seen."""
     return dict(Counter(each.name for each in outcomes))
@@ -124,6 +133,7 @@ def flat(rounds: Sequence[Sequence[Outcome]]) -> list[Outcome]:
 
 def _serve(pipe: Connection, barrier: Any) -> None:
     """Do what comes through the pipe until it is closed."""
+    freeze()
     core: Core | None = None
     while True:
         try:

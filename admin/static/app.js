@@ -16,7 +16,15 @@ function swapLive(html) {
     const text = fresh.querySelector("[data-say]")?.textContent;
     if (text && text !== old.textContent) old.textContent = text;
   }
+  sayChosen();
   revealButtons();
+}
+
+/** The apology names what is chosen. */
+function sayChosen() {
+  const chosen = document.querySelector("input[data-script]:checked");
+  const words = document.querySelector("[data-words]");
+  if (chosen && words && words.textContent !== chosen.dataset.script) words.textContent = chosen.dataset.script;
 }
 
 /** What was chosen or typed since the page was asked for stays, and the focus stays where it was. */
@@ -63,7 +71,8 @@ function lookUpWhileTyping(form) {
     }
   };
   form.addEventListener("change", (event) => {
-    if (event.target.matches("[data-addresses] .input")) look();
+    if (event.target.matches("[data-addresses] .input, [name=locale], [name=location]")) look();
+    if (event.target.dataset.script) sayChosen();
   });
   for (const link of document.querySelectorAll("[data-severity]")) {
     link.addEventListener("click", (event) => {

@@ -131,8 +131,10 @@ def _became(message: Any, sender: Sender | None, outcome: Outcome | None, now: A
 
 def _later(message: Any, outcome: TryLater, provider: str | None, now: Any) -> dict[str, Any]:
     reason = outcome.reason[:_REASON_LENGTH]
-    if now - message.created_at >= GIVE_UP_AFTER:
+    given_up_at = message.created_at + GIVE_UP_AFTER
+    if now >= given_up_at:
         return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason}
     spread = (message.id.int + message.attempts * 7919) % _SPREAD_STEPS / _SPREAD_STEPS
-    available_at = outbox.retry_at(now, message.attempts, outcome.after_seconds, spread)
+    # The last try comes when the time is up, so that people hear of it then and not a long pause later.
+    available_at = outbox.retry_at(now, message.attempts, outcome.after_seconds, spread, given_up_at)
     return {"status": "queued", "available_at": available_at, "provider": provider, "reason": reason}

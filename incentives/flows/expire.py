@@ -60,11 +60,12 @@ def _expire_approvals(tx: Connection, now: datetime) -> list[Any]:
         .order_by(approvals.c.expires_at)
         .limit(MOST_AT_ONCE)
         .with_for_update(skip_locked=True)
+        .cte("due")  # a subquery could be run again for each row, past its limit
     )
     ended = list(
         tx.execute(
             approvals.update()
-            .where(approvals.c.id.in_(due), approvals.c.status == "pending")
+            .where(approvals.c.id.in_(sa.select(due.c.id)), approvals.c.status == "pending")
             .values(status="expired")
             .returning(approvals.c.id, approvals.c.issuance_id),
         ).all()
@@ -121,6 +122,8 @@ def _release(tx: Connection, core: Core, sources: Mapping[uuid.UUID, uuid.UUID],
         keeps = each.on_expiry == "keep" and sums["committed_minor"] + sums["committed_count"] > 0
         kept = {"spent_minor": sums["committed_minor"], "spent_count": sums["committed_count"]} if keeps else {}
         gone = {name: -sums[name] for name in ("held_minor", "held_count", "committed_minor", "committed_count")}
+        if not any(gone.values()):
+            continue  # A pot that only counts, of what was spent in part, has nothing more to give back.
         movements.append(
             budgets.movement(
                 core=core,

@@ -28,13 +28,15 @@ _STRANGER = uuid.UUID(int=0)
 class Offer:
     """One incentive of the protocol. ``blocked_reasons`` empty means that issuing it now would succeed.
 
-    ``amount`` is the default; where ``amount_bounds`` (minor units, both included) stand, staff may choose within.
+    ``script`` is the apology with this incentive in it. ``amount`` is the default; where ``amount_bounds`` (minor units,
+    both included) stand, staff may choose within.
     """
 
     incentive: str
     kind: str
     title: str
     terms: str | None
+    script: str
     amount: Money
     percent: int | None
     amount_bounds: tuple[int, int] | None
@@ -84,7 +86,7 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
         severity=ground.severity,
         script=_script(ground, actor, command, default),
         steps=tuple(protocol.steps),
-        offers=tuple(_offer(ground, actor, candidate, pots, default) for candidate in candidates),
+        offers=tuple(_offer(ground, actor, command, candidate, pots, default) for candidate in candidates),
         earlier_recoveries=earlier,
     )
 
@@ -110,7 +112,12 @@ def _candidate(ground: Ground, actor: Actor, key: str, people: tuple[uuid.UUID, 
 
 
 def _offer(
-    ground: Ground, actor: Actor, candidate: _Candidate, pots: Mapping[budgets.PotKey, budgets.Pot], default: Incentive
+    ground: Ground,
+    actor: Actor,
+    trouble: Trouble,
+    candidate: _Candidate,
+    pots: Mapping[budgets.PotKey, budgets.Pot],
+    default: Incentive,
 ) -> Offer:
     incentive, proposal = candidate.incentive, candidate.proposal
     refusal = assessment.burst(candidate.wanted, pots, proposal.amount.amount_minor)
@@ -122,6 +129,7 @@ def _offer(
         kind=incentive.kind,
         title=words(incentive.title, ground.locale),
         terms=words(incentive.terms, ground.locale) if incentive.terms else None,
+        script=_script(ground, actor, trouble, incentive),
         amount=proposal.amount,
         percent=incentive.percent,
         amount_bounds=assessment.amount_bounds(ground, incentive),
@@ -133,7 +141,7 @@ def _offer(
     )
 
 
-def _script(ground: Ground, actor: Actor, trouble: Trouble, default: Incentive) -> str:
+def _script(ground: Ground, actor: Actor, trouble: Trouble, incentive: Incentive) -> str:
     catalog = ground.catalog
     script = catalog.scripts[ground.resolution.protocol.script]
     return scripts.fill(
@@ -143,5 +151,5 @@ def _script(ground: Ground, actor: Actor, trouble: Trouble, default: Incentive) 
         agent_name=actor.name,
         order_ref=trouble.order_ref,
         location=catalog.locations[ground.location].name if ground.location else None,
-        incentive=catalog.words(default.title, ground.locale),
+        incentive=catalog.words(incentive.title, ground.locale),
     )

@@ -172,5 +172,5 @@ def _decided(release: releases.Release) -> ReleaseAlreadyDecided:
     return ReleaseAlreadyDecided(
         f"Catalog release {release.number} is {release.status} already.",
         number=release.number,
-        status=release.status,
+        decision=release.status,
     )

@@ -14,8 +14,8 @@ from incentives.messages.tables import delivery_attempts, outbox_messages
 # Longer than any provider call may take, or the lease would end while the message is being sent.
 LEASE_MARGIN_SECONDS = 20
 
-# Seconds before the next try, by number of tries so far; then daily until the voucher ends.
-RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 86400)
+# Seconds before the next try, by number of tries so far; the last one holds from then on.
+RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
 JITTER = 0.2
 
 
@@ -93,10 +93,13 @@ def attempt(tx: Connection, **row: Any) -> None:
     tx.execute(delivery_attempts.insert(), [row])
 
 
-def retry_at(now: datetime, attempts: int, asked_seconds: float | None, spread: float) -> datetime:
-    """Return when to try again: after the schedule's pause, spread a little, and never sooner than the provider asked.
+def retry_at(
+    now: datetime, attempts: int, asked_seconds: float | None, spread: float, last_at: datetime
+) -> datetime:
+    """Return when to try again: after the schedule's pause, spread a little, and no later than the last try.
 
-    ``spread`` is between 0 and 1; it keeps messages that failed together from coming back together.
+    Never sooner than the provider asked, whatever the schedule says. ``spread`` is between 0 and 1; it keeps messages
+    that failed together from coming back together.
     """
     pause = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1] * (1 + JITTER * (2 * spread - 1))
-    return now + timedelta(seconds=max(pause, asked_seconds or 0))
+    return max(min(now + timedelta(seconds=pause), last_at), now + timedelta(seconds=asked_seconds or 0))

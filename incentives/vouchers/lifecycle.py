@@ -153,17 +153,21 @@ def numbered(tx: Connection, issuance_id: uuid.UUID, number: int) -> dict[str, A
 
 
 def expire_due(tx: Connection, now: datetime, most: int) -> list[Any]:
-    """Move vouchers whose time is over to expired, at most so many, and return their rows."""
+    """Move vouchers whose time is over to expired, at most so many, and return their rows.
+
+    What is due is a common table expression, for PostgreSQL may run a subquery again for each row, past its limit.
+    """
     due = (
         sa.select(vouchers.c.id)
         .where(vouchers.c.status == "issued", vouchers.c.expires_at < now)
         .order_by(vouchers.c.expires_at)
         .limit(most)
         .with_for_update(skip_locked=True)
+        .cte("due")
     )
     statement = (
         vouchers.update()
-        .where(vouchers.c.id.in_(due), vouchers.c.status == "issued")
+        .where(vouchers.c.id.in_(sa.select(due.c.id)), vouchers.c.status == "issued")
         .values(status="expired")
         .returning(
             vouchers.c.id, vouchers.c.issuance_id, vouchers.c.amount_minor, vouchers.c.currency, vouchers.c.last4

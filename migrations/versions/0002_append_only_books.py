@@ -8,17 +8,19 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = (
-    "budget_movements",
-    "redemption_attempts",
-    "ledger_accounts",
-    "ledger_entries",
-    "ledger_postings",
-    "audit_events",
-    "delivery_attempts",
-    "catalog_items",
-    "catalog_release_items",
-)
+# Each with the columns of its keys: SQLite replaces a row that has the same key without asking the triggers of its
+# removal, so that the insertion of such a row must be refused too.
+APPEND_ONLY = {
+    "budget_movements": ("id", "issuance_id, budget_period_id, kind, source_id"),
+    "redemption_attempts": ("id",),
+    "ledger_accounts": ("key",),
+    "ledger_entries": ("id", "kind, source_id"),
+    "ledger_postings": ("id",),
+    "audit_events": ("id",),
+    "delivery_attempts": ("id",),
+    "catalog_items": ("id", "kind, key, version", "kind, key, digest"),
+    "catalog_release_items": ("release_id, item_id",),
+}
 
 CHART = (
     {"key": "recovery-expense", "name": "Cost of service recovery", "kind": "expense"},
@@ -48,30 +50,34 @@ CREATE CONSTRAINT TRIGGER ledger_entry_balances AFTER INSERT ON ledger_postings
 
 def upgrade() -> None:
     """Put the triggers and the chart in place."""
-    op.bulk_insert(
-        sa.table(
-            "ledger_accounts", sa.column("key", sa.String), sa.column("name", sa.String), sa.column("kind", sa.String)
-        ),
-        list(CHART),
-    )
+    for account in CHART:
+        # Those that were posted to outlive a downgrade.
+        op.execute(
+            sa.text(
+                "INSERT INTO ledger_accounts (key, name, kind) SELECT :key, :name, :kind "
+                "WHERE NOT EXISTS (SELECT 1 FROM ledger_accounts WHERE key = :key)"
+            ).bindparams(**account)
+        )
     if op.get_bind().dialect.name == "postgresql":
         op.execute(_POSTGRES)
         for table in APPEND_ONLY:
             op.execute(
-                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} "
-                "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_change()"
             )
             op.execute(
-                f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
-                "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+                f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
             )
         return
-    for table in APPEND_ONLY:
+    for table, keys in APPEND_ONLY.items():
+        refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
         for deed in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{deed.lower()} BEFORE {deed} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
+            op.execute(f"CREATE TRIGGER {table}_no_{deed.lower()} BEFORE {deed} ON {table} {refuse}")
+        there = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {_same(key)})" for key in keys)
+        op.execute(f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {there} {refuse}")
+
+
+def _same(key: str) -> str:
+    return " AND ".join(f"{column} = NEW.{column}" for column in key.split(", "))
 
 
 def downgrade() -> None:
@@ -85,6 +91,6 @@ def downgrade() -> None:
         op.execute("DROP FUNCTION ledger_entry_balances()")
     else:
         for table in APPEND_ONLY:
-            op.execute(f"DROP TRIGGER {table}_no_update")
-            op.execute(f"DROP TRIGGER {table}_no_delete")
-    op.execute("DELETE FROM ledger_accounts")
+            for deed in ("update", "delete", "replace"):
+                op.execute(f"DROP TRIGGER {table}_no_{deed}")
+    op.execute("DELETE FROM ledger_accounts WHERE key NOT IN (SELECT account FROM ledger_postings)")

@@ -11,7 +11,8 @@ _RUN = "tags => axe.run({runOnly: tags}).then(results => results.violations)"
 
 def axe_violations(page: Page) -> list[str]:
     """Return what axe finds against WCAG 2.2 A and AA: a line per element, with rule, impact and place."""
-    page.evaluate(_source())
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(_source())
     return [
         f"{rule['id']} ({rule['impact']}): {rule['help']}: {' '.join(map(str, node['target']))}"
         for rule in page.evaluate(_RUN, _TAGS)

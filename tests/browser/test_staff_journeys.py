@@ -251,6 +251,19 @@ def test_how_bad_it_was_changes_the_offers_and_keeps_what_was_typed(opened: Open
     expect(page.locator("main")).to_contain_text("Grave")
 
 
+def test_the_apology_names_what_is_chosen_in_the_customers_language(opened: Open) -> None:
+    page = opened("frontline")
+    page.get_by_role("link", name="Flight delayed").tap()
+    apology = page.locator(".say blockquote")
+    expect(apology).to_contain_text("what we can: Travel voucher.")
+    page.get_by_label("A meal on us").check()
+    expect(apology).to_contain_text("what we can: A meal on us.")
+    page.get_by_text("Name, order, language").tap()
+    page.get_by_label("Language of the message").select_option("Spanish")
+    expect(apology).to_contain_text("lo que podamos: Le invitamos a comer.")
+    expect(page.get_by_label("Le invitamos a comer")).to_be_checked()
+
+
 def test_the_button_says_what_it_does(opened: Open) -> None:
     page = opened("frontline")
     page.get_by_role("link", name="Bag damaged").tap()

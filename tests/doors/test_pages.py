@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from typing import NoReturn
 
 import pytest
 from flask import Flask
@@ -10,6 +11,9 @@ from admin import door, guard
 from admin.guard import ANYBODY, SIGNED_IN, page
 from admin.pages import PLACES, first_place
 from incentives.kernel.actors import PERMISSIONS, may
+from incentives.kernel.database import Database
+from incentives.kernel.errors import StorageUnavailable
+from incentives.queries import catalog
 from tests.doors.staff import ROLES, Page, Staff, Visitor
 
 PAGES = {
@@ -186,6 +190,34 @@ def test_a_form_that_is_too_big_is_refused_as_a_page(staff: Staff) -> None:
     found = Page(staff.role("admin").send("/scan", {"code": "A" * 2_000_000}))
     check(found)
     assert found.status == 413
+
+
+def test_when_the_records_are_away_the_page_says_so_and_when_to_come_back(
+    staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_self: Database) -> NoReturn:
+        raise StorageUnavailable(retry_after_seconds=2)
+
+    visitor = staff.role("admin")
+    monkeypatch.setattr(Database, "read", away)
+    found = visitor.get("/finance")
+    check(found)
+    assert found.status == 503
+    assert found.headers["Retry-After"] == "2"
+    assert "nothing is ever given twice" in found.words
+
+
+def test_a_bug_leaks_nothing(staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: object) -> NoReturn:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(catalog, "issue_tags", broken)
+    found = staff.role("admin").get("/catalog")
+    check(found)
+    assert found.status == 500
+    assert "secret" not in found.html
+    assert "Traceback" not in found.html
+    assert "Something broke on our side" in found.words
 
 
 def test_our_files_may_be_kept_for_good_and_others_are_not_there(staff: Staff) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-from tests.crew import processes
+from tests.crew import freeze, processes
 
 DEAD = 137
 _PATIENCE_SECONDS = 60
@@ -18,7 +18,7 @@ def die() -> None:
 
 def start(deed: Callable[..., Any], *args: Any) -> ForkServerProcess:
     """Start a process that does a deed."""
-    process = processes.Process(target=deed, args=args, daemon=True)
+    process = processes.Process(target=_do, args=(deed, *args), daemon=True)
     process.start()
     return process
 
@@ -32,3 +32,8 @@ def exit_code(deed: Callable[..., Any], *args: Any) -> int | None:
     code = process.exitcode
     process.close()
     return code
+
+
+def _do(deed: Callable[..., Any], *args: Any) -> None:
+    freeze()
+    deed(*args)

@@ -193,7 +193,7 @@ def test_an_approved_release_is_not_approved_again(approve: Callable[..., Any], 
     approve(number)
     with pytest.raises(ReleaseAlreadyDecided) as refused:
         approve(number)
-    assert refused.value.facts == {"number": 1, "status": "approved"}
+    assert refused.value.facts == {"number": 1, "decision": "approved"}
 
 
 def test_a_release_that_is_not_there_is_not_found(approve: Callable[..., Any]) -> None:

@@ -1,0 +1,38 @@
+"""A database in which every table has rows, made through the flows."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from incentives.flows import deliver, people, sign_in
+from incentives.flows.approve import DecideApproval, decide_approval
+from incentives.flows.expire import expire_due
+from incentives.flows.issue import AwaitingApproval, CustomerGiven, Issued, IssueVoucher, issue_voucher
+from incentives.flows.redeem import RedeemVoucher, redeem_voucher
+from incentives.kernel.actors import SYSTEM
+from incentives.kernel.clock import FixedClock
+from tests.races.deeds import FRONTLINE, MANAGER
+from tests.small_catalog import TAG, catalog
+from tests.world import PASSWORD, START, make_core, publish_catalog
+
+
+def fill(url: str) -> None:
+    """Let everything happen once."""
+    core = make_core(url)
+    publish_catalog(core, catalog())
+    people.create_user(
+        core=core, actor=SYSTEM, command=people.CreateUser(email="ana@brand.example", role="admin", password=PASSWORD)
+    )
+    sign_in.sign_in(core=core, command=sign_in.SignIn(email="ana@brand.example", password=PASSWORD))
+    people.create_api_key(core=core, actor=SYSTEM, command=people.CreateApiKey(name="till", role="till"))
+    customer = CustomerGiven(name="Ben", email="ben@customer.example")
+    command = IssueVoucher(issue_tag=TAG, customer=customer, channels=("email",), idempotency_key="1")
+    given = issue_voucher(core=core, actor=MANAGER, command=command)
+    assert isinstance(given, Issued)
+    assert given.voucher is not None
+    deliver.deliver_next(core=core)
+    redeem_voucher(core=core, actor=MANAGER, command=RedeemVoucher(code=given.voucher.code))
+    asked = issue_voucher(core=core, actor=FRONTLINE, command=IssueVoucher(issue_tag=TAG))
+    assert isinstance(asked, AwaitingApproval)
+    decide_approval(core=core, actor=MANAGER, command=DecideApproval(approval_id=asked.approval_id, decision="grant"))
+    expire_due(core=replace(core, clock=FixedClock(START + timedelta(days=31))))
+    core.database.dispose()
