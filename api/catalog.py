@@ -81,7 +81,7 @@ class ProtocolSchema(Answer):
 
 
 @blueprint.get("/locations")
-@blueprint.asks(catalog.READ)
+@blueprint.asks(catalog.SEE_PLACES)
 @blueprint.arguments(PageQuery(), location="query")
 @blueprint.refuses(NoCatalog)
 @blueprint.answers({200: page_of(LocationSchema)})

@@ -14,7 +14,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.database import insert_unless_there
 from incentives.kernel.errors import ApiKeyNotFound, EmailTaken, InputInvalid, NoCatalog, UnknownLocation, UserNotFound
 from incentives.kernel.keys import digest_of_secret, new_secret
-from incentives.recovery.customers import CustomerGiven, checked
+from incentives.recovery.customers import checked_email
 
 _KEY_PREFIX = "ik_"
 _PREFIX_LENGTH = 10
@@ -66,7 +66,7 @@ def create_user(*, core: Core, actor: Actor, command: CreateUser) -> CreatedUser
     """
     permit(actor, "people:manage")
     now = core.clock.now()
-    email = (checked(CustomerGiven(email=command.email), region=None).email or "").lower()
+    email = checked_email(command.email, field="email").lower()
     password = command.password or new_secret(15)
     passwords.check(password)
     password_hash = passwords.hashed(password)

@@ -42,9 +42,18 @@ class Actor:
 
 SYSTEM = Actor(kind="system", id=uuid.UUID(int=0), name="the system")
 
-_GIVE = {"catalog:read", "offers:read", "issuances:create", "issuances:read", "cases:read", "vouchers:lookup"}
-_SEE_BOOKS = {"budgets:read", "ledger:read", "books:check", "reports:read", "audit:read"}
-_REDEEM = {"vouchers:lookup", "redemptions:create"}
+# Every role knows the places: where a voucher was spent, and in which zone it ends, is for everybody to say.
+_GIVE = {
+    "locations:read",
+    "catalog:read",
+    "offers:read",
+    "issuances:create",
+    "issuances:read",
+    "cases:read",
+    "vouchers:lookup",
+}
+_SEE_BOOKS = {"locations:read", "budgets:read", "ledger:read", "books:check", "reports:read", "audit:read"}
+_REDEEM = {"locations:read", "vouchers:lookup", "redemptions:create"}
 
 PERMISSIONS: dict[str, frozenset[str]] = {
     Role.FRONTLINE: frozenset(_GIVE | {"redemptions:create"}),

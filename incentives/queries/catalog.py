@@ -14,6 +14,7 @@ from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 
 READ = "catalog:read"
+SEE_PLACES = "locations:read"  # for every role: a till says where a voucher was spent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,15 +128,15 @@ class ReleaseRow:
     approved_by: str | None
 
 
-def _current(core: Core, actor: Actor) -> releases.CurrentCatalog:
-    permit(actor, READ)
+def _current(core: Core, actor: Actor, permission: str = READ) -> releases.CurrentCatalog:
+    permit(actor, permission)
     with core.database.read() as tx:
         return releases.cached_current(tx, core.cache)
 
 
 def brand(*, core: Core, actor: Actor) -> BrandRow:
     """Return the brand. Raises ``NotPermitted`` and ``NoCatalog``, as all of these do."""
-    found = _current(core, actor).catalog.brand
+    found = _current(core, actor, SEE_PLACES).catalog.brand
     return BrandRow(
         name=found.name,
         languages=found.languages,
@@ -156,7 +157,7 @@ def locations(*, core: Core, actor: Actor) -> tuple[LocationRow, ...]:
             currency=each.currency,
             country=each.country,
         )
-        for each in _current(core, actor).catalog.locations.values()
+        for each in _current(core, actor, SEE_PLACES).catalog.locations.values()
     )
 
 

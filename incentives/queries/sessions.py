@@ -65,16 +65,9 @@ def session_of_token(
     *, core: Core, session_token: str, request_id: str | None = None, ip: str | None = None
 ) -> Session | None:
     """Return the session of a cookie; None if it was revoked, rested too long, is too old, or its person disabled."""
-    now = core.clock.now()
-    rested = now - timedelta(minutes=core.settings.session_idle_minutes)
+    query = _SESSION.where(sessions.c.token_digest == digest_of_secret(session_token), *_not_ended(core))
     with core.database.read() as tx:
-        row = tx.execute(
-            _SESSION.where(
-                sessions.c.token_digest == digest_of_secret(session_token),
-                sessions.c.expires_at > now,
-                sessions.c.last_seen_at > rested,
-            ),
-        ).one_or_none()
+        row = tx.execute(query).one_or_none()
     if row is None:
         return None
     session = _session(row)
@@ -83,12 +76,16 @@ def session_of_token(
 
 def sessions_of(*, core: Core, actor: Actor) -> list[Session]:
     """Return a person's own sessions that have not ended, the latest used first."""
-    now = core.clock.now()
-    query = _SESSION.where(sessions.c.user_id == actor.id, sessions.c.expires_at > now).order_by(
-        sessions.c.last_seen_at.desc()
-    )
+    query = _SESSION.where(sessions.c.user_id == actor.id, *_not_ended(core)).order_by(sessions.c.last_seen_at.desc())
     with core.database.read() as tx:
         return [_session(row) for row in tx.execute(query).all()]
+
+
+def _not_ended(core: Core) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions under which a session goes on: it is not too old, and has not rested too long."""
+    now = core.clock.now()
+    rested = now - timedelta(minutes=core.settings.session_idle_minutes)
+    return (sessions.c.expires_at > now, sessions.c.last_seen_at > rested)
 
 
 def actor_of_session(

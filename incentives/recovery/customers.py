@@ -56,19 +56,20 @@ def checked(given: CustomerGiven, *, region: str | None) -> Contact:
         # Trimmed: a space more would make the same customer a stranger, whose limits begin anew.
         external_ref=(given.external_ref or "").strip() or None,
         name=(given.name or "").strip() or None,
-        email=_email(given.email) if given.email else None,
+        email=checked_email(given.email, field="customer.email") if given.email else None,
         phone=_phone(given.phone, region) if given.phone else None,
     )
 
 
-def _email(text: str) -> str:
+def checked_email(text: str, *, field: str) -> str:
+    """Return an email address with its host in small letters, or raise ``EmailInvalid`` naming the field."""
     from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - only where an address is given
 
     try:
         # Strict about form (a local part of more than 64 octets too); whether the mailbox exists only the sending tells.
         found = validate_email(text.strip(), strict=True, check_deliverability=False, test_environment=False)
     except EmailNotValidError as error:
-        raise EmailInvalid(str(error), field="customer.email") from None
+        raise EmailInvalid(str(error), field=field) from None
     return found.normalized
 
 

@@ -1,7 +1,6 @@
 """Up, down and up again leads to the same schema, which is the one that the rooms describe, and keeps what is in it."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
