@@ -75,13 +75,21 @@ class Crew:
         self._barrier = processes.Barrier(SIZE)
         self._members = [self._start() for _ in range(SIZE)]
 
-    def share(self, deed: Deed, jobs: Sequence[Any], database_url: str, *, at: datetime = START, twin: Twin | None = None) -> list[Outcome]:
+    def share(
+        self, deed: Deed, jobs: Sequence[Any], database_url: str, *, at: datetime = START, twin: Twin | None = None
+    ) -> list[Outcome]:
         """Let the crew do jobs as fast as it can, and return what became of each, in no order."""
         hands = [list(jobs[number::SIZE]) for number in range(SIZE)]
         return self._run([Work(deed, hand, database_url, at, twin, in_step=False) for hand in hands])
 
     def at_once(
-        self, deed: Deed, rounds: Sequence[Sequence[Any]], database_url: str, *, at: datetime = START, twin: Twin | None = None,
+        self,
+        deed: Deed,
+        rounds: Sequence[Sequence[Any]],
+        database_url: str,
+        *,
+        at: datetime = START,
+        twin: Twin | None = None,
     ) -> list[list[Outcome]]:
         """Let the jobs of each round (at most sixteen) be done at the same instant, round after round."""
         hands = [[each[number] if number < len(each) else None for each in rounds] for number in range(SIZE)]

@@ -29,7 +29,11 @@ def catalog(*budgets: Mapping[str, Any], limits: Sequence[Mapping[str, Any]] = L
     return orjson.dumps(
         {
             "brand": {
-                "name": name, "languages": ["en"], "default_language": "en", "time_zone": "UTC", "currency": "USD",
+                "name": name,
+                "languages": ["en"],
+                "default_language": "en",
+                "time_zone": "UTC",
+                "currency": "USD",
             },
             "locations": [{"key": LOCATION, "name": "Here", "time_zone": "UTC", "currency": "USD", "country": "US"}],
             "teams": [{"key": TEAM, "name": "Desk", "location": LOCATION}],
@@ -37,14 +41,25 @@ def catalog(*budgets: Mapping[str, Any], limits: Sequence[Mapping[str, Any]] = L
             "scripts": [{"key": "sorry", "text": {"en": "{customer_name}, {brand} is sorry."}}],
             "incentives": [
                 {
-                    "key": INCENTIVE, "kind": "amount_off", "title": {"en": "A dollar"}, "terms": {"en": "One use."},
-                    "currency": "USD", "valid_days": 30, "expiry": "instant", "amount_minor": PRICE_MINOR,
+                    "key": INCENTIVE,
+                    "kind": "amount_off",
+                    "title": {"en": "A dollar"},
+                    "terms": {"en": "One use."},
+                    "currency": "USD",
+                    "valid_days": 30,
+                    "expiry": "instant",
+                    "amount_minor": PRICE_MINOR,
                 },
             ],
             "protocols": [
                 {
-                    "key": "everything", "issue_tag": "*", "script": "sorry", "steps": ["apologize", "document"],
-                    "incentives": [INCENTIVE], "default": INCENTIVE, "most_minor": {"USD": PRICE_MINOR},
+                    "key": "everything",
+                    "issue_tag": "*",
+                    "script": "sorry",
+                    "steps": ["apologize", "document"],
+                    "incentives": [INCENTIVE],
+                    "default": INCENTIVE,
+                    "most_minor": {"USD": PRICE_MINOR},
                 },
             ],
             "budgets": list(budgets) or [budget(cap_minor=1_000_000_000)],

@@ -231,6 +231,10 @@ def _keys(text: str) -> tuple[tuple[str, bytes], ...]:
     if not pairs:
         message = "is missing; `incentives keys new` prints fresh ones"
         raise ValueError(message)
+    if len({key_id for key_id, _, _ in pairs}) < len(pairs):
+        # What the first of the two has made could never be found again.
+        message = "a key id stands there twice"
+        raise ValueError(message)
     return tuple(_key(key_id, encoded) for key_id, _, encoded in pairs)
 
 

@@ -1,6 +1,5 @@
 """A worker whose emails go by the real client to a stand-in, and what the stand-in has seen of each message."""
 
-import json
 import time
 from collections import Counter
 from dataclasses import replace
@@ -14,7 +13,7 @@ from incentives.kernel.core import Core
 from tests.providers.stand_in import Answer, StandIn
 from tests.races.deeds import MANAGER
 from tests.small_catalog import TAG, catalog
-from tests.world import START, make_core, publish_catalog
+from tests.world import make_core, publish_catalog
 
 ACCEPTED = Answer(202, {"X-Message-Id": "a-message"})
 
@@ -34,9 +33,16 @@ def sender(provider_url: str, timeout_seconds: int) -> SendGridSender:
     )
 
 
-def sending_core(database_url: str, provider_url: str, *, clock: Clock, timeout_seconds: int = 1, **more: str) -> Core:
+def sending_core(
+    database_url: str, provider_url: str, *, clock: Clock, timeout_seconds: int = 1, pool_size: int = 4
+) -> Core:
     """Return the core of a worker that sends emails to a provider at an address."""
-    core = make_core(database_url, clock=clock, INCENTIVES_PROVIDER_TIMEOUT_SECONDS=str(timeout_seconds), **more)
+    core = make_core(
+        database_url,
+        clock=clock,
+        INCENTIVES_PROVIDER_TIMEOUT_SECONDS=str(timeout_seconds),
+        INCENTIVES_DATABASE_POOL_SIZE=str(pool_size),
+    )
     return replace(core, senders={"email": sender(provider_url, timeout_seconds)})
 
 
@@ -71,6 +77,3 @@ def wait_until(holds: Any, seconds: float = 30) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.02)
-
-
-__all__ = ["START", "at", "copies", "give_by_email", "provider", "sender", "sending_core", "wait_until"]

@@ -1,6 +1,7 @@
 """Sixteen threads write to one SQLite file while others read it: all take their turn, and nobody sees a lock."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,7 +16,7 @@ from tests.small_catalog import PRICE_MINOR, TAG, budget, catalog
 from tests.world import make_core, publish_catalog
 
 WRITERS = 16
-EACH = 12
+EACH = 6
 
 
 def give_and_redeem(core: Core, number: int) -> None:
@@ -37,10 +38,12 @@ def test_sixteen_writers_two_readers_and_a_worker(database_url: str) -> None:
     def keep_reading() -> None:
         while not over.is_set():
             read.append(broken(core))
+            time.sleep(0.05)
 
     def keep_delivering() -> None:
         while not over.is_set():
             deliver_next(core=core)
+            time.sleep(0.01)
 
     with ThreadPoolExecutor(WRITERS + 3) as threads:
         others = [threads.submit(each) for each in (keep_reading, keep_reading, keep_delivering)]
@@ -65,4 +68,3 @@ def test_a_reader_that_takes_long_holds_nobody_up(database_url: str) -> None:
         assert tx.exec_driver_sql("SELECT count(*) FROM vouchers").scalar() == before == 0
     assert rows(core, redemptions) == 1
     core.database.dispose()
-

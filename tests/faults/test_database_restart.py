@@ -1,4 +1,4 @@
-"""PostgreSQL crashes and comes back under load: clients are asked to try again, and no request is done twice or lost."""
+"""PostgreSQL crashes under load and comes back: clients are told to try again, and nothing is lost or done twice."""
 
 import threading
 import time

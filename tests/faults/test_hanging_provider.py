@@ -8,23 +8,24 @@ import pytest
 
 from incentives.flows.deliver import deliver_next
 from incentives.kernel.clock import FixedClock
-from tests.faults.sending import START, at, give_by_email, provider, sending_core, wait_until
+from tests.faults.sending import at, give_by_email, provider, sending_core, wait_until
 from tests.faults.test_killed_workers import statuses
 from tests.providers.stand_in import Answer
 from tests.races.deeds import give
+from tests.world import START
 
 
 def sessions(url: str) -> list[str]:
     """Return what every other session of a database is doing."""
-    query = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state IS NOT NULL"
+    query = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with psycopg.connect(url) as connection:
-        return [row[0] for row in connection.execute(query)]
+        return [row[0] for row in connection.execute(query) if row[0]]
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 def test_no_connection_is_held_while_the_provider_thinks(database_url: str) -> None:
     with provider().serving() as stand_in:
-        core = sending_core(database_url, stand_in.url, clock=FixedClock(START), INCENTIVES_DATABASE_POOL_SIZE="1")
+        core = sending_core(database_url, stand_in.url, clock=FixedClock(START), pool_size=1)
         give_by_email(core, 1)
         stand_in.will(Answer(202, deed="hang"))
         sending = threading.Thread(target=deliver_next, kwargs={"core": core})

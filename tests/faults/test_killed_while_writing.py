@@ -1,4 +1,4 @@
-"""A process is killed before each single statement of a deed: nothing of it stays, and the same request then succeeds."""
+"""A process is killed before each statement of a deed: nothing of it stays, and the same request then succeeds."""
 
 import os
 from collections.abc import Callable

@@ -23,9 +23,9 @@ from incentives.messages.tables import delivery_attempts, outbox_messages
 from incentives.queries import letters
 from incentives.queries.books import check_books
 from tests.faults.doomed import DEAD, die, exit_code, start
-from tests.faults.sending import START, at, copies, give_by_email, provider, sending_core, wait_until
+from tests.faults.sending import at, copies, give_by_email, provider, sending_core, wait_until
 from tests.providers.stand_in import Answer
-from tests.world import make_core
+from tests.world import START, make_core
 
 MESSAGES = 3
 LEASE_ENDED = START + timedelta(minutes=1)
@@ -126,7 +126,7 @@ def test_three_hundred_messages_outlive_workers_that_are_killed_all_the_time(dat
         deadline = time.monotonic() + 60
         while statuses(core.database) != {"sent": 300}:
             assert time.monotonic() < deadline, statuses(core.database)
-            time.sleep(dice.uniform(0.1, 0.3))
+            time.sleep(dice.uniform(0.3, 0.6))
             if len(copies(stand_in)) < 300:  # Until each was sent once; then they are left to end in peace.
                 victim = dice.randrange(len(workers))
                 workers[victim].kill()

@@ -350,7 +350,7 @@ def test_an_approver_sees_what_a_draft_changes(
     assert str(change) == "changed incentive off\n    amount_minor: 1000 → 1200"
 
 
-@pytest.mark.parametrize("query", [queries.locations, queries.issue_tags, queries.incentives, queries.protocols])
+@pytest.mark.parametrize("query", [queries.issue_tags, queries.incentives, queries.protocols])
 def test_a_till_does_not_read_the_catalog(
     core: Core, put_in_force: Callable[..., Any], query: Callable[..., Any]
 ) -> None:

@@ -24,7 +24,9 @@ from tests.small_catalog import LOCATION, TAG, catalog
 from tests.world import PASSWORD, api_key, make_core, person, publish_catalog
 from wsgi import create_app
 
-VOUCHERS = 100
+Providers = tuple[StandIn, TwilioStandIn]
+
+VOUCHERS = 60
 REQUESTED = 8
 
 
@@ -97,14 +99,14 @@ class Office:
         """Let somebody sign in on the staff's pages, once with a wrong password."""
         person(self.core, "supervisor", email="sofia@brand.example", location=LOCATION)
         browser = self.app.test_client()
-        for password, expected in (("a wrong password of hers", 422), (PASSWORD, 303)):
+        for password, expected in (("a wrong password of hers", 401), (PASSWORD, 303)):
             self.keep("a password", password)
             page = browser.get("/sign-in").text
             form = dict(re.findall(r'name="(csrf[a-z_]*)"[^>]*value="([^"]+)"', page))
             self.keep("a form's token", *form.values())
             fields = {**form, "email": "sofia@brand.example", "password": password, "next": "/"}
             answer = browser.post("/sign-in", data=fields)
-            assert answer.status_code in (expected, 401, 400, 403), answer.text
+            assert answer.status_code == expected, answer.text
         cookie = browser.get_cookie("staff") or browser.get_cookie("__Host-staff")
         assert cookie is not None
         self.keep("a session", cookie.value)
@@ -125,7 +127,7 @@ def work(office: Office) -> None:
     assert {status for status, _ in given} == {201}
     office.give(1)  # again: a replay, with the code
     worker.drain(office.core)
-    for number, (_, issued) in enumerate(given[:60]):
+    for number, (_, issued) in enumerate(given[:40]):
         (office.redeem if number % 3 else lambda _, voucher: office.visit(voucher))(number, issued["voucher"])
     for number in range(VOUCHERS, VOUCHERS + REQUESTED):
         status, asked = office.give(number, "frontline")
@@ -139,16 +141,17 @@ def work(office: Office) -> None:
 
 
 @pytest.fixture
-def providers() -> Iterator[tuple[StandIn, TwilioStandIn]]:
+def providers() -> Iterator[Providers]:
     with provider().serving() as sendgrid, TwilioStandIn().serving() as twilio:
         assert isinstance(twilio, TwilioStandIn)
         yield sendgrid, twilio
 
 
 @pytest.fixture
-def core(database_url: str, providers: tuple[StandIn, TwilioStandIn], caplog: pytest.LogCaptureFixture) -> Iterator[Core]:
-    for name in ("", "sqlalchemy", "sqlalchemy.engine"):
-        caplog.set_level(logging.DEBUG, name or None)  # before the engine is made: it looks at its level once
+def core(database_url: str, providers: Providers, caplog: pytest.LogCaptureFixture) -> Iterator[Core]:
+    """A core with the real clients, and every library telling all it knows; the engine looks at its level once."""
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO, "sqlalchemy.engine")
     sendgrid, twilio = providers
     sms = TwilioSender(
         account_sid=ACCOUNT_SID,
@@ -164,24 +167,31 @@ def core(database_url: str, providers: tuple[StandIn, TwilioStandIn], caplog: py
 
 
 def test_nothing_that_is_kept_tells_a_secret(
-    core: Core, providers: tuple[StandIn, TwilioStandIn], caplog: pytest.LogCaptureFixture
+    core: Core, providers: Providers, caplog: pytest.LogCaptureFixture
 ) -> None:
     office = Office(core)
     work(office)
     sent = "\n".join(asked.body.decode() for stand_in in providers for asked in stand_in.asked)
     assert sum(each == "a link" and secret in sent for secret, each in office.secrets.items()) > VOUCHERS
     office.keep("a provider's key", AUTH_TOKEN)
-    stolen = {"the database": dump(core.database), "the log": caplog.text}
+    stolen = {"the database": dump(core.database), "the log": each_line_once(caplog.text)}
     assert all(each in stolen["the database"] for each in office.last4)  # It is the right database,
     assert "INSERT INTO vouchers" in stolen["the log"]  # and the log of everything.
     found = [
-        f"{what} in {where}" for secret, what in office.secrets.items() for where, text in stolen.items() if secret in text
+        f"{what} in {where}"
+        for where, text in stolen.items()
+        for secret, what in office.secrets.items()
+        if secret in text
     ]
     assert found == []
 
 
+def each_line_once(text: str) -> str:
+    return "\n".join(set(text.splitlines()))
+
+
 def dump(database: Database) -> str:
-    """Return all that the database keeps: the bytes of its files, or every row of every table as PostgreSQL writes it."""
+    """Return all that the database keeps: the bytes of its files, or every row as PostgreSQL writes it."""
     if database.sqlite:
         assert database.url.database
         file = Path(database.url.database)

@@ -17,7 +17,9 @@ MANAGER = Actor(kind="person", id=uuid.UUID(int=1), name="Mona", role="manager",
 FRONTLINE = Actor(kind="person", id=uuid.UUID(int=2), name="Finn", role="frontline", location=LOCATION, team=TEAM)
 
 
-def give(core: Core, actor: Actor = MANAGER, *, key: str | None = None, email: str | None = None) -> Issued | AwaitingApproval:
+def give(
+    core: Core, actor: Actor = MANAGER, *, key: str | None = None, email: str | None = None
+) -> Issued | AwaitingApproval:
     """Give somebody a dollar."""
     command = IssueVoucher(issue_tag=TAG, customer=CustomerGiven(email=email), idempotency_key=key)
     return issue_voucher(core=core, actor=actor, command=command)

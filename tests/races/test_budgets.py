@@ -41,7 +41,9 @@ def test_two_thousand_at_once_get_exactly_what_there_is_room_for(crew: Crew, cor
     assert broken(core) == []
 
 
-def test_without_the_lock_and_the_check_the_budget_bursts(crew: Crew, core: Core, drop_constraint: DropConstraint) -> None:
+def test_without_the_lock_and_the_check_the_budget_bursts(
+    crew: Crew, core: Core, drop_constraint: DropConstraint
+) -> None:
     publish_catalog(core, catalog(budget(cap_minor=20 * PRICE_MINOR)))
     give(core)  # There must be a pot to read.
     drop_constraint(*CAP_CHECK)

@@ -46,7 +46,9 @@ def standing(core: Core) -> list[tuple[int, str]]:
     """Return the number and status of every release."""
     table = catalog_releases.c
     with core.database.read() as tx:
-        return [(row.number, row.status) for row in tx.execute(sa.select(table.number, table.status).order_by(table.number))]
+        return [
+            (row.number, row.status) for row in tx.execute(sa.select(table.number, table.status).order_by(table.number))
+        ]
 
 
 def test_one_catalog_applied_by_sixteen_is_one_release(crew: Crew, core: Core) -> None:
@@ -68,7 +70,7 @@ def test_sixteen_catalogs_applied_at_once_leave_one_in_force(crew: Crew, core: C
     assert [number for number, _ in releases_now] == list(range(1, SIZE + 1))
     assert [status for _, status in releases_now].count("approved") == 1
     assert [status for _, status in releases_now].count("draft") == 0
-    newest = max(each.value for each in outcomes if each.name == "Approved" )
+    newest = max(each.value for each in outcomes if each.name == "Approved")
     assert newest in [number for number, status in releases_now if status in ("approved", "superseded")]
     versions = sa.func.max(catalog_items.c.version)
     with core.database.read() as tx:
@@ -76,7 +78,9 @@ def test_sixteen_catalogs_applied_at_once_leave_one_in_force(crew: Crew, core: C
     assert rows(core, catalog_items, catalog_items.c.kind == "incentive") == 1
 
 
-def test_without_the_lock_and_the_indexes_several_are_in_force(crew: Crew, core: Core, drop_constraint: DropConstraint) -> None:
+def test_without_the_lock_and_the_indexes_several_are_in_force(
+    crew: Crew, core: Core, drop_constraint: DropConstraint
+) -> None:
     drop_constraint.index("uq_catalog_releases_one_approved")
     drop_constraint.index("uq_catalog_releases_one_draft_of_a_digest")
     for table, columns in (("releases", "number"), ("items", "kind_key_version"), ("items", "kind_key_digest")):
@@ -89,7 +93,10 @@ def test_without_the_lock_and_the_indexes_several_are_in_force(crew: Crew, core:
 
 def test_without_the_lock_the_database_itself_keeps_one_in_force(crew: Crew, core: Core) -> None:
     (outcomes,) = crew.at_once(
-        apply, [[catalog(name=f"Brand {number}") for number in range(SIZE)]], core.settings.database_url, twin=without_lock
+        apply,
+        [[catalog(name=f"Brand {number}") for number in range(SIZE)]],
+        core.settings.database_url,
+        twin=without_lock,
     )
     assert count(outcomes)["IntegrityError"] > 0
     assert [status for _, status in standing(core)].count("approved") == 1

@@ -29,7 +29,10 @@ def meet(core: Core, email: str) -> Outcome:
 
 def spellings(person: int) -> list[str]:
     """Return ways to write one person's address."""
-    return [f"A.na.Ruiz{person}+{number}@Example.com" if number % 2 else f"ana.ruiz{person}@example.com" for number in range(SIZE)]
+    return [
+        f"A.na.Ruiz{person}+{number}@Example.com" if number % 2 else f"ana.ruiz{person}@example.com"
+        for number in range(SIZE)
+    ]
 
 
 @contextmanager

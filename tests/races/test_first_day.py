@@ -62,7 +62,9 @@ class Pace(NamedTuple):
 def issue_at_a_pace(core: Core, pace: Pace) -> Outcome:
     """Issue with a lock that takes the pots that are there first, and only then makes the others."""
 
-    def naive(tx: Connection, core: Core, wanted: Iterable[budgets.Wanted], now: datetime) -> dict[budgets.PotKey, budgets.Pot]:
+    def naive(
+        tx: Connection, core: Core, wanted: Iterable[budgets.Wanted], now: datetime
+    ) -> dict[budgets.PotKey, budgets.Pot]:
         by_pot = {each.pot: each for each in wanted}
         pots = budgets._select(tx, set(by_pot), lock=True)
         time.sleep(pace.look_seconds)

@@ -24,7 +24,9 @@ from tests.world import publish_catalog
 
 
 def redeem(core: Core, code: str) -> Outcome:
-    redeemed = redeem_voucher(core=core, actor=MANAGER, command=RedeemVoucher(code=code, idempotency_key=f"sale {code}"))
+    redeemed = redeem_voucher(
+        core=core, actor=MANAGER, command=RedeemVoucher(code=code, idempotency_key=f"sale {code}")
+    )
     return Outcome("Replayed" if redeemed.replayed else "Redeemed", redeemed.id)
 
 
@@ -38,8 +40,11 @@ def look_then_insert() -> Iterator[None]:
             return False
         time.sleep(0.02)  # It passes between looking and writing on any busy machine.
         row = {
-            "scope": each.scope, "key": each.key, "request_digest": each.digests(ring)[0],
-            "result_id": each.result_id, "created_at": now,
+            "scope": each.scope,
+            "key": each.key,
+            "request_digest": each.digests(ring)[0],
+            "result_id": each.result_id,
+            "created_at": now,
         }
         tx.execute(postgresql.insert(idempotency_keys).on_conflict_do_nothing(), row)
         return True

@@ -52,8 +52,10 @@ def look_then_lease() -> Iterator[None]:
         first = tx.execute(sa.select(table.id).where(table.status == "queued").order_by(table.id).limit(1)).scalar()
         time.sleep(0.02)  # It passes between looking and leasing on any busy machine.
         until = now + timedelta(seconds=lease_seconds)
-        leased = outbox_messages.update().where(table.id == first).values(
-            status="sending", lease_id=lease_id, lease_until_at=until, attempts=table.attempts + 1
+        leased = (
+            outbox_messages.update()
+            .where(table.id == first)
+            .values(status="sending", lease_id=lease_id, lease_until_at=until, attempts=table.attempts + 1)
         )
         return tx.execute(leased.returning(*outbox_messages.c)).one_or_none()
 

@@ -10,6 +10,7 @@ from incentives.kernel.errors import NotPermitted
 # A letter for each role that may: frontline, supervisor, manager, finance, auditor, till, integrator, admin.
 MATRIX = {
     #                     FSMABTIN  (finance is B for books, admin N)
+    "locations:read":     "FSMBATIN",
     "catalog:read":       "FSMBAIN",
     "offers:read":        "FSMIN",
     "issuances:create":   "FSMIN",

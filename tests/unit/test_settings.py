@@ -1,0 +1,140 @@
+"""Settings: every mistake at once, by the name of its variable, and no secret in their text."""
+
+import base64
+
+import pytest
+
+from incentives.kernel.errors import SettingsInvalid
+from incentives.kernel.settings import PREFIX, SETTINGS, Settings
+from tests.world import environ, key_setting
+
+GOOD = environ("sqlite:///x.db")
+
+
+def read(**more: str) -> Settings:
+    return Settings.from_environ({**GOOD, **{PREFIX + name: value for name, value in more.items()}})
+
+
+def mistakes(**more: str) -> list[str]:
+    with pytest.raises(SettingsInvalid) as caught:
+        read(**more)
+    found = caught.value.facts["errors"]
+    assert caught.value.detail == "; ".join(found)
+    return list(found)
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    settings = read()
+    assert settings.development
+    assert (settings.database_pool_size, settings.session_idle_minutes, settings.provider_timeout_seconds) == (16, 30, 10)
+    assert (settings.delivery, settings.redis_url, settings.sendgrid_api_key) == ("worker", "", "")
+    # An empty variable is one that is left out: that is how container systems pass what nobody set.
+    assert read(DATABASE_POOL_SIZE="", REDIS_URL="") == settings
+
+
+def test_other_programs_variables_are_not_ours() -> None:
+    assert Settings.from_environ({**GOOD, "PATH": "/bin", "XINCENTIVES_X": "1"}) == read()
+
+
+def test_an_unknown_setting_is_a_mistake() -> None:
+    assert mistakes(DATABSE_URL="x") == ["INCENTIVES_DATABSE_URL: there is no such setting"]
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    found = mistakes(ENVIRONMENT="staging", DATABASE_POOL_SIZE="many", PUBLIC_URL="ftp://a", CODE_KEYS="x", NOPE="1")
+    assert [each.partition(":")[0] for each in found] == [
+        "INCENTIVES_NOPE", "INCENTIVES_ENVIRONMENT", "INCENTIVES_DATABASE_POOL_SIZE", "INCENTIVES_PUBLIC_URL",
+        "INCENTIVES_CODE_KEYS",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", "ten", "1e3", " 3", "1234567", "٣"])
+def test_a_count_is_a_whole_number_above_zero(count: str) -> None:
+    assert mistakes(DATABASE_POOL_SIZE=count) == ["INCENTIVES_DATABASE_POOL_SIZE: must be a whole number above zero"]
+
+
+def test_there_may_be_no_proxies() -> None:
+    assert read(TRUSTED_PROXIES="0").trusted_proxies == 0
+    assert read(TRUSTED_PROXIES="2").trusted_proxies == 2
+    assert mistakes(TRUSTED_PROXIES="-1")
+
+
+@pytest.mark.parametrize("url", ["acme.example", "ftp://acme.example", "https://", "//acme.example", "javascript:alert(1)"])
+def test_an_address_is_http(url: str) -> None:
+    assert mistakes(PUBLIC_URL=url) == ["INCENTIVES_PUBLIC_URL: must be an http or https address"]
+
+
+def test_an_address_ends_without_a_slash() -> None:
+    assert read(PUBLIC_URL="https://acme.example/shop/").public_url == "https://acme.example/shop"
+
+
+def test_in_production_links_are_https() -> None:
+    assert mistakes(ENVIRONMENT="production") == [
+        "INCENTIVES_PUBLIC_URL: customers' links must be https in production"
+    ]
+    assert not read(ENVIRONMENT="production", PUBLIC_URL="https://acme.example").development
+
+
+def test_production_is_the_default() -> None:
+    without = {name: value for name, value in GOOD.items() if name != "INCENTIVES_ENVIRONMENT"}
+    with pytest.raises(SettingsInvalid, match="https"):
+        Settings.from_environ(without)
+
+
+@pytest.mark.parametrize("purpose", ["CODE", "LINK", "SESSION", "CONTACT"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "",
+        "a",
+        "a:",
+        "a:b",
+        ":" + base64.b64encode(b"x" * 32).decode(),
+        "A:" + base64.b64encode(b"x" * 32).decode(),
+        "a:" + base64.b64encode(b"x" * 31).decode(),
+        "a:" + base64.b64encode(b"x" * 32).decode() + "!",
+        "a" * 17 + ":" + base64.b64encode(b"x" * 32).decode(),
+    ],
+)
+def test_every_purpose_needs_keys_of_256_bits(purpose: str, keys: str) -> None:
+    (mistake,) = mistakes(**{f"{purpose}_KEYS": keys})
+    assert mistake.startswith(f"INCENTIVES_{purpose}_KEYS: ")
+
+
+def test_a_key_that_stands_twice_is_a_mistake() -> None:
+    """Which of the two would make codes again tomorrow, nobody could say."""
+    one, other = key_setting("ONE"), key_setting("OTHER")
+    assert mistakes(CODE_KEYS=f"{one},{other}") == ["INCENTIVES_CODE_KEYS: a key id stands there twice"]
+
+
+def test_keys_keep_their_order() -> None:
+    one, other = key_setting("ONE"), key_setting("OTHER").replace("t:", "u:")
+    assert [key_id for key_id, _ in read(CODE_KEYS=f" {one} , {other} ").code_keys] == ["t", "u"]
+
+
+def test_twilio_needs_all_its_parts() -> None:
+    assert [each.partition(":")[0] for each in mistakes(TWILIO_ACCOUNT_SID="AC1")] == [
+        "INCENTIVES_TWILIO_AUTH_TOKEN",
+        "INCENTIVES_TWILIO_MESSAGING_SERVICE_SID",
+    ]
+    read(TWILIO_ACCOUNT_SID="AC1", TWILIO_AUTH_TOKEN="x", TWILIO_FROM="+15005550006")
+    read(TWILIO_ACCOUNT_SID="AC1", TWILIO_AUTH_TOKEN="x", TWILIO_MESSAGING_SERVICE_SID="MG1")
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    settings = read(SENDGRID_API_KEY="SG.secret")
+    assert repr(settings) == str(settings) == "Settings(environment='development')"
+
+
+def test_a_mistake_does_not_show_the_value() -> None:
+    """A key in the wrong variable would stand in the log of the start."""
+    for setting in SETTINGS:
+        try:
+            Settings.from_environ({**GOOD, setting.name: "hunter2 hunter2"})
+        except SettingsInvalid as refusal:
+            assert "hunter2" not in refusal.detail
+
+
+def test_each_setting_has_a_field_and_a_word_of_help() -> None:
+    assert [setting.field for setting in SETTINGS] == list(Settings.__dataclass_fields__)
+    assert all(setting.help.endswith(".") for setting in SETTINGS)
