@@ -1,36 +1,78 @@
-"""The background loop: deliver what waits, expire what is over. The same flows run here as anywhere else.
+"""The background loops: deliver what waits, expire what is over. The same flows run here as anywhere else.
 
-``incentives worker`` is this loop by itself; with ``INCENTIVES_DELIVERY=in-process`` the serving process runs it in a
-thread. Any number may run at once: each message is leased, and each sweep passes over what another has locked.
+``incentives worker`` is these loops by themselves; with ``INCENTIVES_DELIVERY=in-process`` the serving process runs
+them in threads. Any number may run at once: each message is leased, and each sweep passes over what another has locked.
 """
 
 import logging
 import threading
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 
-from incentives.flows.deliver import deliver_next
+from incentives.flows.deliver import CHANNELS, deliver_next
 from incentives.flows.expire import expire_due
+from incentives.kernel import migrate
 from incentives.kernel.core import Core
-from incentives.kernel.errors import StorageUnavailable
+from incentives.kernel.errors import SettingsInvalid, StorageNotMigrated, StorageUnavailable
 
 IDLE_SECONDS = 0.5
 SWEEP_EVERY = timedelta(seconds=30)
 _TROUBLE_SECONDS = 2.0
+_ENDING_SECONDS = 5
 
 log = logging.getLogger("incentives.worker")
 
 
 def run(core: Core, stop: threading.Event) -> None:
-    """Work until told to stop; the database going away, or a bug in one message, does not end the loop."""
-    swept_at: datetime | None = None
+    """Work until told to stop; the database going away, or a bug in one message, does not end the loops.
+
+    Each channel has a loop of its own, so that a provider that hangs holds up nothing but its own messages. Raises
+    ``StorageNotMigrated`` and ``SettingsInvalid`` before anything is done, when it never could be.
+    """
+    if not _ready(core, stop):
+        return
+    loops = [
+        threading.Thread(target=_deliver, args=(core, stop, channel), name=f"deliver-{channel}", daemon=True)
+        for channel in CHANNELS
+    ]
+    for loop in loops:
+        loop.start()
+    _repeat(lambda: _sweep_and_rest(core, stop), stop)
+    for loop in loops:
+        # The one that is sending writes down what came of it, or the message would go out once more.
+        loop.join(core.settings.provider_timeout_seconds + _ENDING_SECONDS)
+
+
+def _ready(core: Core, stop: threading.Event) -> bool:
+    """Wait until the database can be reached; False when told to stop first."""
     while not stop.is_set():
         try:
-            now = core.clock.now()
-            if swept_at is None or now - swept_at >= SWEEP_EVERY:
-                sweep(core)
-                swept_at = now
-            if deliver_next(core=core) is None:
-                stop.wait(IDLE_SECONDS)
+            migrate.check(core.database)
+        except StorageUnavailable:
+            log.warning("the database cannot be reached; trying again")
+            stop.wait(_TROUBLE_SECONDS)
+        else:
+            return True
+    return False
+
+
+def _deliver(core: Core, stop: threading.Event, channel: str) -> None:
+    def step() -> None:
+        if deliver_next(core=core, channel=channel) is None:
+            stop.wait(IDLE_SECONDS)
+
+    _repeat(step, stop)
+
+
+def _sweep_and_rest(core: Core, stop: threading.Event) -> None:
+    sweep(core)
+    stop.wait(SWEEP_EVERY.total_seconds())
+
+
+def _repeat(step: Callable[[], None], stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            step()
         except StorageUnavailable:
             log.warning("the database cannot be reached; trying again")
             stop.wait(_TROUBLE_SECONDS)
@@ -57,7 +99,14 @@ def drain(core: Core) -> int:
 
 
 def start_thread(core: Core) -> threading.Event:
-    """Run the loop in a thread of this process; setting the event that comes back ends it."""
+    """Run the loops in threads of this process; setting the event that comes back ends them."""
     stop = threading.Event()
-    threading.Thread(target=run, args=(core, stop), name="worker", daemon=True).start()
+    threading.Thread(target=_run_or_say_why, args=(core, stop), name="worker", daemon=True).start()
     return stop
+
+
+def _run_or_say_why(core: Core, stop: threading.Event) -> None:
+    try:
+        run(core, stop)
+    except (StorageNotMigrated, SettingsInvalid) as refusal:
+        log.critical("nothing is delivered here: %s %s", refusal.detail, refusal.next_step)

@@ -3,11 +3,13 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
 
-from admin import giving, guard, pages, words
+from admin import forms, giving, guard, pages, words
+from admin.forms import Form
 from admin.guard import page
 from admin.pages import Refused, show
 from incentives.flows.approve import DecideApproval, decide_approval
@@ -27,8 +29,7 @@ from incentives.queries.approvals import Approval
 
 blueprint = Blueprint("staff_approvals", __name__)
 
-_MOST_SHOWN = 200
-_COMMENT_LONGEST = 500
+_SHOWN = 50
 _DONE = {
     "granted": "Granted. The customer gets the voucher now.",
     "declined": "Declined. The money is free again, and the requester sees your comment.",
@@ -51,58 +52,84 @@ def decide(approval_id: uuid.UUID) -> ResponseReturnValue:
     core, actor = guard.the_core(), guard.the_actor()
     try:
         asked = approvals.one_approval(core=core, actor=actor, approval_id=approval_id)
-        command = DecideApproval(
-            approval_id=approval_id,
-            decision=request.form.get("decision", ""),
-            amount_minor=_amount_minor(asked),
-            comment=request.form.get("comment", "").strip()[:_COMMENT_LONGEST] or None,
-            idempotency_key=request.form.get("idempotency_key", "")[:255] or None,
-        )
-        decided = decide_approval(core=core, actor=actor, command=command)
+        decided = decide_approval(core=core, actor=actor, command=_command(asked))
     except Refusal as refusal:
-        fields = {} if isinstance(refusal, _GONE) else {"amount_minor": f"amount-{approval_id}"}
-        return _queue(refused=pages.refused(refusal, fields), typed_for=approval_id)
-    return redirect(f"/approvals?done={decided.status}", 303)
+        names = {"amount": "amount", "amount_minor": "amount", "comment": "comment"}
+        fields = {} if isinstance(refusal, _GONE) else {name: f"{at}-{approval_id}" for name, at in names.items()}
+        shown = _queue(refused=pages.refused(refusal, fields), typed_for=approval_id)
+        return pages.with_wait(shown, refusal)
+    after = request.form.get("after", "")
+    return redirect(f"/approvals?{urlencode({'done': decided.status} | ({'after': after} if after else {}))}", 303)
+
+
+def _command(asked: Approval) -> DecideApproval:
+    """Return the decision that was sent. Raises ``InputInvalid``."""
+    sent = Form(request.form)
+    return DecideApproval(
+        approval_id=asked.id,
+        decision=request.form.get("decision", ""),
+        amount_minor=_amount_minor(asked),
+        comment=sent.text("comment", forms.NOTE_LONGEST) or None,
+        idempotency_key=sent.key("idempotency_key", guard.the_core().clock.now()),
+    )
 
 
 def _amount_minor(asked: Approval) -> int | None:
     """Return the amount that was typed, where it may be lowered and is granted; None for what was asked for."""
-    text = request.form.get("amount", "").strip()
+    text = Form(request.form).text("amount", forms.AMOUNT_LONGEST)
     if not text or request.form.get("decision") != "grant" or asked.least_minor == asked.amount.amount_minor:
         return None
     try:
         return words.amount_minor_of(text, asked.amount.currency)
     except ValueError:
-        raise InputInvalid(
-            errors=[{"field": "amount_minor", "message": "Write the amount in figures, like 25.00."}]
-        ) from None
+        raise forms.wrong("amount", "Write the amount in figures, like 25.00.") from None
 
 
 def _queue(*, done: str | None = None, refused: Refused | None = None, typed_for: uuid.UUID | None = None) -> Response:
     core, actor = guard.the_core(), guard.the_actor()
-    found = approvals.list_approvals(core=core, actor=actor, limit=_MOST_SHOWN)
+    after = Form(request.values).cursor("after")
+    found = approvals.waiting(core=core, actor=actor, limit=_SHOWN, after=after)
     labels = (
         {each.key: pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)}
         if found.items
         else {}
     )
-    zone = pages.zone_of(actor)
-    rows = [_row(each, labels, zone) for each in reversed(found.items)]
+    zone, places = pages.zone_of(actor), pages.location_names(actor)
+    rows = [_row(each, labels, places, zone) for each in found.items]
     for row in rows:
         if refused and row["id"] == typed_for:
-            row |= {
-                "comment": request.form.get("comment", ""),
-                "amount_text": request.form.get("amount") or row["amount_text"],
-                "error": refused.errors.get(f"amount-{typed_for}"),
-            }
-    status = refused.status if refused else 200
-    return show("approvals.html", status, requests=rows, done=done, refused=refused, more=bool(found.next))
+            row.update(_typed(row, refused))
+    return show(
+        "approvals.html",
+        refused.status if refused else 200,
+        requests=rows,
+        done=done,
+        refused=refused,
+        after=after.hex if after else "",
+        more=f"/approvals?after={found.next}" if found.next else None,
+    )
 
 
-def _row(each: Approval, labels: Mapping[str, str], zone: str | None) -> dict[str, Any]:
+def _typed(row: Mapping[str, Any], refused: Refused) -> dict[str, Any]:
+    """Return what was sent for a request, to stand in its form again, with the key of the page it came from."""
+    sent = Form(request.form)
+    try:
+        key = sent.key("idempotency_key", guard.the_core().clock.now())
+    except InputInvalid:
+        key = row["idempotency_key"]
+    return {
+        "comment": sent.shown("comment"),
+        "amount_text": sent.shown("amount") or row["amount_text"],
+        "error": refused.errors.get(f"amount-{row['id']}"),
+        "comment_error": refused.errors.get(f"comment-{row['id']}"),
+        "idempotency_key": key,
+    }
+
+
+def _row(each: Approval, labels: Mapping[str, str], places: Mapping[str, str], zone: str | None) -> dict[str, Any]:
     core, actor = guard.the_core(), guard.the_actor()
     now = core.clock.now()
-    place = pages.location_name(actor, each.location) if each.location else None
+    place = places.get(each.location, each.location) if each.location else None
     severity = words.SEVERITIES.get(each.severity, "").lower()
     trouble = ", ".join(part for part in (labels.get(each.issue_tag, each.issue_tag), severity, each.order_ref) if part)
     earlier = each.earlier_recoveries
@@ -127,6 +154,7 @@ def _row(each: Approval, labels: Mapping[str, str], zone: str | None) -> dict[st
         "idempotency_key": str(core.ids.new(now)),
         "comment": "",
         "error": None,
+        "comment_error": None,
     }
 
 

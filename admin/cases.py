@@ -37,9 +37,9 @@ def list_them() -> ResponseReturnValue:
     """Show the cases, the newest first, fifty at a time."""
     core, actor = guard.the_core(), guard.the_actor()
     found = cases.list_cases(core=core, actor=actor, after=request.args.get("after"))
-    labels = _labels()
+    labels, places = _labels(), pages.location_names(actor)
     more = f"/cases?after={found.next}" if found.next else None
-    return show("cases.html", cases=[_row(each, labels) for each in found.items], more=more)
+    return show("cases.html", cases=[_row(each, labels, places) for each in found.items], more=more)
 
 
 @blueprint.get("/cases/<uuid:case_id>")
@@ -48,17 +48,17 @@ def one(case_id: uuid.UUID) -> ResponseReturnValue:
     """Show one case and its timeline."""
     core, actor = guard.the_core(), guard.the_actor()
     found = cases.one_case(core=core, actor=actor, case_id=case_id)
-    zone = pages.zone_of(actor, found.case.location)
+    zone, places = pages.zone_of(actor, found.case.location), pages.location_names(actor)
     facts = (
         ("Customer", found.customer_name),
         ("Order", found.case.order_ref),
-        ("Location", pages.location_name(actor, found.case.location) if found.case.location else None),
+        ("Location", places.get(found.case.location or "", found.case.location)),
         ("Severity", words.SEVERITIES.get(found.case.severity)),
         ("Opened", f"{words.instant(found.case.opened_at, zone)}, by {found.case.opened_by_name}"),
     )
     titles = _titles()
     events = [_event(each, titles, zone) for each in found.deeds]
-    row = _row(found.case, _labels()) | {"facts": [each for each in facts if each[1]], "events": events}
+    row = _row(found.case, _labels(), places) | {"facts": [each for each in facts if each[1]], "events": events}
     return show("case.html", case=row)
 
 
@@ -78,9 +78,9 @@ def _titles() -> Mapping[str, str]:
     return {each.key: pages.english(each.title) for each in rows}
 
 
-def _row(case: Case, labels: Mapping[str, str]) -> dict[str, Any]:
-    actor, now = guard.the_actor(), guard.the_core().clock.now()
-    place = pages.location_name(actor, case.location) if case.location else None
+def _row(case: Case, labels: Mapping[str, str], places: Mapping[str, str]) -> dict[str, Any]:
+    now = guard.the_core().clock.now()
+    place = places.get(case.location or "", case.location)
     order = f"Order {case.order_ref}" if case.order_ref else None
     tone, sign, status = _STATUSES[case.status]
     parts = (order, place, f"{words.ago(case.opened_at, now)} by {case.opened_by_name}")

@@ -1,69 +1,46 @@
 """The operator's command line: ``incentives``. Every command is a thin cover of a flow or a query."""
 
 import base64
+import ipaddress
 import json
 import os
+import re
 import secrets
+import socket
+import string
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from admin import demo
-from incentives.flows import people, publish
+from admin.command_line import RefusingGroup, Wiring, open_core, show_table, unchecked_core
+from admin.commands_people import api_key, user
+from incentives.flows import publish
 from incentives.kernel import migrate
-from incentives.kernel.actors import SYSTEM, Actor, Role
+from incentives.kernel.actors import SYSTEM, Actor, permit
+from incentives.kernel.clock import SystemClock
 from incentives.kernel.core import Core
-from incentives.kernel.errors import CatalogInvalid, Refusal
 from incentives.queries import catalog as queries
 from incentives.queries.books import check_books
-from incentives.queries.people import person_by_email
+from incentives.queries.people import person_by_email, person_list
 
-_REFUSED = 1
-KEY_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """What the command line needs of the composition root, which it must not import."""
-
-    build_core: Callable[[Mapping[str, str]], Core]
-    create_app: Callable[[Core], Any]
-    serve: Callable[..., None]
-    work: Callable[[Core], None]
+_KEY_BYTES = 32
+_ID_LETTERS = string.ascii_lowercase + string.digits
+_ID_RANDOM_LETTERS = 6
+_PORT = click.IntRange(1, 65535)
+_RELEASE = click.IntRange(1, 2**31 - 1)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class _Group(click.Group):
-    """Says a refusal in words instead of a traceback."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except Refusal as refusal:
-            click.echo(f"{refusal.detail} {refusal.next_step}", err=True)
-            for error in refusal.facts.get("errors", []) if not isinstance(refusal, CatalogInvalid) else []:
-                click.echo(f"  {error}", err=True)
-            if isinstance(refusal, CatalogInvalid):
-                _show_mistakes(refusal)
-            sys.exit(_REFUSED)
-
-
-def _show_mistakes(refusal: CatalogInvalid) -> None:
-    for error in refusal.facts.get("errors", []):
-        click.echo(f"  line {error.get('line')}: {error.get('path')}: {error.get('message')}", err=True)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=RefusingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Incentives and vouchers for customer-service recovery."""
 
 
-def _core(context: click.Context) -> Core:
-    core: Core = context.obj.build_core(os.environ)
-    return core
+cli.add_command(user)
+cli.add_command(api_key)
 
 
 @cli.group()
@@ -76,9 +53,9 @@ def db() -> None:
 @click.pass_context
 def db_upgrade(context: click.Context, revision: str) -> None:
     """Migrate the database of INCENTIVES_DATABASE_URL up to a revision."""
-    core = _core(context)
+    core = unchecked_core(context)
     migrate.upgrade(core.settings.database_url, revision)
-    click.echo(f"The database is at {revision if revision != 'head' else migrate.head()}.")
+    _show_revision(core)
 
 
 @db.command("downgrade")
@@ -86,9 +63,14 @@ def db_upgrade(context: click.Context, revision: str) -> None:
 @click.pass_context
 def db_downgrade(context: click.Context, revision: str) -> None:
     """Migrate the database down to a revision; what newer revisions hold is lost."""
-    core = _core(context)
+    core = unchecked_core(context)
     migrate.downgrade(core.settings.database_url, revision)
-    click.echo(f"The database is at {revision}.")
+    _show_revision(core)
+
+
+def _show_revision(core: Core) -> None:
+    revision = migrate.current(core.database)
+    click.echo(f"The database is at {revision}." if revision else "The database has no tables any more.")
 
 
 @cli.group()
@@ -97,36 +79,102 @@ def catalog() -> None:
 
 
 @catalog.command("plan")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=_FILE)
 @click.pass_context
 def catalog_plan(context: click.Context, file: Path) -> None:
     """Show what applying FILE would change, and write nothing."""
-    planned = queries.plan(core=_core(context), actor=SYSTEM, text=file.read_bytes())
+    planned = queries.plan(core=open_core(context), actor=SYSTEM, text=file.read_bytes())
     _show_changes(planned.changes, planned.warnings)
 
 
 @catalog.command("apply")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=_FILE)
 @click.option(
     "--approve-as", metavar="USER", help="The email of the person who approves it; without, it stays a draft."
 )
 @click.pass_context
 def catalog_apply(context: click.Context, file: Path, approve_as: str | None) -> None:
     """Propose FILE as a new release, and put it in force when somebody approves it."""
-    core = _core(context)
-    approver = person_by_email(core=core, email=approve_as) if approve_as else None
+    core = open_core(context)
+    approver = _approver(core, approve_as) if approve_as else None
     command = publish.ProposeCatalog(text=file.read_bytes())
     proposed = publish.propose_catalog(core=core, actor=SYSTEM, command=command)
     _show_changes(proposed.changes, proposed.warnings)
     if proposed.status == "approved":
         return
     if approver is None:
-        click.echo(f"Release {proposed.number} is a draft. Somebody approves it with --approve-as.")
+        click.echo(f"Release {proposed.number} is a draft until `incentives catalog approve` puts it in force.")
         return
-    approved = publish.approve_release(
-        core=core, actor=approver, command=publish.ApproveRelease(number=proposed.number)
-    )
+    _approve(core, approver, proposed.number)
+
+
+def _approver(core: Core, email: str) -> Actor:
+    """Return who is to approve. Whoever may not is refused before a draft is written for nothing."""
+    approver = person_by_email(core=core, email=email)
+    permit(approver, "catalog:approve")
+    return approver
+
+
+def _approve(core: Core, approver: Actor, number: int) -> None:
+    approved = publish.approve_release(core=core, actor=approver, command=publish.ApproveRelease(number=number))
     click.echo(f"Release {approved.number} is in force.")
+
+
+@catalog.command("releases")
+@click.pass_context
+def catalog_releases(context: click.Context) -> None:
+    """Show the latest releases, and what each draft would change."""
+    core = open_core(context)
+    people = {f"person:{row.id}": row.email for row in person_list(core=core, actor=SYSTEM)}
+    rows = queries.release_list(core=core, actor=SYSTEM)
+    show_table(
+        ("NUMBER", "STATUS", "PROPOSED", "BY", "APPROVED", "BY"),
+        [
+            (
+                row.number,
+                row.status,
+                row.proposed_at,
+                _who(row.proposed_by, people),
+                row.approved_at,
+                _who(row.approved_by, people),
+            )
+            for row in rows
+        ],
+    )
+    for row in rows:
+        if row.status == "draft":
+            click.echo(f"\nRelease {row.number} would change:")
+            _show_changes(queries.release_changes(core=core, actor=SYSTEM, number=row.number), ())
+
+
+def _who(label: str | None, people: dict[str, str]) -> str | None:
+    return SYSTEM.name if label == SYSTEM.label else people.get(label or "", label)
+
+
+@catalog.command("approve")
+@click.argument("number", type=_RELEASE)
+@click.option("--as", "email", metavar="USER", required=True, help="The email of the person who approves it.")
+@click.pass_context
+def catalog_approve(context: click.Context, number: int, email: str) -> None:
+    """Put the draft NUMBER in force."""
+    core = open_core(context)
+    _approve(core, _approver(core, email), number)
+
+
+@catalog.command("withdraw")
+@click.argument("number", type=_RELEASE)
+@click.option("--as", "email", metavar="USER", required=True, help="The email of the person who withdraws it.")
+@click.option("--reason", required=True, help="Why, for the audit trail.")
+@click.pass_context
+def catalog_withdraw(context: click.Context, number: int, email: str, reason: str) -> None:
+    """Take the draft NUMBER back."""
+    if not reason.strip():
+        message = "Say why, in a word at least."
+        raise click.BadParameter(message, param_hint="--reason")
+    core = open_core(context)
+    command = publish.WithdrawRelease(number=number, reason=reason.strip())
+    publish.withdraw_release(core=core, actor=person_by_email(core=core, email=email), command=command)
+    click.echo(f"Release {number} is withdrawn.")
 
 
 def _show_changes(changes: Any, warnings: Any) -> None:
@@ -139,61 +187,6 @@ def _show_changes(changes: Any, warnings: Any) -> None:
 
 
 @cli.group()
-def user() -> None:
-    """People who sign in."""
-
-
-@user.command("create")
-@click.option("--email", required=True)
-@click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
-@click.option("--name")
-@click.option("--location")
-@click.option("--team")
-@click.pass_context
-def user_create(
-    context: click.Context, email: str, role: str, name: str | None, location: str | None, team: str | None
-) -> None:
-    """Let a person in; prints their first password, alone, this once."""
-    command = people.CreateUser(email=email, role=role, name=name, location=location, team=team)
-    click.echo(people.create_user(core=_core(context), actor=SYSTEM, command=command).password)
-
-
-@user.command("disable")
-@click.option("--email", required=True)
-@click.pass_context
-def user_disable(context: click.Context, email: str) -> None:
-    """Shut a person out, from their next request on."""
-    people.disable_user(core=_core(context), actor=SYSTEM, email=email)
-
-
-@cli.group("api-key")
-def api_key() -> None:
-    """Programs that call the API."""
-
-
-@api_key.command("create")
-@click.option("--name", required=True)
-@click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
-@click.option("--location")
-@click.option("--team")
-@click.pass_context
-def api_key_create(context: click.Context, name: str, role: str, location: str | None, team: str | None) -> None:
-    """Let a program in; prints its key, alone, this once."""
-    command = people.CreateApiKey(name=name, role=role, location=location, team=team)
-    created = people.create_api_key(core=_core(context), actor=SYSTEM, command=command)
-    click.echo(f"The key's id, to revoke it by: {created.id}", err=True)
-    click.echo(created.secret)
-
-
-@api_key.command("revoke")
-@click.argument("key_id", type=click.UUID)
-@click.pass_context
-def api_key_revoke(context: click.Context, key_id: Any) -> None:
-    """Shut a program out, from its next request on."""
-    people.revoke_api_key(core=_core(context), actor=SYSTEM, key_id=key_id)
-
-
-@cli.group()
 def books() -> None:
     """The books."""
 
@@ -202,7 +195,7 @@ def books() -> None:
 @click.pass_context
 def books_check(context: click.Context) -> None:
     """Prove the invariants: a line a check; exit status 1 and what is broken, if anything is."""
-    checks = check_books(core=_core(context), actor=SYSTEM)
+    checks = check_books(core=open_core(context), actor=SYSTEM)
     for check in checks:
         click.echo(f"{'ok    ' if check.holds else 'BROKEN'} {check.name} ({check.examined} examined)")
         for line in check.broken:
@@ -215,7 +208,7 @@ def books_check(context: click.Context) -> None:
 @click.pass_context
 def worker(context: click.Context) -> None:
     """Deliver messages and expire what is over, until interrupted."""
-    context.obj.work(_core(context))
+    context.obj.work(open_core(context))
 
 
 @cli.group()
@@ -224,17 +217,26 @@ def keys() -> None:
 
 
 @keys.command("new")
-@click.option("--id", "key_id", default="k1", show_default=True, help="What the new keys are called.")
-def keys_new(key_id: str) -> None:
+@click.option("--id", "key_id", help="What the new keys are called; by default a name of today that was never used.")
+def keys_new(key_id: str | None) -> None:
     """Print four fresh keys as settings; append each to the ones in use to rotate."""
-    click.echo("\n".join(f"{name}={value}" for name, value in fresh_keys(key_id).items()))
+    if key_id is not None and not re.fullmatch(r"[a-z0-9-]{1,16}", key_id):
+        message = "An id is 1 to 16 small letters, digits and dashes."
+        raise click.BadParameter(message, param_hint="--id")
+    click.echo("\n".join(f"{name}={value}" for name, value in fresh_keys(key_id or _fresh_id()).items()))
+
+
+def _fresh_id() -> str:
+    """Return an id such as ``k20261122-x7q2mf``: two keys of one id could not be told apart."""
+    suffix = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_RANDOM_LETTERS))
+    return f"k{SystemClock().now():%Y%m%d}-{suffix}"
 
 
 def fresh_keys(key_id: str) -> dict[str, str]:
     """Return a fresh key for each purpose, as settings."""
     purposes = ("CODE", "LINK", "SESSION", "CONTACT")
     return {
-        f"INCENTIVES_{purpose}_KEYS": f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+        f"INCENTIVES_{purpose}_KEYS": f"{key_id}:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}"
         for purpose in purposes
     }
 
@@ -243,30 +245,50 @@ def fresh_keys(key_id: str) -> dict[str, str]:
 @click.pass_context
 def openapi(context: click.Context) -> None:
     """Print the OpenAPI document."""
-    app = context.obj.create_app(_core(context))
+    app = context.obj.create_app(unchecked_core(context))
     click.echo(json.dumps(app.extensions["openapi_document"](), indent=2, sort_keys=True, ensure_ascii=False))
 
 
 @cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True)
-@click.option("--workers", default=1, show_default=True, help="Processes.")
-@click.option("--threads", default=8, show_default=True, help="Threads in each.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="An IP address of this machine.")
+@click.option("--port", default=8000, show_default=True, type=_PORT)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
+@click.option("--threads", default=8, show_default=True, type=click.IntRange(1), help="Threads in each.")
 @click.pass_context
 def serve(context: click.Context, host: str, port: int, workers: int, threads: int) -> None:
     """Serve the API and the pages."""
-    _core(context).database.dispose()  # wrong settings are said here, once, and not by every process
+    _check_address(host, port)
+    open_core(context).database.dispose()  # what is wrong is said here, once, and not by every process
     context.obj.serve(host, port, workers=workers, threads=threads)
 
 
+def _check_address(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened on; the server itself would say so in a traceback."""
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        message = f"{host} is no IP address; 127.0.0.1 serves this machine alone, 0.0.0.0 everybody."
+        raise click.BadParameter(message, param_hint="--host") from None
+    family = socket.AF_INET if version == 4 else socket.AF_INET6  # noqa: PLR2004 - the version of IP
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            message = f"Nobody can listen on {host} port {port}: {error.strerror}. Choose another --port or --host."
+            raise click.ClickException(message) from None
+
+
 @cli.command("demo")
-@click.option("--port", default=8000, show_default=True)
+@click.option("--port", default=8000, show_default=True, type=_PORT)
 @click.option("--prepare-only", is_flag=True, help="Prepare and print everything, but do not serve.")
 @click.pass_context
 def demo_command(context: click.Context, port: int, prepare_only: bool) -> None:  # noqa: FBT001 - click's flag
     """Prepare the demo under var/ and serve it, delivery included."""
+    if not prepare_only:
+        _check_address("127.0.0.1", port)
     os.environ.update(demo.environment(Path("var"), port, fresh_keys))
-    core = _core(context)
+    core = unchecked_core(context)
     demo.prepare(core, Path("var"))
     core.database.dispose()
     click.echo(demo.welcome(Path("var"), port))
@@ -274,4 +296,4 @@ def demo_command(context: click.Context, port: int, prepare_only: bool) -> None:
         context.obj.serve("127.0.0.1", port, workers=1, threads=4)
 
 
-__all__ = ["Actor", "Wiring", "cli", "fresh_keys"]
+__all__ = ["Wiring", "cli", "fresh_keys"]

@@ -1,12 +1,13 @@
 """Step 2 of the tablet: the form as it was typed, the command it means, and what the page shows of the offers."""
 
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from admin import guard, pages, words
+from admin import forms, guard, pages, words
+from admin.forms import Form
 from admin.pages import Refused
 from incentives.flows.issue import IssueVoucher
 from incentives.flows.offer import CustomerGiven, EarlierRecovery, Offer, Offers, Trouble
@@ -33,12 +34,25 @@ _FIELDS = {
 _ELSEWHERE = frozenset({"inactive", "not-at-this-location", "window-closed", "wrong-currency"})
 _RECENT = timedelta(days=30)
 _SHOWN_RECOVERIES = 4
-_FIELD_LONGEST = 500
+_SEEN_MOST = 10_000
+_LONGEST = {
+    "incentive": 64,
+    "email": 320,
+    "phone": 40,
+    "name": forms.NAME_LONGEST,
+    "order_ref": forms.ORDER_REF_LONGEST,
+    "locale": 20,
+    "location": 64,
+    "note": forms.NOTE_LONGEST,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveForm:
-    """What stands in the form. ``idempotency_key`` was made with the page, so that a page gives once."""
+    """What stands in the form. ``idempotency_key`` was made with the page, so that a page gives once.
+
+    ``mistakes`` are fields that cannot be used as they are; they are shown again and go nowhere else.
+    """
 
     tag: str
     idempotency_key: str
@@ -54,41 +68,49 @@ class GiveForm:
     note: str = ""
     screen_only: bool = False
     seen: int = 0
+    mistakes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def fresh(cls, tag: str, args: Mapping[str, str], core: Core, actor: Actor) -> "GiveForm":
         """Return an empty form with a key of its own; an address may prefill it, from a help desk for instance."""
-        severity, order_ref = _severity(args.get("severity")), args.get("order_ref", "")[:_FIELD_LONGEST]
+        severity, order_ref = _severity(args.get("severity")), Form(args).shown("order_ref")
         language = next(iter(pages.languages(actor)), "")
         return cls(
             tag=tag,
             idempotency_key=_key(core),
             severity=severity,
             amounts={},
-            order_ref=order_ref,
+            order_ref=order_ref[: forms.ORDER_REF_LONGEST],
             locale=language,
         )
 
     @classmethod
     def typed(cls, tag: str, form: Mapping[str, str], core: Core, actor: Actor) -> "GiveForm":
         """Return the form as it was sent, trimmed. Only who has no location of their own may name one."""
-        text = {
-            name: form.get(name, "").strip()[:_FIELD_LONGEST]
-            for name in ("incentive", "email", "phone", "name", "order_ref", "locale", "location", "note")
-        }
+        sent, now = Form(form), core.clock.now()
+        text = {name: sent.shown(name) for name in _LONGEST}
+        limits = _LONGEST | {f"amount-{text['incentive']}": forms.AMOUNT_LONGEST}
+        mistakes = forms.mistakes(
+            *(partial(sent.text, name, longest) for name, longest in limits.items()),
+            partial(sent.number, "seen", _SEEN_MOST),
+            partial(sent.key, "idempotency_key", now),
+        )
         return cls(
             tag=tag,
-            idempotency_key=_known_key(form.get("idempotency_key")) or _key(core),
+            idempotency_key=_key(core) if "idempotency_key" in mistakes else sent.key("idempotency_key", now),
             severity=_severity(form.get("severity")),
-            amounts={name.removeprefix("amount-"): form[name][:40] for name in form if name.startswith("amount-")},
+            amounts={name.removeprefix("amount-"): sent.shown(name) for name in form if name.startswith("amount-")},
             screen_only=form.get("screen_only") == "yes",
-            seen=int(form["seen"]) if form.get("seen", "").isdecimal() else 0,
+            seen=0 if "seen" in mistakes else sent.number("seen", _SEEN_MOST),
+            mistakes=mistakes,
             **(text | {"location": "" if actor.location else text["location"]}),
         )
 
     @property
     def trouble(self) -> Trouble:
-        """Return what went wrong and for whom."""
+        """Return what went wrong and for whom. Raises ``InputInvalid`` for what cannot be used."""
+        if self.mistakes:
+            raise _invalid(self.mistakes)
         customer = CustomerGiven(
             name=self.name or None,
             email=self.email or None,
@@ -106,18 +128,27 @@ class GiveForm:
     @property
     def anonymous(self) -> "GiveForm":
         """Return the form without what says who the customer is and where."""
-        return replace(self, email="", phone="", location="")
+        unfit = self.mistakes.keys()
+        return replace(
+            self,
+            mistakes={},
+            email="",
+            phone="",
+            location="",
+            name="" if "name" in unfit else self.name,
+            order_ref="" if "order_ref" in unfit else self.order_ref,
+            locale="" if "locale" in unfit else self.locale,
+        )
 
     def command(self, actor: Actor) -> IssueVoucher:
         """Return what the form asks for. Raises ``InputInvalid`` where it is not whole."""
-        mistakes = {}
+        mistakes = dict(self.mistakes)
         if not self.incentive:
             mistakes["offers"] = "Choose what to give."
         if not (self.email or self.phone or self.screen_only):
             mistakes["email"] = "Add an email or a phone number, or show it on this screen only."
         if mistakes:
-            errors = [{"field": name, "message": words_} for name, words_ in mistakes.items()]
-            raise InputInvalid(" ".join(mistakes.values()), errors=errors)
+            raise _invalid(mistakes)
         addresses = (("email", self.email), ("sms", self.phone))
         trouble = self.trouble
         return IssueVoucher(
@@ -142,17 +173,14 @@ class GiveForm:
         try:
             return words.amount_minor_of(text, currency or "USD")
         except ValueError:
-            field = f"amount-{self.incentive}"
-            raise InputInvalid(
-                errors=[{"field": field, "message": "Write the amount in figures, like 25.00."}]
-            ) from None
+            raise forms.wrong(f"amount-{self.incentive}", "Write the amount in figures, like 25.00.") from None
 
     def unseen(self, earlier: Sequence[EarlierRecovery]) -> bool:
         """Return whether the customer was helped before in a way that the form did not show.
 
         What was given after the page was made does not count: it is this very form, sent a second time.
         """
-        return len([each for each in earlier if each.requested_at < _made_at(self.idempotency_key)]) > self.seen
+        return len([each for each in earlier if each.requested_at < forms.made_at(self.idempotency_key)]) > self.seen
 
 
 def refused(refusal: Refusal, form: GiveForm) -> Refused:
@@ -273,14 +301,6 @@ def _key(core: Core) -> str:
     return str(core.ids.new(core.clock.now()))
 
 
-def _known_key(text: str | None) -> str | None:
-    """Return a key that one of our pages carried; None for anything else."""
-    try:
-        return str(uuid.UUID(text))
-    except (TypeError, ValueError):
-        return None
-
-
-def _made_at(key: str) -> datetime:
-    """Return when a key was made: its first 48 bits are milliseconds (RFC 9562)."""
-    return datetime.fromtimestamp((uuid.UUID(key).int >> 80) / 1000, UTC)
+def _invalid(mistakes: Mapping[str, str]) -> InputInvalid:
+    errors = [{"field": name, "message": message} for name, message in mistakes.items()]
+    return InputInvalid(" ".join(mistakes.values()), errors=errors)

@@ -27,6 +27,8 @@ ANYBODY = "anybody"
 SIGNED_IN = "signed-in"
 """A page for every role: what is one's own."""
 
+POLL_HEADER = "X-Poll"
+"""What the script sends along when it asks without anybody having touched anything."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _DOORSTEP_LIFETIME_SECONDS = 3600
 
@@ -164,10 +166,15 @@ def _recognize() -> Actor | None:
     if token:
         request_id, ip = g.get("request_id"), request.remote_addr
         session = session_of_token(core=core, session_token=token, request_id=request_id, ip=ip)
-    if session is not None:
+    if session is not None and not _asked_by_the_page():
         touch_session(core=core, session_id=session.id, last_seen_at=session.last_seen_at)
     g.staff_session = session
     return session.actor if session else None
+
+
+def _asked_by_the_page() -> bool:
+    """Return whether a page asks for news by itself: nobody sits there, so that the session rests all the while."""
+    return request.method in _SAFE_METHODS and POLL_HEADER in request.headers
 
 
 def _check_form() -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -12,7 +12,7 @@ from flask import Response, current_app, make_response, render_template, request
 
 from admin import guard, plain
 from incentives.kernel.actors import Actor, may
-from incentives.kernel.errors import NoCatalog, NotPermitted, Refusal
+from incentives.kernel.errors import IdempotencyKeyInFlight, NoCatalog, NotPermitted, Refusal, StorageUnavailable
 from incentives.queries import catalog
 from incentives.queries.approvals import count_pending
 
@@ -47,6 +47,11 @@ PLACES = (
 
 # Where a role's day begins; whoever is not named begins at the first place they may go to.
 _FIRST = {"supervisor": "/approvals", "finance": "/finance", "auditor": "/finance", "till": "/scan"}
+
+# What a form is told that found no answer: a commit may have gone through before the line broke.
+_OPEN = (IdempotencyKeyInFlight, StorageUnavailable)
+_UNCERTAIN = "It may or may not have been done."
+_PRESS_AGAIN = "Press the button again in a few seconds. That is safe: nothing is done twice."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +127,16 @@ def refused(refusal: Refusal, fields: Mapping[str, str] | None = None) -> Refuse
     errors = {names[name]: message for name, message in named if name in names}
     elsewhere = [message for name, message in named if name not in names and message != f"{plain.title(refusal)}."]
     # What stands at a field need not be said a second time above it.
-    return Refused(
+    found = Refused(
         title=plain.title(refusal),
         detail=" ".join(dict.fromkeys(elsewhere or ([] if errors else [said]))),
         next_step=plain.next_step(refusal),
         status=status_of(refusal),
         errors=errors,
     )
+    if isinstance(refusal, _OPEN):
+        return replace(found, detail=_UNCERTAIN, next_step=_PRESS_AGAIN)
+    return found
 
 
 def english(words: Mapping[str, str]) -> str:
@@ -155,14 +163,18 @@ def zone_of(actor: Actor, location: str | None = None) -> str | None:
     return zones.get(location or actor.location or "", brand.time_zone)
 
 
+def location_names(actor: Actor) -> Mapping[str, str]:
+    """Return the names of all locations by their keys; none where nobody may know them, or nobody can be asked."""
+    try:
+        return {each.key: each.name for each in catalog.locations(core=guard.the_core(), actor=actor)}
+    except (NoCatalog, NotPermitted, StorageUnavailable):
+        return {}
+
+
 def location_name(actor: Actor, key: str | None = None) -> str | None:
     """Return the name of a location (None: the actor's own); its key where nobody may know the name."""
     wanted = key or actor.location
-    try:
-        names = {each.key: each.name for each in catalog.locations(core=guard.the_core(), actor=actor)}
-    except (NoCatalog, NotPermitted):
-        return wanted
-    return names.get(wanted or "", wanted)
+    return location_names(actor).get(wanted, wanted) if wanted else None
 
 
 @cache
@@ -177,7 +189,13 @@ def asset(name: str) -> str:
 
 def _waiting(actor: Actor) -> int:
     """Return how many requests wait for this person; nobody else needs the number."""
-    return count_pending(core=guard.the_core(), actor=actor) if may(actor, "approvals:decide") else 0
+    if not may(actor, "approvals:decide"):
+        return 0
+    try:
+        return count_pending(core=guard.the_core(), actor=actor)
+    except StorageUnavailable:
+        # The page says so itself, and shows what was typed; a number beside a word must not take that away.
+        return 0
 
 
 def _nav(actor: Actor) -> list[dict[str, Any]]:

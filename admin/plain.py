@@ -14,7 +14,9 @@ _MINUTE = 60
 _NEXT_STEPS: dict[type[Refusal], str] = {
     errors.AmountNotAdjustable: "Leave the amount as it is, or choose another offer.",
     errors.ApprovalNotFound: "Look at the queue: it may have been decided or have ended.",
+    errors.CaseClosed: "Begin again with what went wrong: that opens a new case.",
     errors.CaseNotFound: "Look for it in the list of cases.",
+    errors.CaseOfAnotherCustomer: "Begin again with what went wrong: that opens a case of this customer's own.",
     errors.ChannelWithoutAddress: "Add the customer's email or phone, or show it on this screen only.",
     errors.IdempotencyKeyInFlight: "Wait a moment and send it again; it is not given twice.",
     errors.IdempotencyKeyReused: "Begin again with what went wrong. What this page gave before still holds.",
@@ -24,7 +26,8 @@ _NEXT_STEPS: dict[type[Refusal], str] = {
     errors.NotUsableHere: "Send the customer to one of these places.",
     errors.OrderTotalMissing: "Type the order total: the discount is a part of it.",
     errors.SessionNotFound: "Look at the list: it may have ended already.",
-    errors.StorageUnavailable: "Nothing was done. Try again in a few seconds; nothing is ever given twice.",
+    errors.StorageUnavailable: "Try again in a few seconds. What you sent may have gone through: send it again as it "
+    "is, nothing is ever given twice.",
     errors.UnknownIncentive: "Choose one of the offers.",
     errors.UnknownIssueTag: "Begin again with what went wrong; the catalog may have changed.",
     errors.UnknownLocation: "Choose one of the locations in the list.",

@@ -1,12 +1,14 @@
 """The scan page: look a code up, redeem it once, and say in color, sign and words what came of it."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from admin import guard, pages, plain, words
+from admin import forms, guard, pages, plain, words
+from admin.forms import Form
 from admin.guard import page
 from admin.pages import Refused, show
 from incentives.flows.redeem import Redeemed, RedeemVoucher, redeem_voucher
@@ -14,11 +16,14 @@ from incentives.kernel.errors import (
     AlreadyRedeemed,
     CodeMalformed,
     CurrencyMismatch,
+    IdempotencyKeyInFlight,
     IdempotencyKeyReused,
     InputInvalid,
     NotUsableHere,
     OrderTotalMissing,
     Refusal,
+    StorageUnavailable,
+    TooManyRequests,
     VoucherExpired,
     VoucherNotFound,
     VoucherReplaced,
@@ -32,7 +37,7 @@ from incentives.queries.vouchers import TillVoucher
 blueprint = Blueprint("staff_scan", __name__)
 
 _REDEEM = "redemptions:create"
-_FIELD_LONGEST = 500
+_CODE_LONGEST = 500
 _LINK = re.compile(r"/v/([A-Za-z0-9._~-]+)")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}")
 
@@ -51,11 +56,16 @@ _UNKNOWN = {
 }
 # These are about what was typed beside the code: the form is shown again.
 _FIELDS = {
+    "order_ref": "order_ref",
     "order_total": "order_total",
     "order_total.currency": "order_total",
     "order_total.amount_minor": "order_total",
 }
 _FORM = (OrderTotalMissing, CurrencyMismatch, InputInvalid, IdempotencyKeyReused)
+# Only what is so of the voucher itself is a verdict on it.
+_VERDICTS = (AlreadyRedeemed, NotUsableHere, VoucherExpired, VoucherReplaced, VoucherReserved, VoucherVoided)
+# Of these nobody knows yet what came of it: the same form, sent again, finds out and does nothing twice.
+_AGAIN = (IdempotencyKeyInFlight, StorageUnavailable, TooManyRequests)
 
 
 @blueprint.get("/scan")
@@ -69,18 +79,16 @@ def scan() -> ResponseReturnValue:
 @page(permission=_REDEEM)
 def look_up() -> ResponseReturnValue:
     """Say what a code is worth and whether it can be used; nothing changes."""
-    typed = _typed("code")
-    if not typed:
-        message = "Scan the QR code or type the code first."
-        return _show(
-            refused=pages.refused(
-                InputInvalid(message, errors=[{"field": "code", "message": message}]), {"code": "code"}
-            )
-        )
+    typed = _sent().shown("code")
     try:
-        found = _look_up(typed)
+        found = _look_up(_code())
+    except InputInvalid as refusal:
+        return _code_again(pages.refused(refusal, {"code": "code"}))
     except (CodeMalformed, VoucherNotFound) as refusal:
         return _unknown(refusal, typed)
+    except _AGAIN as refusal:
+        refused = replace(pages.refused(refusal), detail="Looking a voucher up changes nothing.")
+        return pages.with_wait(_code_again(refused), refusal)
     return _found(found, typed) if found.redeemable else _show(verdict=_verdict_of(found))
 
 
@@ -88,16 +96,28 @@ def look_up() -> ResponseReturnValue:
 @page(permission=_REDEEM)
 def redeem() -> ResponseReturnValue:
     """Redeem it. The verdict of a second try says when, where and by which till the first one was."""
-    typed = _typed("code")
+    typed, found = _sent().shown("code"), None
     try:
-        found = _look_up(typed)
+        found = _look_up(_code())
+        return _redeem(typed, found)
+    except InputInvalid as refusal:
+        return _code_again(pages.refused(refusal, {"code": "code"}))
     except (CodeMalformed, VoucherNotFound) as refusal:
         return _unknown(refusal, typed)
+    except _AGAIN as refusal:
+        again = _found(found, typed, key=_key(), refused=pages.refused(refusal), certain=False)
+        return pages.with_wait(again, refusal)
+
+
+def _redeem(typed: str, found: TillVoucher) -> Response:
+    core, actor = guard.the_core(), guard.the_actor()
     try:
-        redeemed = redeem_voucher(core=guard.the_core(), actor=guard.the_actor(), command=_command(typed, found))
+        redeemed = redeem_voucher(core=core, actor=actor, command=_command(typed, found))
     except _FORM as refusal:
-        return _found(found, typed, refused=pages.refused(refusal, _FIELDS))
-    except Refusal as refusal:
+        # A key that was refused is free again; one that redeemed something else is not, and a new one is needed.
+        key = None if isinstance(refusal, IdempotencyKeyReused) else _key()
+        return _found(found, typed, key=key, refused=pages.refused(refusal, _FIELDS))
+    except _VERDICTS as refusal:
         return _show(pages.status_of(refusal), verdict=_verdict_of(_look_up(typed), refusal))
     return _show(verdict=_redeemed(redeemed, found))
 
@@ -123,23 +143,43 @@ def _look_up(typed: str) -> TillVoucher:
 
 
 def _command(typed: str, found: TillVoucher) -> RedeemVoucher:
-    text, total = _typed("order_total"), None
+    sent = _sent()
+    text, total = sent.text("order_total", forms.AMOUNT_LONGEST), None
     if text:
         try:
             total = Money(words.amount_minor_of(text, found.amount.currency), found.amount.currency)
         except ValueError:
-            message = "Write the total in figures, like 80.00."
-            raise InputInvalid(message, errors=[{"field": "order_total", "message": message}]) from None
+            raise forms.wrong("order_total", "Write the total in figures, like 80.00.") from None
     return RedeemVoucher(
         **secret_of(typed),
-        order_ref=_typed("order_ref") or None,
+        order_ref=sent.text("order_ref", forms.ORDER_REF_LONGEST) or None,
         order_total=total,
-        idempotency_key=_typed("idempotency_key") or None,
+        idempotency_key=sent.key("idempotency_key", guard.the_core().clock.now()),
     )
 
 
-def _typed(name: str) -> str:
-    return request.form.get(name, "").strip()[:_FIELD_LONGEST]
+def _sent() -> Form:
+    return Form(request.form)
+
+
+def _code() -> str:
+    """Return what was scanned. Raises ``InputInvalid`` for nothing, and for what no scanner types."""
+    typed = _sent().text("code", _CODE_LONGEST)
+    if not typed:
+        raise forms.wrong("code", "Scan the QR code or type the code first.")
+    return typed
+
+
+def _key() -> str | None:
+    """Return the key that the form carried; None for one that no page of ours had."""
+    try:
+        return _sent().key("idempotency_key", guard.the_core().clock.now())
+    except InputInvalid:
+        return None
+
+
+def _code_again(refused: Refused) -> Response:
+    return _show(refused=refused, form={"code": _sent().shown("code")})
 
 
 def _show(status: int = 200, **context: object) -> Response:
@@ -149,10 +189,29 @@ def _show(status: int = 200, **context: object) -> Response:
     return show("scan.html", status, **(nothing | context))
 
 
-def _found(found: TillVoucher, typed: str, *, refused: Refused | None = None) -> Response:
+def _found(
+    found: TillVoucher | None,
+    typed: str,
+    *,
+    key: str | None = None,
+    refused: Refused | None = None,
+    certain: bool = True,
+) -> Response:
+    """Show the form that redeems; None for a voucher that could not be looked up just now."""
+    core, sent = guard.the_core(), _sent()
+    form = {
+        "code": typed,
+        "order_total": sent.shown("order_total"),
+        "order_ref": sent.shown("order_ref"),
+        "idempotency_key": key or str(core.ids.new(core.clock.now())),
+    }
+    voucher = _voucher(found) if found else {"value": "Redeem this voucher"}
+    return _show(voucher=voucher | {"certain": certain}, form=form, refused=refused)
+
+
+def _voucher(found: TillVoucher) -> dict[str, Any]:
     value, note = words.worth(found.kind, found.amount, found.percent)
-    core = guard.the_core()
-    voucher = {
+    return {
         "value": value or found.title,
         "title": found.title if value else "",
         "note": note if value else "",
@@ -163,14 +222,6 @@ def _found(found: TillVoucher, typed: str, *, refused: Refused | None = None) ->
         "needs_total": found.needs_order_total,
         "currency": found.amount.currency,
     }
-    form = {
-        "code": typed,
-        "order_total": _typed("order_total"),
-        "order_ref": _typed("order_ref"),
-        # A key that was refused is free again; one that redeemed something else is not, and a new one is needed.
-        "idempotency_key": str(core.ids.new(core.clock.now())),
-    }
-    return _show(voucher=voucher, form=form, refused=refused)
 
 
 def _unknown(refusal: Refusal, typed: str) -> Response:
@@ -185,8 +236,8 @@ def _unknown(refusal: Refusal, typed: str) -> Response:
 def _verdict_of(found: TillVoucher, refusal: Refusal | None = None) -> dict[str, Any]:
     """Return the verdict on a voucher that cannot be redeemed here and now."""
     state = found.status if found.status in _STATES else "elsewhere"
-    if isinstance(refusal, NotUsableHere):
-        state = "elsewhere"
+    if refusal is not None:
+        state = next(name for name, shown in _STATES.items() if shown[-1] is type(refusal))
     tone, sign, title, kind = _STATES[state]
     return {
         "tone": tone,

@@ -7,10 +7,12 @@ from flask import Blueprint, Response, make_response, redirect, request
 from flask.typing import ResponseReturnValue
 
 from admin import guard, pages, words
+from admin.forms import Form
 from admin.guard import ANYBODY, SIGNED_IN, page
 from admin.pages import show
 from incentives.flows import sign_in as flow
-from incentives.kernel.errors import SessionNotFound, SignInFailed, TooManyRequests
+from incentives.kernel.errors import InputInvalid, SessionNotFound, SignInFailed, TooManyRequests
+from incentives.kernel.throttle import network_of
 from incentives.queries import sessions
 from incentives.queries.sessions import Session
 
@@ -41,12 +43,20 @@ def door() -> ResponseReturnValue:
 def enter() -> ResponseReturnValue:
     """Open a session for whoever proves who they are."""
     wanted = guard.local_path(request.form.get("next"))
-    email = request.form.get("email", "").strip()[:_EMAIL_LONGEST]
+    sent = Form(request.form)
+    email = sent.shown("email")
     try:
-        signed_in = _try(email)
-    except (SignInFailed, TooManyRequests) as refusal:
-        refused = pages.refused(refusal)
-        answer = show("sign_in.html", refused.status, refused=refused, said=None, form={"next": wanted, "email": email})
+        signed_in = _try(sent.text("email", _EMAIL_LONGEST))
+    except (InputInvalid, SignInFailed, TooManyRequests) as refusal:
+        refused = pages.refused(refusal, {"email": "email"} if isinstance(refusal, InputInvalid) else None)
+        answer = show(
+            "sign_in.html",
+            refused.status,
+            refused=refused,
+            errors=refused.errors,
+            said=None,
+            form={"next": wanted, "email": email},
+        )
         return pages.with_wait(answer, refusal)
     # A session that was open in this browser ends: nobody goes on under another's name.
     _end(guard.session_token())
@@ -54,18 +64,31 @@ def enter() -> ResponseReturnValue:
 
 
 def _try(email: str) -> flow.SignedIn:
-    """Sign in. Each try counts before it is made, so that many at once are no way around the throttle."""
+    """Sign in, unless too many tries have failed.
+
+    Tries count for the account as tried from one network, so that nobody elsewhere can lock out the right person.
+    Those count before they are made: many at once are no way around. What counts for the account from everywhere
+    holds up only whoever comes from a network that it was never signed in from.
+    """
     throttle, ip = guard.the_throttle(), request.remote_addr or ""
-    throttle.check("sign-in-address", ip)
-    throttle.hit("sign-in", email.lower())
+    network, account = network_of(ip), email.lower()
+    here = f"{account} {network}"
+    stranger = not throttle.remembers("sign-in-known", here)
+    throttle.check("sign-in-address", network)
+    if stranger:
+        throttle.check("sign-in-account", account)
+    throttle.hit("sign-in", here)
     password, agent = request.form.get("password", ""), request.user_agent.string
     try:
         command = flow.SignIn(email=email, password=password, user_agent=agent, ip=ip)
         signed_in = flow.sign_in(core=guard.the_core(), command=command)
     except SignInFailed:
-        throttle.hit("sign-in-address", ip)
+        throttle.hit("sign-in-address", network)
+        if stranger:
+            throttle.hit("sign-in-account", account)
         raise
-    throttle.forget("sign-in", email.lower())
+    throttle.forget("sign-in", here)
+    throttle.remember("sign-in-known", here)
     return signed_in
 
 

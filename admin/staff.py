@@ -5,7 +5,7 @@ import uuid
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
 
-from admin import giving, guard, handing, tags
+from admin import giving, guard, handing, pages, tags
 from admin.giving import GiveForm
 from admin.guard import page
 from admin.pages import Refused, show
@@ -66,7 +66,7 @@ def give(tag: str) -> ResponseReturnValue:
     except (NoCatalog, UnknownIssueTag):
         raise
     except Refusal as refusal:
-        return _step_two(form, refused=giving.refused(refusal, form))
+        return pages.with_wait(_step_two(form, refused=giving.refused(refusal, form)), refusal)
     return redirect(f"/staff/given/{result.id}", 303)
 
 

@@ -34,6 +34,7 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.IdempotencyKeyInFlight: 409,
     errors.SettingsInvalid: 500,
     errors.StorageUnavailable: 503,
+    errors.StorageNotMigrated: 503,
     errors.NotReady: 503,
     # catalog
     errors.CatalogInvalid: 422,
@@ -66,6 +67,11 @@ STATUSES: Mapping[type[Refusal], int] = {
     # vouchers
     errors.IssuanceNotFound: 404,
     errors.CaseNotFound: 404,
+    errors.CaseClosed: 409,
+    errors.CaseOfAnotherCustomer: 422,
+    errors.OtherLocation: 403,
+    errors.BudgetRedefined: 409,
+    errors.KeyRetired: 503,
     errors.CodeMalformed: 422,
     errors.VoucherNotFound: 404,
     errors.AlreadyRedeemed: 409,

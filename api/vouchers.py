@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
-from flask import Response, current_app, g, request
+from flask import Response, current_app, g
 from marshmallow import ValidationError, fields, validates_schema
 
 from api.authentication import current_actor, current_core
@@ -84,19 +85,19 @@ _REASONS = {
 
 @contextmanager
 def misses_counted(body: dict[str, Any]) -> Iterator[None]:
-    """Slow down whoever tries codes: look-ups that find nothing are counted, and too many of them end in a 429.
+    """Count the misses of whoever tries codes; one too many is answered with 429 instead of 404.
 
-    Good scans are never counted, nor are codes whose check symbol is wrong: nobody learns anything from those.
+    A good code is answered whatever went before: foreign QR codes must not close a till, and what keeps codes from
+    being found by trying is their length. Misses are counted by actor, wherever they come from, so that a stolen key
+    gains nothing by many addresses. Codes whose check symbol is wrong are not counted: nobody learns from those.
     """
-    throttle = cast("Throttle", current_app.extensions["throttle"])
-    key = f"{current_actor().label} {request.remote_addr}"
+    throttle, key = cast("Throttle", current_app.extensions["throttle"]), current_actor().label
     g.standing = throttle.standing(_THROTTLE, key)
-    if g.standing.remaining < 1:
-        throttle.check(_THROTTLE, key)
     try:
         yield
     except VoucherNotFound as refusal:
-        g.standing = throttle.hit(_THROTTLE, key)
+        g.standing = replace(g.standing, remaining=0)  # What a refused miss tells of.
+        g.standing = throttle.miss(_THROTTLE, key)
         raise VoucherNotFound(refusal.detail, field="code" if "code" in body else "token") from None
 
 

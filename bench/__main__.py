@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import figures
+from bench.asked import asked
 from bench.load import Request, Result, run
 from bench.servers import Server, World
 
@@ -23,7 +24,7 @@ def main() -> None:
     rounds, count = (1, 300) if "quick" in sys.argv else (ROUNDS, REQUESTS)
     with tempfile.TemporaryDirectory() as folder, World.opened(Path(folder)) as world:
         print(figures.start_up(world.environ))
-        print(figures.statements(world))
+        print(asked(world))
         print(figures.weights(world))
         print(figures.codes())
         throughput(world, rounds, count)
@@ -47,6 +48,7 @@ def throughput(world: World, rounds: int, count: int) -> None:
             ours = servers["ours"].port
             for name, requests, expected in _ours(world, count):
                 results.setdefault(name, []).append(run(ours, requests(), expected=expected))
+        print(f"\nMemory of a worker after {rounds * count * 4} requests: {servers['ours'].worker_megabytes} MB")
     finally:
         for server in servers.values():
             server.stop()
@@ -55,8 +57,8 @@ def throughput(world: World, rounds: int, count: int) -> None:
 
 def _ours(world: World, count: int) -> list[tuple[str, Callable[[], list[Request]], int]]:
     return [
-        ("issue, one hot budget", lambda: world.issues(count, location="here"), 201),
-        ("issue, fifty budgets", lambda: world.issues(count, location=None), 201),
+        ("issue, one location", lambda: world.issues(count, location="here"), 201),
+        ("issue, fifty locations", lambda: world.issues(count, location=None), 201),
         ("look-up", lambda: world.lookups(count), 200),
         ("redeem", lambda: world.redemptions(count), 201),
     ]

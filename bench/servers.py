@@ -49,13 +49,14 @@ class Server:
         while True:
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/health/live", timeout=2).close()
-                return
             except urllib.error.HTTPError:
                 return
             except OSError:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.1)
+            else:
+                return
 
     def stop(self) -> None:
         """Stop it."""
@@ -64,13 +65,12 @@ class Server:
             self._process.wait(timeout=20)
 
     @property
-    def worker_pids(self) -> list[int]:
-        """Return the processes that answer requests."""
+    def worker_megabytes(self) -> int:
+        """Return what the largest of the processes that answer requests holds in memory."""
         assert self._process is not None
-        listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self._process.pid)], capture_output=True, text=True, check=True
-        )
-        return [int(line) for line in listed.stdout.split()]
+        command = ["ps", "-o", "rss=", "--ppid", str(self._process.pid)]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True)
+        return max(int(line) for line in listed.stdout.split()) // 1024
 
 
 class World:
@@ -130,6 +130,11 @@ class World:
             )
             for _ in range(count)
         ]
+
+    def offers(self) -> Request:
+        """Return a request for what may be offered to somebody new."""
+        customer = {"email": f"{uuid.uuid4().hex}@example.com"}
+        return self._post("/api/v1/offers", self._secret, {"issue_tag": TAG, "location": "here", "customer": customer})
 
     def lookups(self, count: int) -> list[Request]:
         """Return look-ups of vouchers that are there."""

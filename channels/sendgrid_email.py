@@ -27,6 +27,7 @@ from urllib.request import (
     build_opener,
 )
 
+from channels.deadline import Deadline
 from channels.provider import (
     checked_base_url,
     checked_secret,
@@ -100,10 +101,14 @@ class SendGridSender:
         self._email_from = email_from
         self._email_from_name = email_from_name
         self._timeout_seconds = float(timeout_seconds)
+        self._deadline = Deadline("SendGrid", self._timeout_seconds)
 
     def send(self, letter: Letter) -> Outcome:
         """Render and send; only SendGrid's 202 counts as accepted."""
         body = self._body(letter, render_email(letter))
+        return self._deadline.within(lambda: self._post(body))
+
+    def _post(self, body: dict[str, Any]) -> Outcome:
         try:
             answer = self._client().post(request_body=body)
         except (OSError, HTTPException) as error:

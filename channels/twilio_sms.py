@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from channels.deadline import Deadline
 from channels.provider import (
     checked_base_url,
     checked_secret,
@@ -142,15 +143,22 @@ class TwilioSender:
         )
         self._base_url = checked_base_url(base_url or TWILIO_URL)
         self._timeout_seconds = float(timeout_seconds)
+        self._deadline = Deadline("Twilio", self._timeout_seconds)
         self._of_this_thread = threading.local()
 
     def send(self, letter: Letter) -> Outcome:
         """Render and send; only Twilio's 201 counts as accepted."""
-        sms = render_sms(letter)
+        text, client = render_sms(letter).text, self._client()
+        outcome = self._deadline.within(lambda: self._create(client, letter.to, text))
+        if isinstance(outcome, TryLater):
+            self._of_this_thread.client = None  # A call that was abandoned may still hold its connection.
+        return outcome
+
+    def _create(self, client: "Client", to: str, text: str) -> Outcome:
         try:
-            message = self._client().messages.create(
-                to=letter.to,
-                body=sms.text,
+            message = client.messages.create(
+                to=to,
+                body=text,
                 validity_period=VALIDITY_SECONDS,
                 smart_encoded=True,
                 **self._origin,

@@ -15,6 +15,8 @@ from channels.qr import qr_svg
 from channels.rendering import one_line, paragraphs, spelled
 from channels.words import LANGUAGES, language_of
 from incentives.kernel.core import Core
+from incentives.kernel.throttle import network_of
+from incentives.queries.links import is_our_link
 from incentives.queries.vouchers import CustomerVoucher, customer_voucher
 
 Show = Callable[[CustomerVoucher, Speech], Response]
@@ -43,14 +45,16 @@ def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
 
 
 def _answer(core: Core, token: str, show: Show) -> Response:
-    """Show the voucher behind a link. Raises ``TooManyRequests`` for an address that keeps missing."""
-    throttle, address = current_throttle(), request.remote_addr or ""
-    throttle.check("link-misses", address)
+    """Show the voucher behind a link. Raises ``TooManyRequests`` for a forged link from where many come from.
+
+    A link that we signed is never refused: many customers share an address, and one of them may open garbage.
+    """
     voucher = customer_voucher(core=core, token=token)
-    if voucher is None:
-        throttle.hit("link-misses", address)
-        return not_shown()
-    return show(voucher, _speech_for(voucher))
+    if voucher is not None:
+        return show(voucher, _speech_for(voucher))
+    if not is_our_link(core=core, token=token):
+        current_throttle().hit("link-misses", network_of(request.remote_addr))
+    return not_shown()
 
 
 def _speech_for(voucher: CustomerVoucher) -> Speech:

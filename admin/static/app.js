@@ -100,8 +100,10 @@ function poll(waitMs) {
   setTimeout(async () => {
     if (document.visibilityState === "visible") {
       try {
-        const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-        if (answer.ok && !answer.redirected) swapLive(await answer.text());
+        // The header says that nobody asked: waiting alone keeps nobody signed in.
+        const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Poll": "1" } });
+        if (answer.redirected) { location.replace(answer.url); return; }
+        if (answer.ok) swapLive(await answer.text());
       } catch (error) {
         console.warn("No news for now; asking again.", error);
       }

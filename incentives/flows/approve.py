@@ -127,6 +127,8 @@ def _asked(tx: Connection, approval_id: uuid.UUID) -> Any:
 
 
 def _check(core: Core, tx: Connection, actor: Actor, command: DecideApproval, asked: Any, now: datetime) -> None:
+    if actor.location is not None and asked.location not in (None, actor.location):
+        raise ApprovalNotFound  # it is another place's, and its queue does not show it
     if asked.requested_by == actor.label:
         raise SelfApproval
     if asked.status == "expired" or (asked.status == "pending" and asked.expires_at <= now):

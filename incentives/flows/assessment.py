@@ -27,6 +27,7 @@ from incentives.kernel.errors import (
     IncentiveNotOfferable,
     InputInvalid,
     NoBudget,
+    OtherLocation,
     Refusal,
 )
 from incentives.kernel.money import Money
@@ -71,14 +72,24 @@ class Ground:
         return self.current.catalog
 
 
+def at_home(actor: Actor, location: str | None) -> None:
+    """Refuse an actor of one location who acts in the name of another, with ``OtherLocation``.
+
+    Otherwise whoever has used up their own place's budget and limits would go on with somebody else's.
+    """
+    if actor.location is not None and location not in (None, actor.location):
+        raise OtherLocation(f"You belong to “{actor.location}”.", field="location", location=actor.location)
+
+
 def ground(current: CurrentCatalog, actor: Actor, trouble: Trouble) -> Ground:
     """Understand a trouble under the catalog in force.
 
-    Raises ``UnknownIssueTag``, ``UnknownLocation``, ``NoProtocol``, ``InputInvalid``, ``EmailInvalid`` and
-    ``PhoneInvalid``, each naming its field.
+    Raises ``UnknownIssueTag``, ``UnknownLocation``, ``OtherLocation``, ``NoProtocol``, ``InputInvalid``,
+    ``EmailInvalid`` and ``PhoneInvalid``, each naming its field.
     """
     catalog = current.catalog
     tag = catalog.issue_tag(trouble.issue_tag)
+    at_home(actor, trouble.location)
     location = catalog.location(trouble.location) if trouble.location else catalog.locations.get(actor.location or "")
     segment = trouble.customer.segment
     if segment is not None and segment not in catalog.segments:

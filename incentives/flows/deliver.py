@@ -15,12 +15,13 @@ from incentives.books import audit
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.kernel.errors import StorageUnavailable
-from incentives.messages import outbox
+from incentives.messages import outbox, tables
 from incentives.messages.port import Accepted, Captured, Outcome, Sender, TryLater, WillNeverWork
 from incentives.queries import letters
 
 log = logging.getLogger("incentives.deliver")
 
+CHANNELS = tables.CHANNELS
 GIVE_UP_AFTER = timedelta(hours=24)
 _REASON_LENGTH = 300
 _SPREAD_STEPS = 1000
@@ -34,24 +35,24 @@ class Delivered:
     status: str
 
 
-def deliver_next(*, core: Core) -> Delivered | None:
-    """Send the message that has waited longest; None when nothing is due.
+def deliver_next(*, core: Core, channel: str | None = None) -> Delivered | None:
+    """Send the message of a channel (None: of any) that has waited longest; None when nothing is due.
 
     The lease outlasts the sender's time-out, so that no second process sends while this one still may.
     """
     lease_id = core.ids.new(core.clock.now())
-    message = _claim(core, lease_id)
+    message = _claim(core, lease_id, channel)
     if message is None:
         return None
     sender, outcome = _send(core, message)
     return _record(core, message, lease_id, sender, outcome)
 
 
-def _claim(core: Core, lease_id: uuid.UUID) -> Any:
+def _claim(core: Core, lease_id: uuid.UUID, channel: str | None) -> Any:
     now = core.clock.now()
     lease_seconds = core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS
     with core.database.write() as tx:
-        return outbox.claim_next(tx, lease_id=lease_id, now=now, lease_seconds=lease_seconds)
+        return outbox.claim_next(tx, lease_id=lease_id, now=now, lease_seconds=lease_seconds, channel=channel)
 
 
 def _send(core: Core, message: Any) -> tuple[Sender | None, Outcome | None]:

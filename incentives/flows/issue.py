@@ -92,8 +92,8 @@ class _Draft:
 def issue_voucher(*, core: Core, actor: Actor, command: IssueVoucher) -> Issued | AwaitingApproval:
     """Give one incentive, or ask for an approval; a refusal leaves no trace.
 
-    Raises what ``assessment`` raises, and ``CaseNotFound``, ``IncentiveNotInProtocol``, ``BudgetExhausted``,
-    ``CustomerCapReached``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight``, ``NotPermitted``.
+    Raises what ``assessment`` raises, and ``CaseNotFound``, ``CaseClosed``, ``CaseOfAnotherCustomer``,
+    ``BudgetExhausted``, ``CustomerCapReached``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight``, ``NotPermitted``.
     """
     permit(actor, "issuances:create")
     now = core.clock.now()
@@ -207,12 +207,24 @@ def _meet_customers(
             draft.result = CaseNotFound(field="case_id")
     ready = [(draft, draft.ground, draft.incentive) for draft in _open(drafts) if draft.ground and draft.incentive]
     people, fresh = customers.settle(tx, core, [(ground.contact, ground.locale) for _, ground, _ in ready], now)
-    for (draft, ground, incentive), found in zip(ready, people, strict=True):
+    for (draft, ground, incentive), named in zip(ready, people, strict=True):
+        case = known_cases.get(draft.command.case_id) if draft.command.case_id else None
+        # Who is helped within a case is its customer, named again or not: their caps count.
+        found = customers.together(tx, [case.customer_id]) if case and case.customer_id and not named else named
         draft.proposal = assessment.propose(
             ground, actor, incentive, amount_minor=draft.command.amount_minor, customers=found
         )
-        _attempt(draft, lambda each: each.wanted.extend(assessment.charges(each.proposal, actor, now)))
+        _attempt(draft, lambda each, case=case: _weigh(each, case, actor, now))
     return fresh
+
+
+def _weigh(draft: _Draft, case: cases.KnownCase | None, actor: Actor, now: datetime) -> None:
+    """Check that the command belongs into its case, and say what it will charge."""
+    if draft.proposal is None:
+        raise AssertionError("a command is weighed before it was understood")
+    if case is not None:
+        case.check(draft.proposal.customers)
+    draft.wanted.extend(assessment.charges(draft.proposal, actor, now))
 
 
 def _decide(
@@ -275,7 +287,7 @@ def _issuance_row(
         "team": ground.team,
         "actor": batch.actor.label,
         "order_ref": draft.command.order_ref,
-        "note": draft.command.note,
+        "note": batch.core.contacts.encrypt(draft.command.note),
         "metadata": dict(draft.command.metadata),
         "channels": list(draft.channels),
         "contact": batch.core.contacts.encrypt(ground.contact.to_text()),
@@ -319,7 +331,7 @@ def _ask(
         }
     )
     facts = {**proposal.amount.as_json(), "incentive": proposal.incentive, "reasons": list(reasons)}
-    batch.note("approval.requested", draft.id, case_id, draft.command.note, facts)
+    batch.note("approval.requested", draft.id, case_id, proposal.ground.issue_tag, facts)
     return AwaitingApproval(
         id=draft.id, case_id=case_id, approval_id=approval_id, reasons=reasons, expires_at=expires_at
     )
@@ -339,7 +351,7 @@ def _give(draft: _Draft, proposal: Proposal, case_id: uuid.UUID, batch: Batch) -
     last4 = issued.voucher.last4 if issued.voucher else None
     facts = {**proposal.amount.as_json(), "incentive": proposal.incentive, "last4": last4}
     action = "voucher.issued" if issued.voucher else "apology.given"
-    batch.note(action, draft.id, case_id, draft.command.note, facts)
+    batch.note(action, draft.id, case_id, proposal.ground.issue_tag, facts)
     return issued
 
 

@@ -28,8 +28,8 @@ _STRANGER = uuid.UUID(int=0)
 class Offer:
     """One incentive of the protocol. ``blocked_reasons`` empty means that issuing it now would succeed.
 
-    ``script`` is the apology with this incentive in it. ``amount`` is the default; where ``amount_bounds`` (minor units,
-    both included) stand, staff may choose within.
+    ``script`` is the apology with this incentive in it. ``amount`` is the default; where ``amount_bounds`` (minor
+    units, both included) stand, staff may choose within.
     """
 
     incentive: str
@@ -71,7 +71,8 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
     now = core.clock.now()
     with core.database.read() as tx:
         ground = assessment.ground(releases.cached_current(tx, core.cache), actor, command)
-        found = customers.matches(core, ground.contact, customers.known(tx, core, [ground.contact]))
+        direct = customers.matches(core, ground.contact, customers.known(tx, core, [ground.contact]))
+        found = customers.together(tx, direct)
         # Issuing would make a new customer, whose caps begin with empty pots and may be too small all the same.
         people = found or ((_STRANGER,) if customers.identities(ground.contact) else ())
         candidates = [_candidate(ground, actor, key, people, now) for key in ground.resolution.protocol.incentives]

@@ -2,8 +2,10 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from incentives.access import passwords
 from incentives.access.tables import ROLES, api_keys, sessions, users
@@ -18,6 +20,7 @@ from incentives.recovery.customers import checked_email
 
 _KEY_PREFIX = "ik_"
 _PREFIX_LENGTH = 10
+_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,17 @@ class CreatedUser:
     id: uuid.UUID
     email: str
     password: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeUser:
+    """What to change of a person: None leaves a part as it is, an empty ``location`` or ``team`` takes it away."""
+
+    email: str
+    role: str | None = None
+    location: str | None = None
+    team: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +81,7 @@ def create_user(*, core: Core, actor: Actor, command: CreateUser) -> CreatedUser
     permit(actor, "people:manage")
     now = core.clock.now()
     email = checked_email(command.email, field="email").lower()
+    name = email.partition("@")[0] if command.name is None else _checked_name(command.name)
     password = command.password or new_secret(15)
     passwords.check(password)
     password_hash = passwords.hashed(password)
@@ -76,7 +91,7 @@ def create_user(*, core: Core, actor: Actor, command: CreateUser) -> CreatedUser
         row = {
             "id": user_id,
             "email": email,
-            "name": command.name or email.partition("@")[0],
+            "name": name,
             "role": command.role,
             "location": command.location,
             "team": command.team,
@@ -85,16 +100,7 @@ def create_user(*, core: Core, actor: Actor, command: CreateUser) -> CreatedUser
         }
         if not insert_unless_there(tx, users, ("email",), row):
             raise EmailTaken(field="email")
-        audit.record(
-            tx,
-            core=core,
-            actor=actor,
-            now=now,
-            action="user.created",
-            subject_kind="user",
-            subject_id=user_id,
-            facts={"role": command.role},
-        )
+        _record(tx, core, actor, now, "user.created", user_id, {"role": command.role})
     return CreatedUser(id=user_id, email=email, password=password)
 
 
@@ -102,6 +108,7 @@ def create_api_key(*, core: Core, actor: Actor, command: CreateApiKey) -> Create
     """Let a program in. Raises ``InputInvalid``, ``UnknownLocation`` and ``NotPermitted``."""
     permit(actor, "people:manage")
     now = core.clock.now()
+    name = _checked_name(command.name)
     secret = _KEY_PREFIX + new_secret(32)
     with core.database.write() as tx:
         _check_place(tx, core, command.role, command.location, command.team)
@@ -111,7 +118,7 @@ def create_api_key(*, core: Core, actor: Actor, command: CreateApiKey) -> Create
             [
                 {
                     "id": key_id,
-                    "name": command.name,
+                    "name": name,
                     "role": command.role,
                     "location": command.location,
                     "team": command.team,
@@ -156,22 +163,111 @@ def disable_user(*, core: Core, actor: Actor, email: str) -> None:
     permit(actor, "people:manage")
     now = core.clock.now()
     with core.database.write() as tx:
-        user = tx.execute(
-            users.update()
-            .where(users.c.email == email.strip().lower(), users.c.disabled_at.is_(None))
-            .values(disabled_at=now)
-            .returning(users.c.id),
-        ).one_or_none()
-        if user is None:
-            raise UserNotFound(field="email")
-        tx.execute(
-            sessions.update()
-            .where(sessions.c.user_id == user.id, sessions.c.revoked_at.is_(None))
-            .values(revoked_at=now)
-        )
-        audit.record(
-            tx, core=core, actor=actor, now=now, action="user.disabled", subject_kind="user", subject_id=user.id
-        )
+        user = _person(tx, email, disabled=False)
+        tx.execute(users.update().where(users.c.id == user.id).values(disabled_at=now))
+        _end_sessions(tx, user.id, now)
+        _record(tx, core, actor, now, "user.disabled", user.id)
+
+
+def enable_user(*, core: Core, actor: Actor, email: str) -> None:
+    """Let a person in again who was disabled, with the password they had; the sessions of then stay ended.
+
+    Raises ``UserNotFound``, also for somebody who is not disabled, and ``NotPermitted``.
+    """
+    permit(actor, "people:manage")
+    now = core.clock.now()
+    with core.database.write() as tx:
+        user = _person(tx, email, disabled=True)
+        tx.execute(users.update().where(users.c.id == user.id).values(disabled_at=None))
+        _record(tx, core, actor, now, "user.enabled", user.id)
+
+
+def reset_password(*, core: Core, actor: Actor, email: str) -> CreatedUser:
+    """Give a person who is not disabled a fresh password, shown this once, and end their sessions.
+
+    Raises ``UserNotFound`` and ``NotPermitted``.
+    """
+    permit(actor, "people:manage")
+    now = core.clock.now()
+    password = new_secret(15)
+    password_hash = passwords.hashed(password)
+    with core.database.write() as tx:
+        user = _person(tx, email, disabled=False)
+        tx.execute(users.update().where(users.c.id == user.id).values(password_hash=password_hash))
+        _end_sessions(tx, user.id, now)
+        _record(tx, core, actor, now, "user.password-reset", user.id)
+    return CreatedUser(id=user.id, email=user.email, password=password)
+
+
+def change_user(*, core: Core, actor: Actor, command: ChangeUser) -> None:
+    """Change a person's role, place or name, from their next request on; disabled people can be changed, too.
+
+    Sessions go on: each request reads the person's row. Raises ``UserNotFound``, ``InputInvalid``,
+    ``UnknownLocation`` and ``NotPermitted``.
+    """
+    permit(actor, "people:manage")
+    wanted = _wanted(command)
+    now = core.clock.now()
+    with core.database.write() as tx:
+        user = _person(tx, command.email)
+        values = {name: value for name, value in wanted.items() if value != getattr(user, name)}
+        _check_place(tx, core, str(values.get("role", user.role)), values.get("location"), values.get("team"))
+        if not values:
+            return
+        tx.execute(users.update().where(users.c.id == user.id).values(values))
+        # The trail never holds a person's name: that it changed is enough.
+        facts = {name: [getattr(user, name), value] for name, value in values.items() if name != "name"}
+        _record(tx, core, actor, now, "user.changed", user.id, facts | ({"renamed": True} if "name" in values else {}))
+
+
+def _wanted(command: ChangeUser) -> dict[str, str | None]:
+    """Return what is to change, by column; an empty place is none any more."""
+    wanted = {name: getattr(command, name) for name in ("role", "location", "team", "name")}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if not given:
+        raise InputInvalid(errors=[{"field": "role", "message": "Say what to change: role, location, team or name."}])
+    if command.name is not None:
+        given["name"] = _checked_name(command.name)
+    return {name: (value or None) if name in ("location", "team") else value for name, value in given.items()}
+
+
+def _checked_name(name: str) -> str:
+    """Return a name without the space around it, or refuse one that no list could show."""
+    name = name.strip()
+    if not name or len(name) > _NAME_LENGTH or not name.isprintable():
+        message = f"A name has 1 to {_NAME_LENGTH} characters, all of them printable."
+        raise InputInvalid(errors=[{"field": "name", "message": message}])
+    return name
+
+
+def _person(tx: Connection, email: str, *, disabled: bool | None = None) -> Row[Any]:
+    """Return a person's row, held until this transaction ends; ``disabled`` says which people are meant."""
+    user = tx.execute(users.select().where(users.c.email == email.strip().lower()).with_for_update()).one_or_none()
+    if user is None:
+        raise UserNotFound(f"There is nobody with the email {email}.", field="email")
+    if disabled is not None and disabled != (user.disabled_at is not None):
+        how = "is disabled" if user.disabled_at else "is not disabled"
+        raise UserNotFound(f"The person with the email {email} {how}.", field="email")
+    return user
+
+
+def _end_sessions(tx: Connection, user_id: uuid.UUID, now: datetime) -> None:
+    open_ones = (sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
+    tx.execute(sessions.update().where(*open_ones).values(revoked_at=now))
+
+
+def _record(
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    now: datetime,
+    action: str,
+    user_id: uuid.UUID,
+    facts: dict[str, Any] | None = None,
+) -> None:
+    audit.record(
+        tx, core=core, actor=actor, now=now, action=action, subject_kind="user", subject_id=user_id, facts=facts
+    )
 
 
 def _check_place(tx: Connection, core: Core, role: str, location: str | None, team: str | None) -> None:

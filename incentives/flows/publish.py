@@ -10,11 +10,15 @@ from sqlalchemy.engine import Connection
 
 from incentives.books import audit
 from incentives.catalog import releases
+from incentives.catalog.catalog import Catalog
 from incentives.catalog.difference import Change, difference, warnings_of
 from incentives.catalog.document import parse
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import ReleaseAlreadyDecided, SelfApproval
+from incentives.kernel.errors import BudgetRedefined, ReleaseAlreadyDecided, SelfApproval
+
+_FIXED = ("scope", "of", "currency", "period", "time_zone", "week_start")
+"""What a budget cannot change under its key; caps, names and policies can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +74,16 @@ class Withdrawn:
 
 
 def propose_catalog(*, core: Core, actor: Actor, command: ProposeCatalog) -> Proposed:
-    """Propose a catalog file as a draft. Raises ``NotPermitted`` and ``CatalogInvalid``."""
+    """Propose a catalog file as a draft. Raises ``NotPermitted``, ``CatalogInvalid`` and ``BudgetRedefined``."""
     permit(actor, "catalog:propose")
     catalog = parse(command.text)
     now = core.clock.now()
     with core.database.write() as tx:
         releases.lock(tx)
         current = releases.current_release(tx)
-        changes = difference(releases.catalog_of_release(tx, current.id) if current else None, catalog)
+        before = releases.catalog_of_release(tx, current.id) if current else None
+        _refuse_other_budgets(before, catalog)
+        changes = difference(before, catalog)
         same = current if current and current.digest == catalog.digest else releases.draft_with(tx, catalog.digest)
         release = same or releases.add_draft(
             tx,
@@ -107,6 +113,18 @@ def propose_catalog(*, core: Core, actor: Actor, command: ProposeCatalog) -> Pro
         changes=changes,
         warnings=warnings_of(catalog),
     )
+
+
+def _refuse_other_budgets(before: Catalog | None, after: Catalog) -> None:
+    """Refuse a budget whose key stands for another one now: its counters would go on in another unit."""
+    old = before.budgets if before else {}
+    changed = [
+        key
+        for key, budget in after.budgets.items()
+        if key in old and any(getattr(budget, name) != getattr(old[key], name) for name in _FIXED)
+    ]
+    if changed:
+        raise BudgetRedefined(f"Changed under the same key: {', '.join(changed)}.", budgets=changed)
 
 
 def approve_release(*, core: Core, actor: Actor, command: ApproveRelease) -> Approved:

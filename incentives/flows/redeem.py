@@ -10,8 +10,9 @@ from sqlalchemy.engine import Connection
 
 from incentives.books import ledger
 from incentives.catalog import releases
+from incentives.catalog.definitions import Location
 from incentives.catalog.incentive import NEW_VOUCHER, Incentive, IncentiveKind
-from incentives.flows import answers
+from incentives.flows import answers, assessment
 from incentives.flows.answers import IssuedVoucher
 from incentives.flows.batch import Batch
 from incentives.kernel import idempotency
@@ -72,7 +73,8 @@ def redeem_voucher(*, core: Core, actor: Actor, command: RedeemVoucher) -> Redee
     A refused try is recorded too, with what it was refused for; so the refusal is raised after the transaction.
     Raises ``VoucherNotFound``, ``CodeMalformed``, ``AlreadyRedeemed``, ``VoucherExpired``, ``VoucherVoided``,
     ``VoucherReserved``, ``VoucherReplaced``, ``CurrencyMismatch``, ``OrderTotalMissing``, ``NotUsableHere``,
-    ``UnknownLocation``, ``InputInvalid``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight``, ``NotPermitted``.
+    ``UnknownLocation``, ``OtherLocation``, ``InputInvalid``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight``
+    and ``NotPermitted``.
     """
     permit(actor, "redemptions:create")
     now = core.clock.now()
@@ -114,10 +116,11 @@ def _redeem(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher, no
         return found if isinstance(found, Refusal) else _replay(tx, core, found)
     voucher, location = None, actor.location
     try:
-        location = _location(tx, core, actor, command)
+        place = _place(tx, core, actor, command)
+        location = place.key if place else None
         voucher = lifecycle.find(tx, core, code=command.code, token=command.token)
         incentive = releases.incentive_of(tx, voucher.incentive_item_id, core.cache)
-        spent_minor = _spent_minor(voucher, incentive, command, location, now)
+        spent_minor = _spent_minor(voucher, incentive, command, place, now)
         if not lifecycle.redeem(tx, voucher.id, now):
             raise _why_not(tx, voucher, now)
     except Refusal as refusal:
@@ -138,24 +141,30 @@ def _claim(core: Core, actor: Actor, command: RedeemVoucher, now: datetime) -> C
     return Claim(f"{actor.label}:redemptions", command.idempotency_key, request, core.ids.new(now))
 
 
-def _location(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher) -> str | None:
+def _place(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher) -> Location | None:
     """Return where it is redeemed: as the request says, if there is such a place, else where the till stands."""
-    if command.location is None:
-        return actor.location
-    return releases.cached_current(tx, core.cache).catalog.location(command.location).key
+    assessment.at_home(actor, command.location)
+    catalog = releases.cached_current(tx, core.cache).catalog
+    if command.location is not None:
+        return catalog.location(command.location)
+    return catalog.locations.get(actor.location or "")
 
 
 def _spent_minor(
-    voucher: Any, incentive: Incentive, command: RedeemVoucher, location: str | None, now: datetime
+    voucher: Any, incentive: Incentive, command: RedeemVoucher, place: Location | None, now: datetime
 ) -> int:
     """Return how much of the voucher is spent, in its minor units, after checking what cannot change any more."""
     if lifecycle.status_now(voucher, now) != "issued":
         return 0  # the conditional update says no; what it could be spent on does not matter
-    if incentive.locations and location not in incentive.locations:
+    if incentive.locations and (place is None or place.key not in incentive.locations):
         raise NotUsableHere(field="location", locations=list(incentive.locations))
     total, worth_minor = command.order_total, int(voucher.amount_minor)
     if total is not None and total.currency != voucher.currency:
         raise CurrencyMismatch(field="order_total.currency", currency=voucher.currency)
+    # A till takes the currency of its place, whether it says the total or not. A thing has none.
+    takes_money = incentive.has_face_amount or incentive.percent is not None
+    if takes_money and place is not None and place.currency != voucher.currency:
+        raise CurrencyMismatch(field="location", currency=voucher.currency)
     if total is not None and total.amount_minor <= 0:
         # A sale of nothing would use the voucher up for nothing.
         raise InputInvalid(errors=[{"field": "order_total.amount_minor", "message": "A sale's total is above zero."}])
@@ -165,7 +174,8 @@ def _spent_minor(
         # Half a minor unit goes to the customer: they were let down once already.
         discount = (total.amount_minor * (incentive.percent or 0) * 2 + _HUNDRED) // (_HUNDRED * 2)
         return min(discount, worth_minor)
-    if incentive.has_face_amount and total is not None:
+    # A refund is paid out, not taken off a sale: what the sale comes to does not lower it.
+    if incentive.has_face_amount and incentive.kind != IncentiveKind.REFUND_REQUEST and total is not None:
         return min(total.amount_minor, worth_minor)
     return worth_minor
 

@@ -157,6 +157,7 @@ def _postgres_engine(url: sa.URL, pool_size: int) -> Engine:
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
         pool_use_lifo=True,
+        hide_parameters=True,  # what customers and staff wrote does not go into logs with an error
         connect_args={
             "connect_timeout": 5,
             "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000"
@@ -171,6 +172,7 @@ def _sqlite_engine(url: sa.URL, pool_size: int, *, read_only: bool) -> Engine:
         poolclass=sa.pool.QueuePool,
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_TIMEOUT_MS / 1000},
     )
 

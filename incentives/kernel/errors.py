@@ -111,7 +111,7 @@ class StorageUnavailable(Refusal):
     """The database does not answer."""
 
     title = "The records cannot be reached right now"
-    next_step = "Nothing was done. Send the same request again in a few seconds, with the same Idempotency-Key."
+    next_step = "Send the same request again in a few seconds, with the same Idempotency-Key: it is never done twice."
 
 
 # --- catalog ----------------------------------------------------------------------------------------------
@@ -164,6 +164,20 @@ class UnknownLocation(Refusal):
 
     title = "There is no such location"
     next_step = "Use a key from GET /api/v1/locations."
+
+
+class OtherLocation(Refusal):
+    """Who belongs to one location acts in the name of another."""
+
+    title = "This is another location than yours"
+    next_step = "Leave location out, or ask somebody of that location."
+
+
+class BudgetRedefined(Refusal):
+    """A budget's key stands for another budget than before; ``budgets`` names them."""
+
+    title = "A budget cannot change its scope, currency or period"
+    next_step = "Give the changed budget a new key; the old one keeps its counters."
 
 
 class NoProtocol(Refusal):
@@ -308,6 +322,20 @@ class IssuanceNotFound(Refusal):
     next_step = "Check the id."
 
 
+class CaseClosed(Refusal):
+    """The recovery case has ended."""
+
+    title = "This recovery case is closed"
+    next_step = "Leave case_id out to open a new case."
+
+
+class CaseOfAnotherCustomer(Refusal):
+    """The recovery case is about somebody else."""
+
+    title = "This recovery case is about another customer"
+    next_step = "Check the id, or leave case_id out to open a new case."
+
+
 class CaseNotFound(Refusal):
     """There is no such recovery case."""
 
@@ -320,6 +348,13 @@ class CodeMalformed(Refusal):
 
     title = "This code is mistyped"
     next_step = "Read the code again, symbol by symbol; the last one checks the others."
+
+
+class KeyRetired(Refusal):
+    """The key that made this was taken out of the settings."""
+
+    title = "The key that made this is no longer there"
+    next_step = "The operator puts the key back into the settings; nothing is lost."
 
 
 class VoucherNotFound(Refusal):
@@ -442,3 +477,10 @@ class NotReady(Refusal):
 
     title = "This server is not ready"
     next_step = "Mend the parts that are named under failing."
+
+
+class StorageNotMigrated(Refusal):
+    """The database's tables are missing, or older than this program; ``revision`` and ``head`` say how old."""
+
+    title = "The database is not migrated"
+    next_step = "Run `incentives db upgrade`, then try again."

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itsdangerous import BadSignature, Signer
 from itsdangerous.signer import HMACAlgorithm
 
+from incentives.kernel.errors import KeyRetired
 from incentives.kernel.settings import Settings
 
 _LINK_SIGNATURE_BYTES = 16
@@ -141,8 +142,13 @@ class ContactCipher:
         return None if text is None else self._fernet.encrypt(text.encode()).decode("ascii")
 
     def decrypt(self, token: str | None) -> str | None:
-        """Return the text of a token; None stays None."""
-        return None if token is None else self._fernet.decrypt(token.encode()).decode()
+        """Return the text of a token; None stays None. Raises ``KeyRetired`` when none of the ring's keys made it."""
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as above
+
+        try:
+            return None if token is None else self._fernet.decrypt(token.encode()).decode()
+        except InvalidToken:
+            raise KeyRetired from None
 
     def digests(self, kind: str, canonical: str) -> Sequence[str]:
         """Return the keyed digests of one identity under every key, the newest first."""

@@ -112,6 +112,12 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Another address for Twilio's API, such as a stand-in. Empty: Twilio's own.",
     ),
+    Setting(
+        "INCENTIVES_CAPTURE_MESSAGES",
+        "yes-no",
+        "no",
+        "`yes`: production may start without a provider's key, and what it cannot send is captured and never sent.",
+    ),
     Setting("INCENTIVES_PROVIDER_TIMEOUT_SECONDS", "count", "10", "How long one call to a provider may take."),
     Setting(
         "INCENTIVES_TRUSTED_PROXIES",
@@ -147,6 +153,7 @@ class Settings:
     twilio_messaging_service_sid: str
     twilio_from: str
     twilio_base_url: str
+    capture_messages: bool
     provider_timeout_seconds: int
     trusted_proxies: int
     trusted_hosts: str
@@ -190,6 +197,12 @@ def _contradictions(values: Mapping[str, object]) -> list[str]:
     mistakes = []
     if values["environment"] == "production" and not str(values["public_url"]).startswith("https://"):
         mistakes.append("INCENTIVES_PUBLIC_URL: customers' links must be https in production")
+    if values["environment"] == "production" and not values["capture_messages"]:
+        mistakes += [
+            f"{PREFIX}{name}: is missing, so no {what} would be sent; INCENTIVES_CAPTURE_MESSAGES=yes allows that"
+            for name, what in (("SENDGRID_API_KEY", "email"), ("TWILIO_ACCOUNT_SID", "SMS"))
+            if not values[name.lower()]
+        ]
     if values["twilio_account_sid"] and not values["twilio_auth_token"]:
         mistakes.append("INCENTIVES_TWILIO_AUTH_TOKEN: is missing, but there is an account")
     if values["twilio_account_sid"] and not (values["twilio_messaging_service_sid"] or values["twilio_from"]):
@@ -205,6 +218,13 @@ def _one_of(*choices: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - re
         return text
 
     return read
+
+
+def _yes_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        message = "must be one of yes, no"
+        raise ValueError(message)
+    return text == "yes"
 
 
 def _count(text: str) -> int:
@@ -256,6 +276,7 @@ _READERS = {
     "count": _count,
     "count0": _count_from_zero,
     "keys": _keys,
+    "yes-no": _yes_no,
     "environment": _one_of("production", "development"),
     "delivery": _one_of("worker", "in-process"),
 }

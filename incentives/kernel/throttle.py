@@ -5,6 +5,7 @@ counts for itself, and asks Redis again a few seconds later.
 """
 
 import hashlib
+import ipaddress
 import logging
 import math
 import threading
@@ -21,6 +22,8 @@ log = logging.getLogger("incentives.throttle")
 Answer = TypeVar("Answer")
 
 _MINUTE = 60
+_DAY = 24 * 60 * _MINUTE
+_IPV6_PREFIX_BITS = 64
 _SOCKET_TIMEOUT_SECONDS = 0.25
 _AWAY_SECONDS = 5.0
 _KEYS_MAX = 50_000
@@ -34,13 +37,18 @@ class Limit:
     window_seconds: int
 
 
-# Only tries that failed are counted where codes and links are tried: a busy till is never slowed down.
+# Only tries that failed are counted where codes and links are tried, and only those are refused: a till that scans
+# good codes is never held up, whatever else is scanned there. A network is an address, or an IPv6 prefix.
 LIMITS: Mapping[str, Limit] = {
-    "sign-in": Limit(tries=5, window_seconds=15 * _MINUTE),  # key: the account
-    "sign-in-address": Limit(tries=30, window_seconds=15 * _MINUTE),  # key: the network address
-    "code-misses": Limit(tries=5, window_seconds=_MINUTE),  # key: the actor at a network address
-    "link-misses": Limit(tries=30, window_seconds=_MINUTE),  # key: the network address
+    "sign-in": Limit(tries=5, window_seconds=15 * _MINUTE),  # key: the account, tried from one network
+    "sign-in-address": Limit(tries=30, window_seconds=15 * _MINUTE),  # key: the network
+    "sign-in-account": Limit(tries=50, window_seconds=15 * _MINUTE),  # key: the account, from anywhere
+    "sign-in-known": Limit(tries=1, window_seconds=90 * _DAY),  # remembers where an account has signed in from
+    "code-misses": Limit(tries=5, window_seconds=_MINUTE),  # key: the actor
+    "code-misses-of-all": Limit(tries=600, window_seconds=_MINUTE),  # key: none; all actors together
+    "link-misses": Limit(tries=30, window_seconds=_MINUTE),  # key: the network
 }
+_EVERYBODY = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +102,7 @@ class Throttle:
         self._own = _InMemory(seconds)
         self._shared = _InRedis(redis_url) if redis_url else None
         self._away_until = -math.inf
+        self._warned_until = -math.inf
 
     def check(self, name: str, key: str) -> Standing:
         """Return where a key stands, without counting. Raises ``TooManyRequests`` when no try is left."""
@@ -113,6 +122,35 @@ class Throttle:
         if not counted:
             raise _too_many(standing)
         return standing
+
+    def miss(self, name: str, key: str) -> Standing:
+        """Count a miss for a key and for everybody together (the limit ``<name>-of-all``); return the key's standing.
+
+        Raises ``TooManyRequests``, the same for both limits, when it is one too many. A key that has used up its own
+        takes nothing from what all have together.
+        """
+        standing = self.hit(name, key)
+        try:
+            self.hit(f"{name}-of-all", _EVERYBODY)
+        except TooManyRequests as refusal:
+            self._warn_of_all(self._limits[f"{name}-of-all"], name)
+            raise _too_many(standing, int(refusal.facts["retry_after_seconds"])) from None
+        return standing
+
+    def remember(self, name: str, key: str) -> None:
+        """Keep a key in mind for the window of a limit, from now on."""
+        self.forget(name, key)
+        self.hit(name, key)
+
+    def remembers(self, name: str, key: str) -> bool:
+        """Return whether a key is kept in mind."""
+        return self.standing(name, key).remaining < 1
+
+    def _warn_of_all(self, limit: Limit, name: str) -> None:
+        """Say it once in a window: somebody tries with many actors, and whoever reads the log can stop them."""
+        if self._seconds() >= self._warned_until:
+            self._warned_until = self._seconds() + limit.window_seconds
+            log.warning("%s: all together made more than %s in %s seconds", name, limit.tries, limit.window_seconds)
 
     def forget(self, name: str, key: str) -> None:
         """Forget what was counted for a key: whoever proved who they are may try again."""
@@ -229,9 +267,20 @@ def _digest(name: str, key: str) -> str:
     return f"{name}:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
-def _too_many(standing: Standing) -> TooManyRequests:
+def network_of(address: str | None) -> str:
+    """Return what stands for everybody at an address: itself, or its /64 in IPv6, which one household has whole."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return address or ""
+    if isinstance(parsed, ipaddress.IPv4Address) or parsed.ipv4_mapped:
+        return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    return str(ipaddress.ip_network((int(parsed), _IPV6_PREFIX_BITS), strict=False))
+
+
+def _too_many(standing: Standing, retry_after_seconds: int | None = None) -> TooManyRequests:
     return TooManyRequests(
         f"No more than {standing.limit.tries} tries in {standing.limit.window_seconds} seconds.",
-        retry_after_seconds=standing.reset_after_seconds,
+        retry_after_seconds=retry_after_seconds or standing.reset_after_seconds,
         throttle=standing.name,
     )

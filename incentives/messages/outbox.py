@@ -48,8 +48,10 @@ def enqueue(tx: Connection, messages: Iterable[dict[str, Any]]) -> None:
         tx.execute(outbox_messages.insert(), rows)
 
 
-def claim_next(tx: Connection, *, lease_id: uuid.UUID, now: datetime, lease_seconds: float) -> Any:
-    """Lease the message that has waited longest and return its row, or None when nothing is due.
+def claim_next(
+    tx: Connection, *, lease_id: uuid.UUID, now: datetime, lease_seconds: float, channel: str | None = None
+) -> Any:
+    """Lease the message of a channel (None: of any) that has waited longest; its row, or None when nothing is due.
 
     A message whose lease has ended was being sent by a process that died: it is due again.
     """
@@ -58,6 +60,8 @@ def claim_next(tx: Connection, *, lease_id: uuid.UUID, now: datetime, lease_seco
         sa.and_(table.status == "queued", table.available_at <= now),
         sa.and_(table.status == "sending", table.lease_until_at <= now),
     )
+    if channel is not None:
+        due = sa.and_(table.channel == channel, due)
     # SQLAlchemy leaves the lock clause out on SQLite, where writers queue anyway.
     first = (
         sa.select(table.id).where(due).order_by(table.available_at, table.id).limit(1).with_for_update(skip_locked=True)
@@ -93,9 +97,7 @@ def attempt(tx: Connection, **row: Any) -> None:
     tx.execute(delivery_attempts.insert(), [row])
 
 
-def retry_at(
-    now: datetime, attempts: int, asked_seconds: float | None, spread: float, last_at: datetime
-) -> datetime:
+def retry_at(now: datetime, attempts: int, asked_seconds: float | None, spread: float, last_at: datetime) -> datetime:
     """Return when to try again: after the schedule's pause, spread a little, and no later than the last try.
 
     Never sooner than the provider asked, whatever the schedule says. ``spread`` is between 0 and 1; it keeps messages

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from incentives.books.ledger import LIABILITY
+from incentives.books.ledger import EXPENSE, LIABILITY, SETTLEMENT
 from incentives.books.tables import ledger_accounts, ledger_entries, ledger_postings
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -246,6 +246,61 @@ def _redeemed_once(tx: sa.Connection, _now: datetime) -> Check:
     )
 
 
+def _redemptions_are_settled(tx: sa.Connection, _now: datetime) -> Check:
+    line, entry = ledger_postings.c, ledger_entries.c
+    settled = (
+        sa.select(entry.source_id, sa.func.sum(line.amount_minor).label("total"))
+        .join(ledger_postings, line.entry_id == entry.id)
+        .where(entry.kind == "voucher-redeemed", line.account == SETTLEMENT)
+        .group_by(entry.source_id)
+        .subquery()
+    )
+    rows = tx.execute(
+        sa.select(redemptions.c.id)
+        .outerjoin(settled, settled.c.source_id == redemptions.c.id)
+        .where(redemptions.c.amount_minor != -sa.func.coalesce(settled.c.total, 0))
+    ).scalars()
+    return _result(
+        "every redemption is settled as it was made", _count(tx, redemptions), [f"redemption {each}" for each in rows]
+    )
+
+
+def _promises_are_worth_what_was_booked(tx: sa.Connection, _now: datetime) -> Check:
+    line, entry = ledger_postings.c, ledger_entries.c
+    rows = tx.execute(
+        sa.select(vouchers.c.id)
+        .join(ledger_entries, sa.and_(entry.source_id == vouchers.c.id, entry.kind == "voucher-issued"))
+        .join(ledger_postings, sa.and_(line.entry_id == entry.id, line.account == EXPENSE))
+        .join(issuances, issuances.c.id == vouchers.c.issuance_id)
+        .where(
+            sa.or_(
+                vouchers.c.amount_minor != line.amount_minor,
+                issuances.c.amount_minor != line.amount_minor,
+                vouchers.c.currency != line.currency,
+            )
+        )
+    ).scalars()
+    return _result("every voucher is worth what was booked", _count(tx, vouchers), [f"voucher {each}" for each in rows])
+
+
+def _holds_wait_for_approval(tx: sa.Connection, _now: datetime) -> Check:
+    moved: Any = budget_movements.c
+    held = (
+        sa.select(moved.issuance_id, sa.func.sum(moved.held_count).label("total"))
+        .group_by(moved.issuance_id, moved.budget_period_id)
+        .having(sa.func.sum(moved.held_count) != 0)
+        .subquery()
+    )
+    rows = tx.execute(
+        sa.select(issuances.c.id)
+        .outerjoin(held, held.c.issuance_id == issuances.c.id)
+        .where((issuances.c.status == "pending_approval") != held.c.issuance_id.is_not(None))
+    ).scalars()
+    return _result(
+        "budgets hold exactly what waits for an approval", _count(tx, issuances), [f"issuance {each}" for each in rows]
+    )
+
+
 def _nothing_stuck(tx: sa.Connection, now: datetime) -> Check:
     table = outbox_messages.c
     waiting = sa.or_(
@@ -276,5 +331,8 @@ _CHECKS: tuple[Callable[[sa.Connection, datetime], Check], ...] = (
     _vouchers_are_charged,
     _vouchers_are_issued,
     _redeemed_once,
+    _redemptions_are_settled,
+    _promises_are_worth_what_was_booked,
+    _holds_wait_for_approval,
     _nothing_stuck,
 )

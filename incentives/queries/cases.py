@@ -1,6 +1,7 @@
 """Recovery cases: the list, and one case with everything that was done for the customer, in order."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.errors import CaseNotFound
 from incentives.queries.letters import actor_names
 from incentives.queries.paging import Page, page
+from incentives.queries.scope import seen_by
 from incentives.recovery.customers import Contact
 from incentives.recovery.tables import recovery_cases
 from incentives.vouchers.tables import issuances, vouchers
@@ -57,28 +59,42 @@ def list_cases(*, core: Core, actor: Actor, limit: int = 50, after: str | None =
     """Return cases, the newest first."""
     permit(actor, "cases:read")
     with core.database.read() as tx:
-        return page(
-            tx, sa.select(recovery_cases), recovery_cases.c.id, lambda row: _case(tx, row), limit=limit, after=after
+        found = page(
+            tx,
+            sa.select(recovery_cases).where(seen_by(actor, recovery_cases.c.location)),
+            recovery_cases.c.id,
+            lambda row: row,
+            limit=limit,
+            after=after,
         )
+        return Page(items=_cases(tx, found.items), next=found.next)
 
 
 def one_case(*, core: Core, actor: Actor, case_id: uuid.UUID) -> CaseWithDeeds:
     """Return a case with its timeline, or raise ``CaseNotFound``."""
     permit(actor, "cases:read")
     with core.database.read() as tx:
-        row = tx.execute(sa.select(recovery_cases).where(recovery_cases.c.id == case_id)).one_or_none()
+        row = tx.execute(
+            sa.select(recovery_cases).where(recovery_cases.c.id == case_id, seen_by(actor, recovery_cases.c.location))
+        ).one_or_none()
         if row is None:
             raise CaseNotFound
         given = tx.execute(sa.select(issuances.c.id, issuances.c.contact).where(issuances.c.case_id == case_id)).all()
         names = [Contact.from_text(core.contacts.decrypt(each.contact)).name for each in given]
         return CaseWithDeeds(
-            case=_case(tx, row),
+            case=_cases(tx, [row])[0],
             customer_name=next((name for name in names if name), None),
             deeds=tuple(_deeds(tx, case_id, [each.id for each in given])),
         )
 
 
-def _case(tx: sa.Connection, row: Any) -> Case:
+def _cases(tx: sa.Connection, rows: Sequence[Any]) -> list[Case]:
+    """Return rows as cases; the names of all who opened them are read at once."""
+    names = actor_names(tx, {row.opened_by for row in rows})
+    return [_case(row, names) for row in rows]
+
+
+def _case(row: Any, names: Mapping[str, str]) -> Case:
     return Case(
         id=row.id,
         issue_tag=row.issue_tag,
@@ -88,7 +104,7 @@ def _case(tx: sa.Connection, row: Any) -> Case:
         order_ref=row.order_ref,
         status=row.status,
         opened_at=row.opened_at,
-        opened_by_name=actor_names(tx, {row.opened_by}).get(row.opened_by, row.opened_by),
+        opened_by_name=names.get(row.opened_by, row.opened_by),
     )
 
 

@@ -14,6 +14,7 @@ from incentives.kernel.errors import IssuanceNotFound
 from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.queries.letters import actor_names
+from incentives.queries.scope import seen_by
 from incentives.spending.tables import approvals
 from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import issuances, vouchers
@@ -78,7 +79,9 @@ def one_issuance(*, core: Core, actor: Actor, issuance_id: uuid.UUID) -> Issuanc
     permit(actor, "issuances:read")
     now = core.clock.now()
     with core.database.read() as tx:
-        row = tx.execute(sa.select(issuances).where(issuances.c.id == issuance_id)).one_or_none()
+        row = tx.execute(
+            sa.select(issuances).where(issuances.c.id == issuance_id, seen_by(actor, issuances.c.location))
+        ).one_or_none()
         if row is None:
             raise IssuanceNotFound
         latest = (

@@ -1,11 +1,43 @@
-"""People, as the operator names them."""
+"""People and programs, as the operator names them. No secret, and nothing that one could be made from."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
-from incentives.access.tables import users
-from incentives.kernel.actors import Actor
+from incentives.access.tables import api_keys, users
+from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import UserNotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonRow:
+    """A person; ``disabled_at`` is None for one who may come in."""
+
+    id: uuid.UUID
+    email: str
+    name: str
+    role: str
+    location: str | None
+    team: str | None
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyRow:
+    """An API key; ``prefix`` is how its secret begins, enough to tell which it is and too little to guess it."""
+
+    id: uuid.UUID
+    name: str
+    role: str
+    location: str | None
+    team: str | None
+    prefix: str
+    created_at: datetime
+    revoked_at: datetime | None
 
 
 def person_by_email(*, core: Core, email: str) -> Actor:
@@ -19,3 +51,22 @@ def person_by_email(*, core: Core, email: str) -> Actor:
     return Actor(
         kind="person", id=row.id, name=row.name, role=row.role, location=row.location, team=row.team, email=row.email
     )
+
+
+def person_list(*, core: Core, actor: Actor) -> tuple[PersonRow, ...]:
+    """Return everybody, disabled or not, by their email. Raises ``NotPermitted``."""
+    permit(actor, "people:manage")
+    names = PersonRow.__dataclass_fields__
+    with core.database.read() as tx:
+        rows = tx.execute(sa.select(*(users.c[name] for name in names)).order_by(users.c.email)).all()
+    return tuple(PersonRow(**dict(zip(names, row, strict=True))) for row in rows)
+
+
+def api_key_list(*, core: Core, actor: Actor) -> tuple[ApiKeyRow, ...]:
+    """Return every API key, revoked or not, the oldest first. Raises ``NotPermitted``."""
+    permit(actor, "people:manage")
+    names = ApiKeyRow.__dataclass_fields__
+    order = (api_keys.c.created_at, api_keys.c.id)
+    with core.database.read() as tx:
+        rows = tx.execute(sa.select(*(api_keys.c[name] for name in names)).order_by(*order)).all()
+    return tuple(ApiKeyRow(**dict(zip(names, row, strict=True))) for row in rows)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from incentives.catalog import releases
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import InputInvalid, IssuanceNotFound
+from incentives.kernel.errors import InputInvalid, IssuanceNotFound, KeyRetired
 from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.queries import letters
@@ -18,6 +18,8 @@ from incentives.vouchers.tables import issuances, vouchers
 
 # How long after issuing the issuer's screen shows the code: as long as a customer may stand at the desk.
 HANDOVER_WINDOW = timedelta(hours=1)
+# Who waited for an approval comes back when they hear of it.
+GRANTED_WINDOW = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,10 @@ def customer_voucher(*, core: Core, token: str) -> CustomerVoucher | None:
         # Before anything else is read: how long this takes must not tell a spent voucher from an unknown one.
         if found is None or lifecycle.status_now(found, now) != "issued":
             return None
-        facts = letters.told(tx, core, found.issuance_id, found.id, now)
+        try:
+            facts = letters.told(tx, core, found.issuance_id, found.id, now)
+        except KeyRetired:
+            return None
     if facts.code is None or facts.url is None or facts.expires_at is None:
         return None
     return CustomerVoucher(
@@ -193,7 +198,9 @@ def handover(*, core: Core, actor: Actor, issuance_id: uuid.UUID) -> Handover:
             .where(table.issuance_id == issuance_id)
             .order_by(table.created_at, table.channel),
         ).all()
-    fresh = row.issued_at is not None and now - row.issued_at < HANDOVER_WINDOW
+    waited = row.issued_at is not None and row.issued_at > row.requested_at
+    window = GRANTED_WINDOW if waited else HANDOVER_WINDOW
+    fresh = row.issued_at is not None and now - row.issued_at < window
     usable = fresh and voucher_id is not None and facts.status == "issued"
     return Handover(
         issuance_id=issuance_id,

@@ -2,9 +2,10 @@
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,6 +14,8 @@ from incentives.kernel.core import Core
 from incentives.kernel.database import insert_unless_there
 from incentives.kernel.errors import EmailInvalid, PhoneInvalid
 from incentives.recovery.tables import customer_identities, customers
+
+_LINKS = 7_210_411_904  # an arbitrary number that only this application takes as an advisory lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ def checked_email(text: str, *, field: str) -> str:
     from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - only where an address is given
 
     try:
-        # Strict about form (a local part of more than 64 octets too); whether the mailbox exists only the sending tells.
+        # Strict about form (a local part of over 64 octets too); whether the mailbox exists only the sending tells.
         found = validate_email(text.strip(), strict=True, check_deliverability=False, test_environment=False)
     except EmailNotValidError as error:
         raise EmailInvalid(str(error), field=field) from None
@@ -155,14 +158,57 @@ def settle(
     claimed = frozenset(digest for digest in sorted(wanted) if _claim_identity(tx, digest, *wanted[digest], found))
     owners = frozenset(owner for owner, _ in wanted.values())
     fresh = Newcomers(customers=owners - before, digests=claimed)
-    return [matches(core, contact, found) for contact, _ in contacts], fresh
+    direct = [matches(core, contact, found) for contact, _ in contacts]
+    return [
+        each if fresh.customers.issuperset(each[:1]) and len(each) == 1 else _linked(tx, each) for each in direct
+    ], fresh
 
 
-def forget(
-    tx: Connection, core: Core, fresh: Newcomers, kept: Sequence[tuple[Contact, tuple[uuid.UUID, ...]]]
-) -> None:
+def together(tx: Connection, ids: Collection[uuid.UUID]) -> tuple[uuid.UUID, ...]:
+    """Return customers and all who were shown to be the same people, the oldest first."""
+    return tuple(row.id for row in _groups(tx, ids))
+
+
+def _groups(tx: Connection, ids: Collection[uuid.UUID]) -> Sequence[Any]:
+    if not ids:
+        return []
+    table = customers.c
+    theirs = sa.select(table.group_id).where(table.id.in_(ids))
+    return tx.execute(sa.select(table.id, table.group_id).where(table.group_id.in_(theirs)).order_by(table.id)).all()
+
+
+def _linked(tx: Connection, ids: Collection[uuid.UUID]) -> tuple[uuid.UUID, ...]:
+    """Return customers with all who are the same people; those that one contact names become the same from here on.
+
+    Nothing is merged: each keeps its records and its pots, and from here on all their pots are charged together.
+    """
+    rows = _groups(tx, ids)
+    if len({row.group_id for row in rows}) > 1:
+        _lock_links(tx)
+        rows = _groups(tx, ids)
+        members = [row.id for row in rows]
+        tx.execute(customers.update().where(customers.c.id.in_(members)).values(group_id=members[0]))
+    return tuple(row.id for row in rows)
+
+
+def _lock_links(tx: Connection) -> None:
+    """Let nobody else link customers until this transaction ends.
+
+    Two who each learn half of who somebody is would undo each other's half, or wait for each other in a ring. It is
+    seldom that two customers turn out to be one. On SQLite the transaction itself is that lock.
+    """
+    if tx.dialect.name == "postgresql":
+        tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_LINKS)))
+
+
+def forget(tx: Connection, core: Core, fresh: Newcomers, kept: Sequence[tuple[Contact, tuple[uuid.UUID, ...]]]) -> None:
     """Take back what this very transaction has made, but for the contacts that are kept, with their customers."""
-    stay = {digest for contact, _ in kept for kind, text in identities(contact) for digest in core.contacts.digests(kind, text)}
+    stay = {
+        digest
+        for contact, _ in kept
+        for kind, text in identities(contact)
+        for digest in core.contacts.digests(kind, text)
+    }
     digests = fresh.digests - stay
     ids = fresh.customers.difference(*(owners for _, owners in kept))
     if digests:
@@ -189,7 +235,13 @@ def _plan_new(
     if not owners:
         tx.execute(
             customers.insert(),
-            {"id": owner, "profile": core.contacts.encrypt(contact.to_text()), "locale": locale, "created_at": now},
+            {
+                "id": owner,
+                "group_id": owner,
+                "profile": core.contacts.encrypt(contact.to_text()),
+                "locale": locale,
+                "created_at": now,
+            },
         )
     wanted.update({digest: (owner, kind) for digest, kind in unknown.items()})
 

@@ -8,6 +8,8 @@ customers = sa.Table(
     "customers",
     metadata,
     sa.Column("id", sa.Uuid(), primary_key=True),
+    # Two that an address has shown to be one person have the id of the oldest of them here.
+    sa.Column("group_id", sa.Uuid(), nullable=False, index=True),
     sa.Column("profile", sa.Text(), nullable=False),  # encrypted: external_ref, name, email, phone as first given
     sa.Column("locale", sa.String(20)),
     sa.Column("created_at", UtcDateTime(), nullable=False),

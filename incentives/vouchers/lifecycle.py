@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
-from incentives.kernel.errors import CodeMalformed, VoucherNotFound
+from incentives.kernel.errors import CodeMalformed, KeyRetired, VoucherNotFound
 from incentives.kernel.money import Money
 from incentives.vouchers import codes
 from incentives.vouchers.tables import issuances, redemptions, vouchers
@@ -59,7 +59,9 @@ def make(
 
 
 def secrets_of(core: Core, voucher_id: uuid.UUID, code_key_id: str) -> tuple[str, str]:
-    """Return a voucher's printed code and its token, derived again."""
+    """Return a voucher's printed code and its token, derived again. Raises ``KeyRetired``."""
+    if code_key_id not in core.keys.codes.ids:
+        raise KeyRetired
     code = codes.code_of(core.keys.codes, code_key_id, voucher_id)
     return codes.printed(code), codes.token_of(core.keys.links, voucher_id)
 

@@ -28,7 +28,7 @@ issuances = sa.Table(
     sa.Column("team", sa.String(64)),
     sa.Column("actor", sa.String(64), nullable=False),
     sa.Column("order_ref", sa.String(200)),
-    sa.Column("note", sa.Text()),
+    sa.Column("note", sa.Text()),  # encrypted: staff write down what customers tell them
     sa.Column("metadata", JsonColumn, nullable=False),
     sa.Column("channels", JsonColumn, nullable=False),
     sa.Column("contact", sa.Text()),  # encrypted: the name and the addresses as they were given this time

@@ -152,11 +152,15 @@ def upgrade() -> None:
     op.create_table(
         "customers",
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("group_id", sa.Uuid(), nullable=False),
         sa.Column("profile", sa.Text(), nullable=False),
         sa.Column("locale", sa.String(length=20), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customers")),
     )
+    with op.batch_alter_table("customers", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_customers_group_id"), ["group_id"], unique=False)
+
     op.create_table(
         "idempotency_keys",
         sa.Column("scope", sa.String(length=120), nullable=False),
@@ -621,6 +625,9 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_idempotency_keys_created_at"))
 
     op.drop_table("idempotency_keys")
+    with op.batch_alter_table("customers", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_customers_group_id"))
+
     op.drop_table("customers")
     with op.batch_alter_table("catalog_releases", schema=None) as batch_op:
         batch_op.drop_index(

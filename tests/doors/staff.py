@@ -4,7 +4,7 @@ import contextlib
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -104,6 +104,10 @@ class Staff:
         self._cookies = cookies
         self._visitors: dict[str, Visitor] = {}
 
+    def new_key(self) -> str:
+        """Return a key such as a page is made with."""
+        return str(self.core.ids.new(self.core.clock.now()))
+
     def person(self, role: str) -> Actor:
         """Return the person of a role; their address is the role at example.com."""
         return person_by_email(core=self.core, email=f"{role}@example.com")
@@ -160,20 +164,26 @@ def staff_of(databases: SqliteDatabases, run: RunFolder, *, catalog: bool = True
     databases.drop(url)
 
 
-def _make(databases: SqliteDatabases, *, catalog: bool) -> dict[str, str]:
-    """Make the database that is copied; return its path and the cookie of each role's session."""
-    url = databases.new()
-    core = make_core(url)
+def settle(core: Core, roles: Sequence[str] = ROLES, *, catalog: bool = True) -> dict[str, str]:
+    """Let a person of each role in and sign them in; return the cookies of their sessions."""
     if catalog:
         publish_catalog(core)
     app, cookies = create_app(core), {}
-    for role in ROLES:
+    for role in roles:
         person(core, role, location=PLACES.get(role) if catalog else None)
         visitor = Visitor(app)
         assert visitor.sign_in(f"{role}@example.com").status_code == 303
         cookie = visitor.client.get_cookie("staff")
         assert cookie
         cookies[role] = cookie.value
+    return cookies
+
+
+def _make(databases: SqliteDatabases, *, catalog: bool) -> dict[str, str]:
+    """Make the database that is copied; return its path and the cookie of each role's session."""
+    url = databases.new()
+    core = make_core(url)
+    cookies = settle(core, catalog=catalog)
     core.database.dispose()
     path = url.removeprefix("sqlite:///")
     connection = sqlite3.connect(path)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from incentives.kernel.throttle import LIMITS, Limit, Throttle
 from incentives.vouchers import codes
 from tests.doors.machines import Machines, assert_problem, opened
 from tests.world import api_key
@@ -21,22 +22,63 @@ def _guess(machines: Machines) -> str:
     return codes.printed(codes.code_of(machines.core.keys.codes, "t", machines.core.ids.new(machines.core.clock.now())))
 
 
-def test_the_sixth_guess_in_a_minute_is_refused_and_so_is_a_good_code_after_it(machines: Machines) -> None:
-    good = machines.new_code()
+def test_the_sixth_guess_in_a_minute_is_refused_and_a_good_code_is_not(machines: Machines) -> None:
+    good, other = machines.new_code(), machines.new_code()
     for left in (4, 3, 2, 1, 0):
         missed = machines.post("/vouchers/lookup", {"code": _guess(machines)}, "till")
         assert_problem(missed, 404, "voucher-not-found", field="code")
         assert missed.headers["RateLimit"].startswith(f'"code-misses";r={left};t=')
         assert missed.headers["RateLimit-Policy"] == '"code-misses";q=5;w=60'
+    told = set()
     for refused in (
         machines.post("/vouchers/lookup", {"code": _guess(machines)}, "till"),
-        machines.post("/vouchers/lookup", {"code": good}, "till"),
-        machines.redeem(code=good),
+        machines.post("/vouchers/lookup", {"token": "hello"}, "till"),
+        machines.redeem(code=_guess(machines)),
         machines.redeem(token="x.y"),
     ):
-        assert_problem(refused, 429, "too-many-requests")
+        problem = assert_problem(refused, 429, "too-many-requests")
+        told.add((problem["title"], problem["detail"], problem["next_step"]))
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         assert refused.headers["RateLimit"].startswith('"code-misses";r=0;t=')
+    assert len(told) == 1  # Nothing of what was typed is in it.
+    assert machines.post("/vouchers/lookup", {"code": good}, "till").status_code == 200
+    assert machines.redeem(code=good).status_code == 201
+    assert machines.redeem(code=good).status_code == 409
+    assert machines.redeem(code=other).status_code == 201
+
+
+def test_foreign_qr_codes_do_not_close_a_till(machines: Machines) -> None:
+    good = machines.new_code()
+    for _ in range(50):
+        assert machines.post("/vouchers/lookup", {"token": "hello"}, "till").status_code in (404, 429)
+    assert machines.redeem(code=good).status_code == 201
+
+
+def test_a_stolen_key_gains_nothing_by_many_addresses(machines: Machines) -> None:
+    answers = [
+        machines.call(
+            "POST",
+            "/vouchers/lookup",
+            "till",
+            json={"code": _guess(machines)},
+            environ_overrides={"REMOTE_ADDR": f"203.0.113.{number}"},
+        ).status_code
+        for number in range(20)
+    ]
+    assert answers == [404] * 5 + [429] * 15
+
+
+def test_all_together_are_slowed_down_too_but_not_for_good_codes(
+    machines: Machines, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = {**LIMITS, "code-misses-of-all": Limit(tries=3, window_seconds=60)}
+    machines.app.extensions["throttle"] = Throttle(limits=limits)
+    roles = ("till", "manager", "supervisor", "till", "manager")
+    answers = [machines.post("/vouchers/lookup", {"code": _guess(machines)}, role) for role in roles]
+    assert [answer.status_code for answer in answers] == [404] * 3 + [429] * 2
+    assert answers[-1].headers["Retry-After"]
+    assert machines.redeem(code=machines.new_code()).status_code == 201
+    assert [record.levelname for record in caplog.records if "code-misses" in record.message] == ["WARNING"]
 
 
 def test_guesses_by_redeeming_and_by_looking_up_count_together(machines: Machines) -> None:
@@ -59,11 +101,10 @@ def test_good_scans_typing_errors_and_used_vouchers_are_not_counted(machines: Ma
 def test_one_till_does_not_slow_another_down(machines: Machines) -> None:
     for _ in range(6):
         machines.post("/vouchers/lookup", {"code": _guess(machines)}, "till")
-    assert machines.post("/vouchers/lookup", {"code": machines.new_code()}, "till").status_code == 429
     secret, _ = api_key(machines.core, "till")
     headers = {"Authorization": f"Bearer {secret}"}
-    other = machines.call("POST", "/vouchers/lookup", None, json={"code": machines.new_code()}, headers=headers)
-    assert other.status_code == 200
+    other = machines.call("POST", "/vouchers/lookup", None, json={"code": _guess(machines)}, headers=headers)
+    assert other.status_code == 404
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])

@@ -110,6 +110,7 @@ def test_production_has_no_inbox(sqlite: Any) -> None:
         url,
         senders=SENDERS,
         INCENTIVES_ENVIRONMENT="production",
+        INCENTIVES_CAPTURE_MESSAGES="yes",
         INCENTIVES_PUBLIC_URL="https://vouchers.northwind-air.example",
     )
     publish_catalog(core)

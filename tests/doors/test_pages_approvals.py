@@ -126,8 +126,8 @@ def test_nobody_decides_their_own_request(staff: Staff) -> None:
     assert "You asked for this yourself" in found.words
     action = decision(staff)
     assert [each for each in found.all("form") if each.get("action") == action] == []
-    token = found.form("/sign-out")["csrf_token"]
-    refused = Page(supervisor.send(action, {"csrf_token": token, "decision": "grant"}))
+    fields = {"csrf_token": found.form("/sign-out")["csrf_token"], "idempotency_key": staff.new_key()}
+    refused = Page(supervisor.send(action, fields | {"decision": "grant"}))
     assert refused.status == 403
     assert "You cannot decide your own request" in refused.words
 

@@ -214,9 +214,16 @@ def test_the_same_page_with_something_else_in_it_is_refused(staff: Staff) -> Non
     assert count(staff, "issuances") == 1
 
 
-def test_a_made_up_key_is_replaced(staff: Staff) -> None:
-    assert staff.give(idempotency_key="x" * 3000).status_code == 303
-    assert staff.give(idempotency_key=str(uuid.uuid4())).status_code == 303
+@pytest.mark.parametrize("key", ["", "x" * 3000, str(uuid.UUID(int=5, version=4))])
+def test_a_made_up_key_gives_nothing_and_the_page_comes_with_one_of_its_own(staff: Staff, key: str) -> None:
+    refused = Page(staff.give(idempotency_key=key, name="Ana"))
+    check(refused)
+    assert refused.status == 422
+    assert "This page was not whole" in refused.words
+    assert count(staff, "issuances") == 0
+    again = refused.form(GIVE) | {"screen_only": "yes"}
+    assert again["name"] == "Ana"
+    assert staff.role("frontline").send(GIVE, again).status_code == 303
 
 
 def test_two_pages_give_twice(staff: Staff) -> None:

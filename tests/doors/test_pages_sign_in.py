@@ -2,11 +2,13 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from admin.guard import local_path
+from admin import guard
+from admin.guard import POLL_HEADER, local_path
 from incentives.kernel.clock import FixedClock
 from tests.doors.staff import Page, Staff, Visitor
 from tests.doors.test_pages import check
@@ -199,3 +201,33 @@ def test_a_sign_in_form_of_a_foreign_browser_is_refused(staff: Staff) -> None:
 )
 def test_signing_in_leads_nowhere_else(wanted: str | None, path: str) -> None:
     assert local_path(wanted) == path
+
+
+def test_waiting_alone_keeps_nobody_signed_in(staff: Staff) -> None:
+    page = staff.asked()
+    visitor, clock = staff.role("frontline"), staff.core.clock
+    assert isinstance(clock, FixedClock)
+    idle_minutes = staff.core.settings.session_idle_minutes
+    answers = []
+    for _ in range(4):
+        clock.advance(timedelta(minutes=idle_minutes / 3, seconds=1))
+        answers.append(visitor.client.get(page, headers={POLL_HEADER: "1"}).status_code)
+    assert answers == [200, 200, 303, 303]
+
+
+def test_who_looks_themselves_stays_signed_in(staff: Staff) -> None:
+    page = staff.asked()
+    visitor, clock = staff.role("frontline"), staff.core.clock
+    assert isinstance(clock, FixedClock)
+    for _ in range(4):
+        clock.advance(timedelta(minutes=staff.core.settings.session_idle_minutes / 3, seconds=1))
+        assert visitor.get(page).status == 200
+
+
+def test_the_script_says_that_it_asks_by_itself() -> None:
+    script = (Path(guard.__file__).parent / "static" / "app.js").read_text(encoding="utf-8")
+    assert script.count(f'"{POLL_HEADER}": "1"') == 1
+
+
+def test_a_forgotten_password_is_a_matter_for_an_administrator(staff: Staff) -> None:
+    assert "An administrator of your organization gives you a new one" in Visitor(staff.app).get("/sign-in").words

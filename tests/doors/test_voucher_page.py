@@ -26,6 +26,7 @@ from incentives.kernel.database import metadata
 from incentives.kernel.keys import sign
 from incentives.kernel.throttle import LIMITS, Limit, Throttle
 from incentives.recovery.customers import CustomerGiven
+from incentives.vouchers import codes
 from tests.world import START, actor, make_core, publish_catalog
 from wsgi import create_app
 
@@ -337,12 +338,23 @@ def test_guessing_is_throttled_alike(on_sqlite: Customers) -> None:
     page = f"/v/{voucher.token}"
     assert [on_sqlite.client.get(page).status_code for _ in range(10)] == [200] * 10
     assert [on_sqlite.client.get("/v/x").status_code for _ in range(4)] == [404, 404, 404, 429]
-    response = on_sqlite.client.get(page)
-    assert response.status_code == 429
+    response = on_sqlite.client.get("/v/x")
     assert 0 < int(response.headers["Retry-After"]) <= 60
     assert EN.failed_title in response.text
     elsewhere: Callable[..., Any] = on_sqlite.client.get
-    assert elsewhere(page, environ_overrides={"REMOTE_ADDR": "203.0.113.9"}).status_code == 200
+    assert elsewhere("/v/x", environ_overrides={"REMOTE_ADDR": "203.0.113.9"}).status_code == 404
+
+
+def test_a_link_that_we_signed_is_never_throttled_and_counts_as_no_miss(on_sqlite: Customers) -> None:
+    limits = {**LIMITS, "link-misses": Limit(tries=3, window_seconds=60)}
+    on_sqlite.app.extensions["throttle"] = Throttle(limits=limits)
+    page = f"/v/{on_sqlite.give().token}"
+    unknown = f"/v/{codes.token_of(on_sqlite.core.keys.links, uuid.uuid4())}"
+    assert [on_sqlite.client.get(unknown).status_code for _ in range(10)] == [404] * 10
+    assert [on_sqlite.client.get("/v/x").status_code for _ in range(4)] == [404, 404, 404, 429]
+    assert on_sqlite.client.get(page).status_code == 200
+    assert on_sqlite.client.get(f"{page}/qr.svg").status_code == 200
+    assert on_sqlite.client.get(unknown).status_code == 404
 
 
 def test_a_fault_of_ours_tells_the_customer_to_come_again(

@@ -2,22 +2,24 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 
+from incentives.catalog.document import parse
 from incentives.flows import publish
 
 # So that what the shop asserts is explained as what a test asserts is.
 pytest.register_assert_rewrite("tests.flows.shop")
 
-from tests.flows.shop import SHOP, Shop
+from tests.flows.shop import SHOP, Shop  # noqa: E402 - after the line above, which is about it
 
 
 @pytest.fixture(scope="session", autouse=True)
 def read_once() -> Iterator[None]:
     """Read each catalog file once: most of the time of opening a shop would go there."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(publish, "parse", cache(publish.parse))
+        patched.setattr(publish, "parse", cache(parse))
         yield
 
 
@@ -26,7 +28,7 @@ def open_shop(new_database: Callable[..., str]) -> Iterator[Callable[..., Shop]]
     """A function that opens a shop with a catalog of its own."""
     opened: list[Shop] = []
 
-    def open_one(text: str = SHOP, **settings: str) -> Shop:
+    def open_one(text: str = SHOP, **settings: Any) -> Shop:
         opened.append(Shop.opened(new_database(), text, **settings))
         return opened[-1]
 

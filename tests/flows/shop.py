@@ -59,13 +59,17 @@ INCENTIVES = (
     ),
     incentive("percent", "percent_off", percent=15, max_discount_minor=3000),
     incentive("refund", "refund_request", amount_minor=1200, expiry="instant"),
-    incentive("meal", "free_item", item={"en": "A meal", "es": "Un menú"}, accounting_cost_minor=800, locations=["london"]),
+    incentive(
+        "meal", "free_item", item={"en": "A meal", "es": "Un menú"}, accounting_cost_minor=800, locations=["london"]
+    ),
     incentive("points", "points", points=500, accounting_cost_minor=250),
     incentive("gift", "free_shipping", accounting_cost_minor=0),
     incentive("dollars", "amount_off", currency="USD", amount_minor=1000),
     incentive("euros", "amount_off", currency="EUR", amount_minor=1000),
     incentive("retired", "amount_off", amount_minor=1000, active=False),
-    incentive("summer", "amount_off", amount_minor=1000, offerable_from_date="2027-06-01", offerable_until_date="2027-08-31"),
+    incentive(
+        "summer", "amount_off", amount_minor=1000, offerable_from_date="2027-06-01", offerable_until_date="2027-08-31"
+    ),
     incentive("dear", "amount_off", amount_minor=7000, min_amount_minor=500, max_amount_minor=9000),
     incentive("sorry", "apology_only"),
     incentive("elsewhere", "amount_off", amount_minor=1000),
@@ -102,7 +106,12 @@ def catalog(
     """Return the shop's catalog with some budgets besides the roomy ones of the organization."""
     words = {"en": "Words", "es": "Palabras"}
     keys = [each["key"] for each in INCENTIVES if each["key"] != "elsewhere"]
-    tags = ({"key": "service"}, {"key": "long-wait", "parent": "service"}, {"key": "rude", "active": False}, {"key": "odd"})
+    tags = (
+        {"key": "service"},
+        {"key": "long-wait", "parent": "service"},
+        {"key": "rude", "active": False},
+        {"key": "odd"},
+    )
     return orjson.dumps(
         {
             "brand": {
@@ -130,7 +139,7 @@ def catalog(
                 {
                     "key": "sorry",
                     "text": {
-                        "en": "Dear {customer_name}, {brand} is sorry about {order_ref}. {agent_name} gives you: {incentive}",
+                        "en": "Dear {customer_name}, {brand} is sorry about {order_ref}. {agent_name}: {incentive}",
                         "es": "{customer_name}, {brand} lo siente por {order_ref}. {agent_name} le da: {incentive}",
                     },
                 },
@@ -168,7 +177,7 @@ class Shop:
     till: Actor
 
     @classmethod
-    def opened(cls, database_url: str, text: str = SHOP, **settings: str) -> "Shop":
+    def opened(cls, database_url: str, text: str = SHOP, **settings: Any) -> "Shop":
         """Return a shop with its catalog in force."""
         core = make_core(database_url, **settings)
         publish_catalog(core, text)
@@ -266,10 +275,12 @@ class Shop:
     def count(self) -> dict[str, int]:
         """Return how many rows each table has, but for those of the catalog and those without any."""
         counts = {name: len(rows) for name, rows in self.everything().items()}
-        return {name: count for name, count in counts.items() if count and not name.startswith(("catalog_", "ledger_acc"))}
+        return {
+            name: count for name, count in counts.items() if count and not name.startswith(("catalog_", "ledger_acc"))
+        }
 
     def pots(self, unit: str = "minor") -> dict[tuple[str, str], tuple[int, int, int]]:
-        """Return what was held, committed and spent, by budget and subject, all periods together; nothing of empty pots."""
+        """Return what was held, committed and spent, by budget and subject, in all periods; no empty pots."""
         found: dict[tuple[str, str], tuple[int, int, int]] = {}
         for row in self.all(budget_periods):
             if any(getattr(row, name) for name in COUNTERS):
@@ -280,7 +291,9 @@ class Shop:
 
     def pot(self, key: str, unit: str = "minor") -> tuple[int, int, int]:
         """Return what all pots of a budget have held, committed and spent."""
-        sums = [sum(each) for each in zip(*(pot for name, pot in self.pots(unit).items() if name[0] == key), strict=True)]
+        sums = [
+            sum(each) for each in zip(*(pot for name, pot in self.pots(unit).items() if name[0] == key), strict=True)
+        ]
         return (sums[0], sums[1], sums[2]) if sums else (0, 0, 0)
 
     def balances(self) -> dict[str, int]:

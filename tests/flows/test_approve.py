@@ -45,7 +45,11 @@ def test_a_granted_request_becomes_a_voucher(shop: Shop) -> None:
     assert issued.voucher.expires_at == datetime(2026, 12, 20, 23, 59, 59, 999999, tzinfo=UTC)
     row, approval = shop.one(issuances), shop.one(approvals)
     assert (row.status, row.issued_at, row.amount_minor) == ("issued", START + timedelta(hours=1), 3000)
-    assert (approval.status, approval.decided_by, approval.granted_amount_minor) == ("granted", shop.manager.label, 3000)
+    assert (approval.status, approval.decided_by, approval.granted_amount_minor) == (
+        "granted",
+        shop.manager.label,
+        3000,
+    )
     assert (approval.decided_at, approval.comment) == (START + timedelta(hours=1), "Of course.")
     assert shop.pots() == {("all-gbp", "organization"): (0, 3000, 0)}
     assert shop.pot("all-gbp", "count") == (0, 1, 0)
@@ -72,7 +76,7 @@ def test_the_granted_voucher_is_delivered_and_can_be_spent(shop: Shop) -> None:
 
 
 def test_a_later_day_counts_from_the_decision_where_it_is_given(shop: Shop) -> None:
-    asked = shop.ask(incentive="dollars", location="new-york")
+    asked = shop.ask(moved(shop.agent, location="new-york"), incentive="dollars")
     shop.later(days=2, hours=15)
     issued = shop.decide(asked.approval_id).issued
     assert issued is not None
@@ -126,7 +130,9 @@ def test_a_declined_request_gives_everything_back(shop: Shop) -> None:
     shop.check()
 
 
-@pytest.mark.parametrize(("first", "second"), [("grant", "grant"), ("grant", "decline"), ("decline", "grant"), ("decline", "decline")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("grant", "grant"), ("grant", "decline"), ("decline", "grant"), ("decline", "decline")]
+)
 def test_a_request_is_decided_once(shop: Shop, first: str, second: str) -> None:
     asked = shop.ask(amount_minor=3000)
     shop.decide(asked.approval_id, first)
@@ -237,7 +243,11 @@ def test_what_was_asked_for_is_granted_as_it_was_approved_then(shop: Shop) -> No
     """A voucher pins the version of its incentive: a new price, or its end, does not reach back."""
     asked = shop.ask(incentive="percent")
     pinned = shop.one(issuances).incentive_item_id
-    text = catalog().replace('"percent":15', '"percent":25').replace('"max_discount_minor":3000', '"max_discount_minor":5000')
+    text = (
+        catalog()
+        .replace('"percent":15', '"percent":25')
+        .replace('"max_discount_minor":3000', '"max_discount_minor":5000')
+    )
     assert text != catalog()
     publish_catalog(shop.core, text)
     shop.decide(asked.approval_id)
@@ -250,8 +260,12 @@ def test_the_queue_shows_an_approver_what_to_decide_on(shop: Shop) -> None:
     earlier = shop.issue(customer=named(EMAIL))
     shop.later(days=1)
     asked = shop.ask(amount_minor=3000, note="She missed her wedding.", location="london", order_ref="BA1")
-    fixed = shop.ask(shop.supervisor, incentive="dollars", location="new-york")
-    (second, first) = list_approvals(core=shop.core, actor=shop.supervisor).items
+    elsewhere = moved(shop.supervisor, location="new-york")
+    fixed = shop.ask(elsewhere, incentive="dollars")
+    # Who belongs to one place sees what is asked for there; who belongs to none sees all of it.
+    assert [each.id for each in list_approvals(core=shop.core, actor=shop.supervisor).items] == [asked.approval_id]
+    everywhere = moved(shop.supervisor, location=None)
+    (second, first) = list_approvals(core=shop.core, actor=everywhere).items
     assert (first.id, second.id, first.own, second.own) == (asked.approval_id, fixed.approval_id, False, True)
     assert (first.amount, first.least_minor, first.reasons) == (Money(3000, "GBP"), 500, ("over-voucher-limit",))
     assert (second.amount, second.least_minor) == (Money(1000, "USD"), 1000)

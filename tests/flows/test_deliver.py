@@ -87,7 +87,7 @@ def test_an_apology_has_no_voucher_to_tell_of(shop: Shop) -> None:
     (letter,) = shop.sender().letters
     assert (letter.template, letter.kind) == ("apology", "apology_only")
     assert (letter.amount, letter.code, letter.url, letter.expires_at) == (None, None, None, None)
-    assert letter.apology == "Dear Ana, Acme is sorry about. Acme gives you: The sorry"
+    assert letter.apology == "Dear Ana, Acme is sorry about. Acme: The sorry"
 
 
 def test_a_letter_says_what_was_approved_when_it_was_issued(shop: Shop) -> None:
@@ -297,7 +297,9 @@ def test_an_outcome_that_comes_too_late_decides_nothing(shop: Shop, late: Outcom
     slow.core.database.dispose()
 
 
-def test_a_message_that_cannot_be_written_does_not_hold_up_the_others(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_that_cannot_be_written_does_not_hold_up_the_others(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     def stumble(letter: Letter) -> None:
         if letter.to == "first@example.com":
             raise RuntimeError(f"a bug that names {letter.code}")
@@ -316,7 +318,7 @@ def test_a_message_that_cannot_be_written_does_not_hold_up_the_others(shop: Shop
 def test_a_letter_that_cannot_be_deciphered_does_not_hold_up_the_others(shop: Shop) -> None:
     shop.issue(channels=("email",))
     shop.later(seconds=1)
-    keys = {"INCENTIVES_CONTACT_KEYS": key_setting("OTHER")}
+    keys: dict[str, Any] = {"INCENTIVES_CONTACT_KEYS": key_setting("OTHER")}
     other = Shop(**{**vars(shop), "core": make_core(shop.core.settings.database_url, clock=shop.clock, **keys)})
     other.issue(channels=("email",))
     assert other.deliver() == ["queued", "captured"]

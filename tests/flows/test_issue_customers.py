@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from incentives.kernel.errors import CustomerCapReached
+from incentives.kernel.errors import CaseClosed, CaseOfAnotherCustomer, CustomerCapReached, OtherLocation
 from incentives.recovery.customers import Contact, CustomerGiven
-from incentives.recovery.tables import customer_identities, customers
+from incentives.recovery.tables import customer_identities, customers, recovery_cases
 from incentives.vouchers.tables import issuances
 from tests.flows.shop import EMAIL, PHONE, Shop, budget, catalog, named
 from tests.world import key_setting, make_core
@@ -79,7 +79,10 @@ def test_letters_go_to_the_address_as_it_was_given_this_time(shop: Shop) -> None
     shop.issue(customer=named("analopez+two@example.com"), channels=("email",))
     assert len(shop.all(customers)) == 1
     contacts = [Contact.from_text(shop.core.contacts.decrypt(row.contact)) for row in shop.all(issuances)]
-    assert contacts == [Contact(name="Ana", email="Ana.Lopez+one@example.com"), Contact(email="analopez+two@example.com")]
+    assert contacts == [
+        Contact(name="Ana", email="Ana.Lopez+one@example.com"),
+        Contact(email="analopez+two@example.com"),
+    ]
     shop.deliver()
     assert [letter.to for letter in shop.sender().letters] == ["Ana.Lopez+one@example.com", "analopez+two@example.com"]
 
@@ -146,3 +149,38 @@ def test_earlier_recoveries_are_shown_at_decision_time(shop: Shop) -> None:
         "long-wait", "voucher", "issued", "london",
     )  # fmt: skip
     assert earlier.amount.amount_minor == 1500
+
+
+def test_two_customers_who_turn_out_to_be_one_share_their_caps_from_then_on(open_shop: OpenShop) -> None:
+    shop = open_shop(catalog(budget("each-customer", scope="customer", cap_count=3)))
+    by_email, by_phone = named(EMAIL), named(None, phone=PHONE)
+    shop.issue(customer=by_email)
+    shop.issue(customer=by_phone)
+    shop.issue(customer=named(EMAIL, phone=PHONE))
+    # Each had one of their own and the one together; whichever way they come, one is left.
+    shop.issue(customer=by_phone)
+    shop.refused(CustomerCapReached, shop.issue, customer=by_email)
+    shop.refused(CustomerCapReached, shop.issue, customer=by_phone)
+    assert len(shop.offer(customer=by_phone).earlier_recoveries) == 4
+
+
+def test_a_case_brings_its_customer_along(open_shop: OpenShop) -> None:
+    shop = open_shop(catalog(budget("each-customer", scope="customer", cap_count=2)))
+    case_id = shop.issue(customer=named(EMAIL)).case_id
+    shop.issue(customer=named(), case_id=case_id)
+    shop.refused(CustomerCapReached, shop.issue, customer=named(), case_id=case_id)
+    shop.refused(CaseOfAnotherCustomer, shop.issue, customer=named("somebody.else@example.com"), case_id=case_id)
+
+
+def test_nothing_is_given_in_a_closed_case(shop: Shop) -> None:
+    case_id = shop.issue().case_id
+    with shop.core.database.write() as tx:  # no flow closes a case yet
+        tx.execute(recovery_cases.update().values(status="closed"))
+    assert shop.refused(CaseClosed, shop.issue, case_id=case_id).facts == {"field": "case_id"}
+
+
+def test_who_belongs_to_one_place_gives_in_no_others_name(shop: Shop) -> None:
+    found = shop.refused(OtherLocation, shop.issue, shop.agent, location="leeds")
+    assert found.facts == {"field": "location", "location": "london"}
+    shop.refused(OtherLocation, shop.offer, shop.agent, location="leeds")
+    shop.issue(shop.manager, location="leeds")

@@ -50,8 +50,16 @@ def test_each_command_gets_its_own_answer_in_order(open_shop: OpenShop) -> None:
         by=moved(shop.agent, location=None),
     )
     assert [type(each) for each in answers] == [
-        Issued, UnknownIncentive, Issued, EmailInvalid, AwaitingApproval, BudgetExhausted, NoBudget, CaseNotFound, Issued,
-    ]  # fmt: skip
+        Issued,
+        UnknownIncentive,
+        Issued,
+        EmailInvalid,
+        AwaitingApproval,
+        BudgetExhausted,
+        NoBudget,
+        CaseNotFound,
+        Issued,
+    ]
     assert [row.incentive for row in shop.all(issuances)] == ["voucher", "fixed", "voucher", "sorry"]
     assert len(shop.all(vouchers)) == 2
     # Customers 1, 2, 3 and 7: those of refused commands are not kept.
@@ -97,7 +105,9 @@ def test_the_second_that_is_over_the_daily_limit_is_asked_for(shop: Shop) -> Non
 def test_a_refused_command_leaves_no_pots(open_shop: OpenShop) -> None:
     shop = open_shop(catalog(budget("pot", cap_minor=1500), budget("each", "customer", cap_count=9)))
     before = shop.everything()
-    assert [type(each) for each in shop.issue_many(wish(amount_minor=2000), wish(amount_minor=2500))] == [BudgetExhausted] * 2
+    assert [type(each) for each in shop.issue_many(wish(amount_minor=2000), wish(amount_minor=2500))] == [
+        BudgetExhausted
+    ] * 2
     assert shop.everything() == before
     shop.issue_many(wish(customer=ana(1), amount_minor=1000), wish(customer=ana(2), amount_minor=1000))
     assert sorted(row.budget for row in shop.all(budget_periods)) == ["all-gbp", "each", "pot"]
@@ -129,9 +139,13 @@ def test_what_a_neighbor_tells_about_a_customer_stays(shop: Shop) -> None:
 
 
 def test_keys_of_refused_commands_can_be_used_again(shop: Shop) -> None:
-    shop.issue_many(wish(idempotency_key="a"), wish(idempotency_key="b", incentive="no-such"), wish(idempotency_key="c"))
+    shop.issue_many(
+        wish(idempotency_key="a"), wish(idempotency_key="b", incentive="no-such"), wish(idempotency_key="c")
+    )
     assert [row.key for row in shop.all(idempotency_keys)] == ["a", "c"]
-    again = shop.issue_many(wish(idempotency_key="a"), wish(idempotency_key="b"), wish(idempotency_key="c", incentive="fixed"))
+    again = shop.issue_many(
+        wish(idempotency_key="a"), wish(idempotency_key="b"), wish(idempotency_key="c", incentive="fixed")
+    )
     assert again[0].replayed
     assert not again[1].replayed
     assert isinstance(again[2], IdempotencyKeyReused)
@@ -172,7 +186,9 @@ def test_a_key_of_an_earlier_day_twice_in_one_sequence(shop: Shop) -> None:
 
 
 def test_fifty_at_once_are_fifty(shop: Shop) -> None:
-    answers = shop.issue_many(*(wish(customer=ana(number), channels=("email",), idempotency_key=str(number)) for number in range(50)))
+    answers = shop.issue_many(
+        *(wish(customer=ana(number), channels=("email",), idempotency_key=str(number)) for number in range(50))
+    )
     assert len({each.voucher.code for each in answers}) == 50
     assert shop.pot("all-gbp") == (0, 50000, 0)
     assert shop.count()["outbox_messages"] == 50

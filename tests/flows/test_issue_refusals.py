@@ -77,7 +77,9 @@ REFUSED: tuple[tuple[type[Refusal], dict[str, Any], str | None, dict[str, Any]],
 )
 
 
-@pytest.mark.parametrize(("refusal", "asked", "field", "facts"), REFUSED, ids=lambda value: getattr(value, "__name__", None))
+@pytest.mark.parametrize(
+    ("refusal", "asked", "field", "facts"), REFUSED, ids=lambda value: getattr(value, "__name__", None)
+)
 def test_it_is_refused_and_leaves_nothing(
     refusal: type[Refusal], asked: dict[str, Any], field: str | None, facts: dict[str, Any], shop_of_refusals: Shop
 ) -> None:
@@ -217,7 +219,10 @@ def _publish(shop: Shop, text: str) -> None:
 def test_a_refused_command_disturbs_no_neighbor(shop_of_refusals: Shop) -> None:
     shop = shop_of_refusals
     before = shop.everything()
-    commands = [wish(**{"customer": named(f"c{number}@example.com"), **asked}) for number, (_, asked, _, _) in enumerate(REFUSED)]
+    commands = [
+        wish(**{"customer": named(f"c{number}@example.com"), **asked})
+        for number, (_, asked, _, _) in enumerate(REFUSED)
+    ]
     results = shop.issue_many(*commands)
     assert [type(each) for each in results] == [refusal for refusal, _, _, _ in REFUSED]
     assert shop.everything() == before

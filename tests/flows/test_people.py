@@ -9,13 +9,17 @@ import sqlalchemy as sa
 from incentives.access.tables import ROLES, api_keys, users
 from incentives.books.tables import audit_events
 from incentives.flows.people import (
+    ChangeUser,
     CreateApiKey,
     CreatedApiKey,
     CreatedUser,
     CreateUser,
+    change_user,
     create_api_key,
     create_user,
     disable_user,
+    enable_user,
+    reset_password,
     revoke_api_key,
 )
 from incentives.flows.sign_in import SignIn, sign_in
@@ -29,11 +33,13 @@ from incentives.kernel.errors import (
     NotPermitted,
     PasswordUnfit,
     Refusal,
+    SignInFailed,
     UnknownLocation,
     UserNotFound,
 )
 from incentives.queries.access import actor_of_api_key
-from incentives.queries.people import person_by_email
+from incentives.queries.people import api_key_list, person_by_email, person_list
+from incentives.queries.sessions import actor_of_session
 from tests.flows.shop import SHOP
 from tests.world import PASSWORD, actor, make_core, publish_catalog
 
@@ -108,6 +114,9 @@ def test_the_roles_of_the_tables_are_those_of_the_permissions() -> None:
         (InputInvalid, {"role": "system"}),
         (InputInvalid, {"role": ""}),
         (InputInvalid, {"team": "no-such"}),
+        (InputInvalid, {"name": " "}),
+        (InputInvalid, {"name": "x" * 201}),
+        (InputInvalid, {"name": "An\na"}),
         (UnknownLocation, {"location": "no-such"}),
     ],
 )
@@ -157,6 +166,112 @@ def test_a_disabled_person_is_gone_and_their_address_stays_taken(core: Core) -> 
         let_in(core)
 
 
+def token_of(core: Core, password: str = PASSWORD) -> str:
+    return sign_in(core=core, command=SignIn(email="ana@example.com", password=password)).session_token
+
+
+def last_event(core: Core) -> tuple[str, str, object]:
+    with core.database.read() as tx:
+        event = tx.execute(audit_events.select().order_by(audit_events.c.id.desc()).limit(1)).one()
+    return event.action, event.subject_id, event.facts
+
+
+def test_a_fresh_password_takes_the_place_of_the_old_one_and_ends_sessions(core: Core) -> None:
+    created = let_in(core, password=PASSWORD)
+    let_in(core, "bob@example.com", password=PASSWORD)
+    bob = sign_in(core=core, command=SignIn(email="bob@example.com", password=PASSWORD)).session_token
+    token = token_of(core)
+    fresh = reset_password(core=core, actor=SYSTEM, email=" ANA@example.com")
+    assert (fresh.id, fresh.email) == (created.id, "ana@example.com")
+    assert last_event(core) == ("user.password-reset", str(created.id), {})
+    assert len(fresh.password) >= 20
+    assert actor_of_session(core=core, session_token=token) is None
+    assert actor_of_session(core=core, session_token=bob) is not None
+    with pytest.raises(SignInFailed):
+        token_of(core)
+    assert actor_of_session(core=core, session_token=token_of(core, fresh.password)) is not None
+    with core.database.read() as tx:
+        assert fresh.password not in repr(tx.execute(users.select()).all() + tx.execute(audit_events.select()).all())
+
+
+def test_a_change_holds_from_the_next_request_of_an_open_session_on(core: Core) -> None:
+    publish_catalog(core, SHOP)
+    created = let_in(core, location="london", password=PASSWORD)
+    token = token_of(core)
+    change = ChangeUser(email="Ana@example.com", role="manager", location="", team="gates", name=" Ana L. ")
+    change_user(core=core, actor=SYSTEM, command=change)
+    who = actor_of_session(core=core, session_token=token)
+    assert who is not None
+    assert (who.role, who.location, who.team, who.name) == ("manager", None, "gates", "Ana L.")
+    changed = {"role": ["frontline", "manager"], "location": ["london", None], "team": [None, "gates"]}
+    assert last_event(core) == ("user.changed", str(created.id), changed | {"renamed": True})
+    before = count(core)
+    change_user(core=core, actor=SYSTEM, command=change)
+    assert count(core) == before  # nothing was left to change, so nothing is told to have changed
+
+
+def test_a_change_leaves_the_rest_as_it_is(core: Core) -> None:
+    publish_catalog(core, SHOP)
+    let_in(core, location="london", team="gates", name="Ana")
+    change_user(core=core, actor=SYSTEM, command=ChangeUser(email="ana@example.com", role="supervisor"))
+    found = person_by_email(core=core, email="ana@example.com")
+    assert (found.role, found.location, found.team, found.name) == ("supervisor", "london", "gates", "Ana")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "wrong"),
+    [
+        (UserNotFound, {"email": "nobody@example.com", "role": "admin"}),
+        (InputInvalid, {}),
+        (InputInvalid, {"role": "king"}),
+        (InputInvalid, {"role": ""}),
+        (InputInvalid, {"name": ""}),
+        (InputInvalid, {"name": "x" * 201}),
+        (InputInvalid, {"team": "no-such"}),
+        (UnknownLocation, {"location": "no-such", "role": "admin"}),
+    ],
+)
+def test_what_cannot_be_is_not_changed(core: Core, refusal: type[Refusal], wrong: dict[str, str]) -> None:
+    publish_catalog(core, SHOP)
+    let_in(core)
+    before, people = count(core), person_list(core=core, actor=SYSTEM)
+    with pytest.raises(refusal):
+        change_user(core=core, actor=SYSTEM, command=ChangeUser(**{"email": "ana@example.com", **wrong}))
+    assert (count(core), person_list(core=core, actor=SYSTEM)) == (before, people)
+
+
+def test_who_was_disabled_comes_back_with_their_password_but_not_their_sessions(core: Core) -> None:
+    created = let_in(core, password=PASSWORD)
+    token = token_of(core)
+    with pytest.raises(UserNotFound, match="is not disabled"):
+        enable_user(core=core, actor=SYSTEM, email="ana@example.com")
+    disable_user(core=core, actor=SYSTEM, email="ana@example.com")
+    for deed in (disable_user, reset_password):
+        with pytest.raises(UserNotFound, match="is disabled"):
+            deed(core=core, actor=SYSTEM, email="ana@example.com")
+    change_user(core=core, actor=SYSTEM, command=ChangeUser(email="ana@example.com", role="till"))
+    enable_user(core=core, actor=SYSTEM, email="ana@example.com ")
+    assert last_event(core) == ("user.enabled", str(created.id), {})
+    assert actor_of_session(core=core, session_token=token) is None
+    who = actor_of_session(core=core, session_token=token_of(core))
+    assert who is not None
+    assert who.role == "till"
+    with pytest.raises(UserNotFound):
+        enable_user(core=core, actor=SYSTEM, email="nobody@example.com")
+
+
+def test_everybody_is_listed(core: Core) -> None:
+    for email in ("bob@example.com", "ana@example.com"):
+        let_in(core, email)
+    disable_user(core=core, actor=SYSTEM, email="bob@example.com")
+    rows = person_list(core=core, actor=SYSTEM)
+    assert [(row.email, row.role, row.disabled_at is None) for row in rows] == [
+        ("ana@example.com", "frontline", True),
+        ("bob@example.com", "frontline", False),
+    ]
+    assert "argon2" not in repr(rows)
+
+
 # --- programs ----------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +300,20 @@ def test_a_revoked_key_is_nobody_from_then_on(core: Core) -> None:
             revoke_api_key(core=core, actor=SYSTEM, key_id=key_id)
 
 
+def test_keys_are_listed_without_their_secrets(core: Core) -> None:
+    revoked, other = new_key(core), new_key(core, "manager")
+    revoke_api_key(core=core, actor=SYSTEM, key_id=revoked.id)
+    rows = api_key_list(core=core, actor=SYSTEM)
+    assert [(row.id, row.role, row.prefix, row.revoked_at is None) for row in rows] == [
+        (revoked.id, "till", revoked.secret[:10], False),
+        (other.id, "manager", other.secret[:10], True),
+    ]
+    assert revoked.secret[10:] not in repr(rows)
+    for wrong in ("", " ", "x" * 201, "a\tb"):
+        with pytest.raises(InputInvalid):
+            create_api_key(core=core, actor=SYSTEM, command=CreateApiKey(name=wrong, role="till"))
+
+
 @pytest.mark.parametrize("secret", ["", "ik_", "nonsense", "\0", "é", "x" * 10_000])
 def test_a_key_that_nobody_has_is_nobody(core: Core, secret: str) -> None:
     created = new_key(core)
@@ -203,6 +332,11 @@ def test_only_administrators_let_anybody_in_or_out(core: Core, role: str) -> Non
         lambda: create_api_key(core=core, actor=who, command=CreateApiKey(name="k", role="admin")),
         lambda: disable_user(core=core, actor=who, email="ana@example.com"),
         lambda: revoke_api_key(core=core, actor=who, key_id=key.id),
+        lambda: enable_user(core=core, actor=who, email="ana@example.com"),
+        lambda: reset_password(core=core, actor=who, email="ana@example.com"),
+        lambda: change_user(core=core, actor=who, command=ChangeUser(email="ana@example.com", role="admin")),
+        lambda: person_list(core=core, actor=who),
+        lambda: api_key_list(core=core, actor=who),
     )
     for deed in deeds:
         with pytest.raises(NotPermitted) as caught:

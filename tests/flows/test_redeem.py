@@ -11,10 +11,12 @@ from incentives.flows.redeem import Redeemed
 from incentives.kernel.errors import (
     AlreadyRedeemed,
     CodeMalformed,
+    CurrencyMismatch,
     IdempotencyKeyReused,
     InputInvalid,
     NotPermitted,
     NotUsableHere,
+    OtherLocation,
     Refusal,
     UnknownLocation,
     VoucherExpired,
@@ -51,7 +53,12 @@ def test_a_redeemed_voucher_is_spent_on_all_books(shop: Shop) -> None:
     voucher = shop.voucher(amount_minor=1500, location="london")
     shop.later(days=1)
     done = shop.redeem(voucher.code, order_ref="T-1")
-    assert (done.voucher_id, done.amount, done.location, done.order_ref) == (voucher.id, Money(1500, "GBP"), "london", "T-1")
+    assert (done.voucher_id, done.amount, done.location, done.order_ref) == (
+        voucher.id,
+        Money(1500, "GBP"),
+        "london",
+        "T-1",
+    )
     assert (done.redeemed_at, done.last4, done.incentive, done.remainder) == (
         START + timedelta(days=1), voucher.last4, "voucher", None,
     )  # fmt: skip
@@ -92,7 +99,8 @@ def test_the_sloppiest_spellings_of_a_code_are_understood(shop: Shop, sloppy: st
 )
 def test_a_token_and_a_whole_link_are_understood(shop: Shop, field: str, spelled: str) -> None:
     voucher = shop.voucher()
-    assert shop.redeem(**{field: spelled.format(token=voucher.token)}).voucher_id == voucher.id
+    named_by: dict[str, Any] = {field: spelled.format(token=voucher.token)}
+    assert shop.redeem(**named_by).voucher_id == voucher.id
 
 
 def test_a_mistyped_code_is_refused_without_asking_which(shop: Shop) -> None:
@@ -124,7 +132,8 @@ def test_codes_and_tokens_outlive_a_new_key_and_end_with_a_retired_one(shop: Sho
     url, newer = shop.core.settings.database_url, key_setting("NEWER").replace("t:", "n:")
 
     def with_keys(name: str, keys: str) -> Shop:
-        return Shop(**{**vars(shop), "core": make_core(url, **{f"INCENTIVES_{name}_KEYS": keys})})
+        settings: dict[str, Any] = {f"INCENTIVES_{name}_KEYS": keys}
+        return Shop(**{**vars(shop), "core": make_core(url, **settings)})
 
     both = with_keys("CODE", f"{key_setting('CODE')},{newer}")
     both.redeem(first.code)
@@ -165,7 +174,7 @@ def test_the_second_time_says_when_and_where(shop: Shop) -> None:
             "last4": voucher.last4,
         }
     refused_try(shop, AlreadyRedeemed, token=voucher.token)
-    refused_try(shop, AlreadyRedeemed, voucher.code, order_total=Money(5, "USD"), location="new-york")
+    refused_try(shop, AlreadyRedeemed, voucher.code, order_total=Money(5, "USD"))
     shop.check()
 
 
@@ -214,7 +223,7 @@ def test_a_voucher_in_another_state_is_refused_by_name(shop: Shop, status: str, 
 
 def test_it_is_usable_where_the_incentive_says(shop: Shop) -> None:
     voucher = shop.voucher(incentive="meal", location="london")
-    found = refused_try(shop, NotUsableHere, voucher.code, location="leeds")
+    found = refused_try(shop, NotUsableHere, voucher.code, moved(shop.till, location=None), location="leeds")
     assert found.facts == {"field": "location", "locations": ["london"]}
     refused_try(shop, NotUsableHere, voucher.code, moved(shop.till, location="leeds"))
     refused_try(shop, NotUsableHere, voucher.code, moved(shop.till, location=None))
@@ -225,8 +234,24 @@ def test_it_is_usable_where_the_incentive_says(shop: Shop) -> None:
 def test_an_unknown_place_is_refused(shop: Shop) -> None:
     voucher = shop.voucher()
     for place in ("no-such", "x" * 500, "\0"):
-        found = refused_try(shop, UnknownLocation, voucher.code, location=place)
+        found = refused_try(shop, UnknownLocation, voucher.code, moved(shop.till, location=None), location=place)
         assert found.facts["field"] == "location"
+
+
+def test_a_till_acts_for_no_other_place_than_its_own(shop: Shop) -> None:
+    voucher = shop.voucher(incentive="meal", location="london")
+    here = moved(shop.till, location="leeds")
+    found = refused_try(shop, OtherLocation, voucher.code, here, location="london")
+    assert found.facts == {"field": "location", "location": "leeds"}
+
+
+def test_a_till_takes_the_currency_of_its_place_only(shop: Shop) -> None:
+    """With the total or without; a thing has no currency."""
+    elsewhere = moved(shop.till, location="new-york")
+    voucher = shop.voucher()
+    assert refused_try(shop, CurrencyMismatch, voucher.code, elsewhere).facts["currency"] == "GBP"
+    points = shop.voucher(incentive="points")
+    shop.redeem(points.code, elsewhere)
 
 
 @pytest.mark.parametrize("role", ["auditor", "finance", "integrator"])
@@ -272,7 +297,7 @@ def test_a_key_belongs_to_its_till(shop: Shop) -> None:
 
 def test_a_key_can_be_used_again_after_a_refusal(shop: Shop) -> None:
     voucher = shop.voucher(incentive="meal", location="london")
-    refused_try(shop, NotUsableHere, voucher.code, location="leeds", idempotency_key="k")
+    refused_try(shop, OtherLocation, voucher.code, location="leeds", idempotency_key="k")
     refused_try(shop, CodeMalformed, "nonsense", idempotency_key="k")
     assert shop.all(idempotency_keys) == []
     assert not shop.redeem(voucher.code, idempotency_key="k").replayed

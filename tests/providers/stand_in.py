@@ -29,7 +29,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. ``deed`` is what happens instead: ``hang``, ``reset`` (before an answer), ``cut`` or ``drip``."""
+    """One answer. ``deed`` is what happens instead: ``hang``, ``reset``, ``drip-headers`` (before an answer), ``cut``, ``drip``."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = self.stand_in.answer_to(Asked(self.command, self.path, headers, body))
-        if answer.deed not in ("hang", "reset"):
+        if answer.deed not in ("hang", "reset", "drip-headers"):
             self._say(answer)
         if answer.deed:
             self._misbehave(answer.deed)
@@ -109,7 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         if deed == "hang":
             self.stand_in.released.wait(30)
-        if deed == "drip":
+        if deed == "drip-headers":
+            self.wfile.write(b"HTTP/1.1 202 Accepted\r\nX-Slow: ")
+        if deed in ("drip", "drip-headers"):
             with contextlib.suppress(OSError):
                 while not self.stand_in.released.wait(0.1):
                     self.wfile.write(b" ")

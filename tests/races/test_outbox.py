@@ -47,7 +47,8 @@ def deliver(core: Core, _turn: int) -> Outcome:
 def look_then_lease() -> Iterator[None]:
     """Look for the message that has waited longest, and then lease it."""
 
-    def naive(tx: Connection, *, lease_id: UUID, now: datetime, lease_seconds: float) -> Any:
+    def naive(tx: Connection, *, lease_id: UUID, now: datetime, lease_seconds: float, channel: str | None) -> Any:
+        assert channel is None
         table = outbox_messages.c
         first = tx.execute(sa.select(table.id).where(table.status == "queued").order_by(table.id).limit(1)).scalar()
         time.sleep(0.02)  # It passes between looking and leasing on any busy machine.

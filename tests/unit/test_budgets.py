@@ -32,9 +32,17 @@ class Dimensions:
 
 def rule(scope: str = "organization", **more: Any) -> Rule:
     values: dict[str, Any] = {
-        "key": "pot", "name": "Pot", "of": None, "currency": None, "period": "none", "time_zone": "UTC", "week_start": 0,
-        "cap_minor": None, "cap_count": None, "on_expiry": "release",
-    }  # fmt: skip
+        "key": "pot",
+        "name": "Pot",
+        "of": None,
+        "currency": None,
+        "period": "none",
+        "time_zone": "UTC",
+        "week_start": 0,
+        "cap_minor": None,
+        "cap_count": None,
+        "on_expiry": "release",
+    }
     return Rule(**{**values, "scope": scope, **more})
 
 
@@ -105,7 +113,10 @@ def test_whatever_the_order_of_the_catalog_pots_are_locked_in_one(some: list[Rul
 def test_a_pot_belongs_to_its_period() -> None:
     (wanted,) = matching([rule(period="month", time_zone="America/New_York")], Dimensions(), NOW)
     assert wanted.pot == PotKey("pot", "organization", "2026-11-01")
-    assert (wanted.start_at, wanted.end_at) == (datetime(2026, 11, 1, 4, tzinfo=UTC), datetime(2026, 12, 1, 5, tzinfo=UTC))
+    assert (wanted.start_at, wanted.end_at) == (
+        datetime(2026, 11, 1, 4, tzinfo=UTC),
+        datetime(2026, 12, 1, 5, tzinfo=UTC),
+    )
 
 
 # --- room --------------------------------------------------------------------------------------------------------
@@ -170,7 +181,7 @@ def limit(**more: Any) -> Limit:
         (limit(per_voucher_minor=None, unlimited=True), 10**15, False),
     ],
 )
-def test_one_voucher_over_the_limit(given_limit: Limit | None, amount_minor: int, over: bool) -> None:  # noqa: FBT001
+def test_one_voucher_over_the_limit(given_limit: Limit | None, amount_minor: int, over: bool) -> None:
     assert over_voucher(given_limit, amount_minor) is over
 
 
@@ -178,7 +189,12 @@ def test_what_counts_is_a_pot_like_any_budget() -> None:
     day, month = rules(limit(per_day_minor=5, per_day_count=6, per_customer_count=7), "Europe/London")
     assert (day.key, day.name, day.scope, day.period) == ("role:frontline:GBP/day", OVER_DAY, "agent", "day")
     assert (day.cap_minor, day.cap_count, day.currency, day.time_zone) == (5, 6, "GBP", "Europe/London")
-    assert (month.key, month.name, month.scope, month.period) == ("role:frontline:GBP/month", OVER_CUSTOMER, "customer", "month")
+    assert (month.key, month.name, month.scope, month.period) == (
+        "role:frontline:GBP/month",
+        OVER_CUSTOMER,
+        "customer",
+        "month",
+    )
     assert (month.cap_minor, month.cap_count, month.asks_approval) == (None, 7, True)
 
 

@@ -23,7 +23,9 @@ VOUCHERS = st.uuids(version=4)
 SLOPPY: Mapping[str, Callable[[str], str]] = {
     "as it is printed": lambda code: code,
     "in small letters": str.lower,
-    "in letters of all sizes": lambda code: "".join(each.lower() if place % 2 else each for place, each in enumerate(code)),
+    "in letters of all sizes": lambda code: "".join(
+        each.lower() if place % 2 else each for place, each in enumerate(code)
+    ),
     "without dashes": lambda code: code.replace("-", ""),
     "with spaces for dashes": lambda code: code.replace("-", " "),
     "with dots for dashes": lambda code: code.replace("-", "."),
@@ -35,7 +37,9 @@ SLOPPY: Mapping[str, Callable[[str], str]] = {
     "with middle dots": lambda code: code.replace("-", "·"),
     "with unbreakable spaces": lambda code: code.replace("-", "\u00a0"),
     "a space after each symbol": lambda code: " ".join(code.replace("-", "")),
-    "a dash after each pair": lambda code: "-".join(code.replace("-", "")[place : place + 2] for place in range(0, 13, 2)),
+    "a dash after each pair": lambda code: "-".join(
+        code.replace("-", "")[place : place + 2] for place in range(0, 13, 2)
+    ),
     "with spaces around dashes": lambda code: code.replace("-", " - "),
     "with a line break and spaces around": lambda code: f"  \t{code}\r\n",
     "broken over two lines": lambda code: code.replace("-", "-\n"),
@@ -208,7 +212,9 @@ def test_whatever_stands_in_a_link_is_a_token_or_refused(text: str) -> None:
     assert codes.voucher_of_token(RING, codes.token_in(text)) is None
 
 
-@pytest.mark.parametrize("around", ["{}", " {} ", "https://a.example/v/{}", "https://a.example/v/{}/", "/v/{}?a=b/v", "x/v/y/v/{}"])
+@pytest.mark.parametrize(
+    "around", ["{}", " {} ", "https://a.example/v/{}", "https://a.example/v/{}/", "/v/{}?a=b/v", "x/v/y/v/{}"]
+)
 def test_the_token_is_found_in_what_a_scanner_types(around: str) -> None:
     assert codes.token_in(around.format("TOKEN.SIG")) == "TOKEN.SIG"
 

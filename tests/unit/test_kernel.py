@@ -3,6 +3,7 @@
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -54,7 +55,8 @@ def test_money_is_not_compared_by_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("currency", "digits"), [("USD", 2), ("EUR", 2), ("JPY", 0), ("KRW", 0), ("KWD", 3), ("TND", 3), ("CLF", 4), ("RSD", 2)]
+    ("currency", "digits"),
+    [("USD", 2), ("EUR", 2), ("JPY", 0), ("KRW", 0), ("KWD", 3), ("TND", 3), ("CLF", 4), ("RSD", 2)],
 )
 def test_minor_digits_are_those_of_iso_4217(currency: str, digits: int) -> None:
     assert minor_digits(currency) == digits
@@ -106,7 +108,7 @@ def test_ids_of_one_millisecond_grow_and_cannot_be_foretold() -> None:
     ids = Ids()
     made = [ids.new(NOW) for _ in range(1000)]
     assert made == sorted(made)
-    steps = {after.int - before.int for before, after in zip(made, made[1:], strict=False)}
+    steps = {after.int - before.int for before, after in pairwise(made)}
     assert len(steps) > 990
 
 
@@ -130,7 +132,11 @@ def test_two_processes_of_one_instant_share_no_id() -> None:
 
 # --- refusals ----------------------------------------------------------------------------------------------------
 
-REFUSALS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Refusal) and each is not Refusal]
+REFUSALS = [
+    each
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, Refusal) and each is not Refusal
+]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda each: each.__name__)

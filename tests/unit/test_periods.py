@@ -67,10 +67,24 @@ def changes_of(zone: str) -> list[datetime]:
 
 # One for each way in which clocks change: at midnight, before it, by half an hour, across a month's end …
 CHANGING = (
-    "Europe/London", "America/New_York", "America/Santiago", "America/Havana", "America/Asuncion", "Asia/Beirut", "Africa/Cairo",
-    "America/Nuuk", "America/Scoresbysund", "Atlantic/Azores", "Australia/Lord_Howe", "Africa/Casablanca", "Pacific/Chatham",
-    "Pacific/Easter", "Asia/Gaza", "America/St_Johns", "Antarctica/Troll",
-)  # fmt: skip
+    "Europe/London",
+    "America/New_York",
+    "America/Santiago",
+    "America/Havana",
+    "America/Asuncion",
+    "Asia/Beirut",
+    "Africa/Cairo",
+    "America/Nuuk",
+    "America/Scoresbysund",
+    "Atlantic/Azores",
+    "Australia/Lord_Howe",
+    "Africa/Casablanca",
+    "Pacific/Chatham",
+    "Pacific/Easter",
+    "Asia/Gaza",
+    "America/St_Johns",
+    "Antarctica/Troll",
+)
 
 
 @pytest.mark.parametrize("zone", CHANGING)

@@ -30,8 +30,15 @@ MATRIX = {
     "people:manage":      "N",
 }  # fmt: skip
 LETTERS = {
-    "F": "frontline", "S": "supervisor", "M": "manager", "B": "finance", "A": "auditor", "T": "till", "I": "integrator", "N": "admin",
-}  # fmt: skip
+    "F": "frontline",
+    "S": "supervisor",
+    "M": "manager",
+    "B": "finance",
+    "A": "auditor",
+    "T": "till",
+    "I": "integrator",
+    "N": "admin",
+}
 
 
 def actor(role: str | None, kind: str = "person") -> Actor:

@@ -4,7 +4,7 @@ import pytest
 
 from incentives.kernel import throttle
 from incentives.kernel.errors import TooManyRequests
-from incentives.kernel.throttle import LIMITS, Limit, Throttle
+from incentives.kernel.throttle import LIMITS, Limit, Throttle, network_of
 
 
 class Seconds:
@@ -90,5 +90,61 @@ def test_without_redis_nothing_is_degraded() -> None:
     assert not Throttle().degraded
 
 
+def test_misses_count_for_each_and_for_all_together(seconds: Seconds, caplog: pytest.LogCaptureFixture) -> None:
+    minute = {"tries": Limit(tries=2, window_seconds=60), "tries-of-all": Limit(tries=3, window_seconds=60)}
+    counter = Throttle(limits=minute, seconds=seconds)
+    assert counter.miss("tries", "ana").remaining == 1
+    counter.miss("tries", "ana")
+    for _ in range(9):  # What is refused takes nothing from the others.
+        with pytest.raises(TooManyRequests):
+            counter.miss("tries", "ana")
+    counter.miss("tries", "ben")
+    assert caplog.records == []
+    for name in ("cleo", "dan"):
+        with pytest.raises(TooManyRequests) as refusal:
+            counter.miss("tries", name)
+        assert refusal.value.facts["retry_after_seconds"] == 60
+        assert refusal.value.facts["throttle"] == "tries"
+    assert len(caplog.records) == 1  # Once, and not for each.
+    seconds.now += 60
+    counter.miss("tries", "ana")
+
+
+def test_what_is_remembered_is_forgotten_in_the_end(seconds: Seconds) -> None:
+    counter = Throttle(limits={"known": Limit(tries=1, window_seconds=60)}, seconds=seconds)
+    assert not counter.remembers("known", "ana")
+    for _ in range(3):
+        counter.remember("known", "ana")
+        seconds.now += 50
+        assert counter.remembers("known", "ana")
+    assert not counter.remembers("known", "ben")
+    seconds.now += 10
+    assert not counter.remembers("known", "ana")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        (None, "", True),
+        ("unix", "unix", True),
+    ],
+)
+def test_a_network_is_an_address_or_a_prefix(one: str | None, other: str, same: bool) -> None:  # noqa: FBT001
+    assert (network_of(one) == network_of(other)) is same
+
+
 def test_the_limits_that_doors_name_are_there() -> None:
-    assert {"sign-in", "sign-in-address", "code-misses", "link-misses"} <= set(LIMITS)
+    assert {
+        "sign-in",
+        "sign-in-address",
+        "sign-in-account",
+        "sign-in-known",
+        "code-misses",
+        "code-misses-of-all",
+        "link-misses",
+    } <= set(LIMITS)
