@@ -75,9 +75,10 @@ def _mistake(mistake: str | Mapping[str, Any]) -> str:
 
 
 def unchecked_core(context: click.Context) -> Core:
-    """Return a core on whatever database there is. Raises ``SettingsInvalid``."""
+    """Return a core on whatever database there is, until the command ends. Raises ``SettingsInvalid``."""
     migrate.check_url(Settings.from_environ(os.environ).database_url)
     core: Core = context.obj.build_core(os.environ)
+    context.call_on_close(core.database.dispose)
     return core
 
 

@@ -16,7 +16,7 @@ from bench.load import Request, Result, run
 from bench.servers import Server, World
 
 ROUNDS = 3
-REQUESTS = 1200
+REQUESTS = 600
 
 
 def main() -> None:

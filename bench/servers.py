@@ -26,7 +26,7 @@ from tests.small_catalog import INCENTIVE, TAG, budget, catalog
 from tests.world import api_key, environ, make_core, publish_catalog
 
 START_SECONDS = 30
-_BUDGETS = 50
+_PLACES = 50
 
 
 class Server:
@@ -74,7 +74,7 @@ class Server:
 
 
 class World:
-    """A database, a catalog with one hot budget and fifty others, an agent's key and a till's."""
+    """A database, a catalog with fifty locations and a budget for each, an agent's key and a till's."""
 
     def __init__(self, core: Core, secret: str, key: Actor, till: str, database_url: str) -> None:
         self.core, self.key, self.database_url = core, key, database_url
@@ -110,12 +110,12 @@ class World:
                 budget("each-customer", scope="customer", cap_count=1000),
             )
         )
-        text["locations"] += [{**text["locations"][0], "key": f"place-{number}"} for number in range(_BUDGETS)]
+        text["locations"] += [{**text["locations"][0], "key": f"place-{number}"} for number in range(_PLACES)]
         return json.dumps(text)
 
     def issues(self, count: int, *, location: str | None) -> list[Request]:
         """Return requests to issue, each for another customer, with everything on."""
-        places = itertools.cycle([f"place-{number}" for number in range(_BUDGETS)] if location is None else [location])
+        places = itertools.cycle([f"place-{number}" for number in range(_PLACES)] if location is None else [location])
         return [
             self._post(
                 "/api/v1/issuances",

@@ -65,6 +65,10 @@ def sign_in(*, core: Core, command: SignIn) -> SignedIn:
     )
     token = new_secret(32)
     with core.database.write() as tx:
+        # The hash took a while: who was disabled or got a new password meanwhile does not come in by the old one.
+        same = (users.c.id == user.id, users.c.password_hash == user.password_hash, users.c.disabled_at.is_(None))
+        if tx.execute(sa.select(users.c.id).where(*same)).one_or_none() is None:
+            raise SignInFailed(field="email")
         session_id = core.ids.new(now)
         tx.execute(
             sessions.insert(),

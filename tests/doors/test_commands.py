@@ -65,12 +65,21 @@ def test_a_command_says_that_the_database_is_not_migrated(blank: Operator, argum
     assert blank.served == []
 
 
-def test_a_database_that_is_behind_is_not_worked_with(operator: Operator) -> None:
+def test_a_database_that_is_behind_is_not_worked_with(database_url: str) -> None:
+    operator = Operator(database_url)
     assert operator.gets("db", "downgrade", "0001") == "The database is at 0001.\n"
     told = operator.is_refused("books", "check")
     assert told.startswith(f"The database is at revision 0001; this program needs {migrate.head()}. Run `incentives")
     assert operator.gets("db", "upgrade") == f"The database is at {migrate.head()}.\n"
     assert "ok " in operator.gets("books", "check")
+
+
+def test_a_database_without_tables_gets_them(blank_database_url: str) -> None:
+    operator = Operator(blank_database_url)
+    assert operator.is_refused("user", "list").startswith("The database has no tables yet")
+    assert "nonsense" in operator.is_refused("db", "upgrade", "nonsense")
+    assert operator.gets("db", "upgrade") == f"The database is at {migrate.head()}.\n"
+    assert operator.gets("user", "list").startswith("EMAIL")
 
 
 def test_the_revision_that_is_told_is_the_one_that_the_database_is_at(operator: Operator) -> None:

@@ -1,5 +1,7 @@
 """The operator's commands for who may come in."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from incentives.flows.sign_in import SignIn, sign_in
@@ -20,8 +22,10 @@ def operator(sqlite: SqliteDatabases) -> Operator:
 
 
 @pytest.fixture
-def core(operator: Operator) -> Core:
-    return make_core(operator.url)
+def core(operator: Operator) -> Iterator[Core]:
+    core = make_core(operator.url)
+    yield core
+    core.database.dispose()
 
 
 def test_a_person_from_their_first_day_to_their_last(operator: Operator, core: Core) -> None:

@@ -1,4 +1,4 @@
-"""What forms may send: whatever stands in a field, the page says what is wrong and keeps the rest, on both databases."""
+"""What forms may send: the page says what is wrong and keeps the rest; on both databases."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -7,6 +7,7 @@ import pytest
 
 from admin import forms
 from admin.forms import Form
+from incentives.kernel.clock import FixedClock
 from incentives.kernel.errors import InputInvalid
 from tests.doors.staff import Page, Staff, settle
 from tests.doors.test_pages import check
@@ -38,6 +39,8 @@ def check_refused(answer: Page, said: str) -> None:
 def test_the_tablet_takes_nothing_that_does_not_fit(clerks: Staff) -> None:
     visitor = clerks.role("frontline")
     assert clerks.give(email="ana.ruiz@gmail.com").status_code == 303
+    assert isinstance(clerks.core.clock, FixedClock)
+    clerks.core.clock.advance(timedelta(minutes=1))
     fields = visitor.get(GIVE).form(GIVE) | {"email": "ana.ruiz@gmail.com", "name": "Ana"}
     for name, typed, said in (
         ("order_ref", NUL, CANNOT_STAND),

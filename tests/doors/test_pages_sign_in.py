@@ -10,6 +10,7 @@ import pytest
 from admin import guard
 from admin.guard import POLL_HEADER, local_path
 from incentives.kernel.clock import FixedClock
+from incentives.kernel.throttle import LIMITS, Limit, Throttle
 from tests.doors.staff import Page, Staff, Visitor
 from tests.doors.test_pages import check
 from tests.world import PASSWORD, make_core, person
@@ -46,6 +47,40 @@ def test_the_sixth_try_waits_and_others_do_not(staff: Staff) -> None:
     assert int(answer.headers["Retry-After"]) > 0
     assert re.search(r"Wait \d+ minutes?, then try again", found.words)
     assert Visitor(staff.app).sign_in(str(staff.person("supervisor").email)).status_code == 303
+
+
+def _from(visitor: Visitor, address: str) -> Visitor:
+    visitor.client.environ_base["REMOTE_ADDR"] = address
+    return visitor
+
+
+def test_an_outsider_locks_nobody_out(staff: Staff) -> None:
+    outsider = _from(Visitor(staff.app), "203.0.113.1")
+    assert [outsider.sign_in("frontline@example.com", "wrong").status_code for _ in range(7)] == [401] * 5 + [429] * 2
+    assert outsider.sign_in("frontline@example.com").status_code == 429  # From there not even the right password.
+    assert _from(Visitor(staff.app), "203.0.113.2").sign_in("frontline@example.com").status_code == 303
+
+
+def test_one_address_may_fail_so_often_whatever_accounts_it_tries(staff: Staff) -> None:
+    staff.app.extensions["throttle"] = Throttle(limits={**LIMITS, "sign-in-address": Limit(3, 900)})
+    visitor = _from(Visitor(staff.app), "2001:db8::1")
+    assert [visitor.sign_in(f"{number}@example.com", "wrong").status_code for number in range(3)] == [401] * 3
+    _from(visitor, "2001:db8::2")  # The same household.
+    assert visitor.sign_in("4@example.com", "wrong").status_code == 429
+    _from(visitor, "2001:db8:0:1::1")
+    assert visitor.sign_in("4@example.com", "wrong").status_code == 401
+
+
+def test_tries_from_everywhere_are_bounded_but_not_for_whoever_signed_in_from_there(staff: Staff) -> None:
+    staff.app.extensions["throttle"] = Throttle(limits={**LIMITS, "sign-in-account": Limit(3, 900)})
+    known = _from(Visitor(staff.app), "198.51.100.1")
+    assert known.sign_in("frontline@example.com").status_code == 303
+    answers = [
+        _from(Visitor(staff.app), f"203.0.113.{number}").sign_in("frontline@example.com", "wrong").status_code
+        for number in range(5)
+    ]
+    assert answers == [401] * 3 + [429] * 2
+    assert _from(Visitor(staff.app), "198.51.100.1").sign_in("frontline@example.com").status_code == 303
 
 
 def test_proving_who_one_is_forgets_the_failed_tries(staff: Staff) -> None:

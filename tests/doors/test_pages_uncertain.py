@@ -7,7 +7,10 @@ import pytest
 
 from admin import approvals, pages, scan
 from admin import staff as tablet
+from incentives.flows.issue import issue_voucher
+from incentives.flows.redeem import redeem_voucher
 from incentives.kernel.errors import IdempotencyKeyInFlight, Refusal, StorageUnavailable, TooManyRequests
+from incentives.queries import catalog
 from tests.doors.staff import Page, Staff
 from tests.doors.test_pages import check
 from tests.doors.test_pages_approvals import decision
@@ -42,7 +45,7 @@ def test_a_redemption_whose_answer_was_lost_is_found_by_pressing_again(
         "order_ref": "MA 12",
     }
     with monkeypatch.context() as patch:
-        lost = answer_lost(scan.redeem_voucher, StorageUnavailable(retry_after_seconds=2))
+        lost = answer_lost(redeem_voucher, StorageUnavailable(retry_after_seconds=2))
         patch.setattr(scan, "redeem_voucher", lost)
         shown = Page(till.send("/scan/redeem", fields))
     check(shown)
@@ -107,7 +110,7 @@ def test_the_form_is_shown_though_names_and_numbers_cannot_be_read(
     away = refuse(StorageUnavailable(retry_after_seconds=2))
     monkeypatch.setattr(scan, "_look_up", away)
     monkeypatch.setattr(pages, "count_pending", away)
-    monkeypatch.setattr(pages.catalog, "locations", away)
+    monkeypatch.setattr(catalog, "locations", away)
     shown = Page(visitor.send("/scan/redeem", fields))
     assert shown.status == 503
     assert shown.form("/scan/redeem") == fields
@@ -133,7 +136,7 @@ def test_a_gift_whose_answer_was_lost_is_found_by_pressing_again(staff: Staff, m
     where, visitor = "/staff/give/flight-delayed", staff.role("frontline")
     fields = visitor.get(where).form(where) | {"screen_only": "yes", "name": "Ana"}
     with monkeypatch.context() as patch:
-        lost = answer_lost(tablet.issue_voucher, StorageUnavailable(retry_after_seconds=2))
+        lost = answer_lost(issue_voucher, StorageUnavailable(retry_after_seconds=2))
         patch.setattr(tablet, "issue_voucher", lost)
         shown = Page(visitor.send(where, fields))
     check(shown)

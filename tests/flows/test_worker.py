@@ -18,7 +18,6 @@ from tests.faults.sending import wait_until
 from tests.flows.shop import Shop, named
 from tests.world import Recording, make_core
 
-
 BOTH = named("ana@customer.example", phone="+12125550123")
 
 

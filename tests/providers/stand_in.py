@@ -29,7 +29,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. ``deed`` is what happens instead: ``hang``, ``reset``, ``drip-headers`` (before an answer), ``cut``, ``drip``."""
+    """One answer. ``deed`` is what happens instead (hang, reset, drip-headers) or amid it (cut, drip)."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)

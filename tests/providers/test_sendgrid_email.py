@@ -216,7 +216,8 @@ def test_an_id_that_is_none_is_not_stored(sendgrid: StandIn) -> None:
 def test_nothing_secret_is_logged_even_at_debug(sendgrid: StandIn, everything_logged: pytest.LogCaptureFixture) -> None:
     sent(sendgrid, Answer(400, {}, error_body("personalizations.0.to.0.email")))
     sent(sendgrid)
-    logging.config.dictConfig({"version": 1, "loggers": {"python_http_client": {"level": "DEBUG"}}})
+    debug = {"python_http_client": {"level": "DEBUG"}}
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "loggers": debug})
     sent(sendgrid)
     for secret in (API_KEY, CODE, TOKEN, "ana.ruiz", HOST):
         assert secret not in everything_logged.text

@@ -32,6 +32,7 @@ def without_lock() -> Iterator[None]:
         yield
 
 
+@pytest.mark.timeout(300)
 def test_two_thousand_at_once_get_exactly_what_there_is_room_for(crew: Crew, core: Core) -> None:
     publish_catalog(core, catalog(budget(cap_minor=1234 * PRICE_MINOR)))
     outcomes = crew.share(issue, range(2000), core.settings.database_url)

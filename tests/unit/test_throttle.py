@@ -134,7 +134,7 @@ def test_what_is_remembered_is_forgotten_in_the_end(seconds: Seconds) -> None:
         ("unix", "unix", True),
     ],
 )
-def test_a_network_is_an_address_or_a_prefix(one: str | None, other: str, same: bool) -> None:  # noqa: FBT001
+def test_a_network_is_an_address_or_a_prefix(one: str | None, other: str, same: bool) -> None:
     assert (network_of(one) == network_of(other)) is same
 
 
