@@ -1,8 +1,10 @@
 """One catalog is in force, whoever applies what at the same instant."""
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -39,7 +41,19 @@ def without_lock() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(releases, "lock", no_lock)
+        patch.setattr(releases, "draft_with", slowly(releases.draft_with))
         yield
+
+
+def slowly(look: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a look after which a moment passes, as it does on any busy machine, before what was seen is acted on."""
+
+    def looked(*arguments: Any, **more: Any) -> Any:
+        seen = look(*arguments, **more)
+        time.sleep(0.02)
+        return seen
+
+    return looked
 
 
 def standing(core: Core) -> list[tuple[int, str]]:
