@@ -13,19 +13,20 @@ from incentives.kernel.database import Database, metadata
 from incentives.kernel.migrate import HOUSE, upgrade
 
 ROOMS = ("catalog", "spending", "vouchers", "books", "messages", "recovery", "access")
+MODULES = (*(f"incentives.{room}.tables" for room in ROOMS), "incentives.recovery.feedback_tables")
 
 
 def all_tables() -> sa.MetaData:
     """Return the metadata with every room's tables in it."""
     importlib.import_module("incentives.kernel.idempotency")
-    for room in ROOMS:
-        importlib.import_module(f"incentives.{room}.tables")
+    for name in MODULES:
+        importlib.import_module(name)
     return metadata
 
 
 def append_only_tables() -> list[str]:
     """Return the tables that the rooms declare to be append-only."""
-    rooms = [importlib.import_module(f"incentives.{room}.tables") for room in ROOMS]
+    rooms = [importlib.import_module(name) for name in MODULES]
     return [name for room in rooms for name in getattr(room, "APPEND_ONLY", ())]
 
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from incentives.kernel.database import UtcDateTime, metadata
+from incentives.kernel.database import JsonColumn, UtcDateTime, metadata
 
 ROLES = ("frontline", "supervisor", "manager", "finance", "auditor", "till", "integrator", "admin")
 
@@ -15,6 +15,7 @@ users = sa.Table(
     sa.Column("role", sa.String(20), nullable=False),
     sa.Column("location", sa.String(64)),
     sa.Column("team", sa.String(64)),
+    sa.Column("skills", JsonColumn, nullable=False, server_default="[]"),  # keys of issue tags; empty is every one
     sa.Column("password_hash", sa.String(200), nullable=False),
     sa.Column("created_at", UtcDateTime(), nullable=False),
     sa.Column("disabled_at", UtcDateTime()),

@@ -50,19 +50,25 @@ _GIVE = {
     "issuances:create",
     "issuances:read",
     "cases:read",
+    "cases:work",
+    "feedback:create",
+    "feedback:read",
     "vouchers:lookup",
 }
+# Whoever leads others: assigns, merges, reopens, shares outside, mends what was not understood, sees who was at fault.
+_LEAD = {"cases:manage", "cases:responsible", "criteria:read", "feedback:repair", "forms:manage", "incidents:manage"}
 _SEE_BOOKS = {"locations:read", "budgets:read", "ledger:read", "books:check", "reports:read", "audit:read"}
 _REDEEM = {"locations:read", "vouchers:lookup", "redemptions:create"}
 
 PERMISSIONS: dict[str, frozenset[str]] = {
     Role.FRONTLINE: frozenset(_GIVE | {"redemptions:create"}),
     Role.SUPERVISOR: frozenset(
-        _GIVE | _REDEEM | {"approvals:read", "approvals:decide", "budgets:read", "reports:read"}
+        _GIVE | _REDEEM | _LEAD | {"approvals:read", "approvals:decide", "budgets:read", "reports:read"}
     ),
     Role.MANAGER: frozenset(
         _GIVE
         | _REDEEM
+        | _LEAD
         | {"approvals:read", "approvals:decide", "budgets:read", "reports:read", "catalog:propose", "catalog:approve"},
     ),
     Role.FINANCE: frozenset(
@@ -70,6 +76,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         | {
             "catalog:read",
             "catalog:approve",
+            "criteria:read",
+            "feedback:read",
             "issuances:read",
             "cases:read",
             "approvals:read",
@@ -77,13 +85,25 @@ PERMISSIONS: dict[str, frozenset[str]] = {
             "vouchers:lookup",
         },
     ),
-    Role.AUDITOR: frozenset(_SEE_BOOKS | {"catalog:read", "issuances:read", "cases:read", "approvals:read"}),
+    Role.AUDITOR: frozenset(
+        _SEE_BOOKS
+        | {
+            "approvals:read",
+            "cases:read",
+            "cases:responsible",
+            "catalog:read",
+            "criteria:read",
+            "feedback:read",
+            "issuances:read",
+        }
+    ),
     Role.TILL: frozenset(_REDEEM),
     Role.INTEGRATOR: frozenset(_GIVE | {"budgets:read"}),
     Role.ADMIN: frozenset(
         _GIVE
         | _REDEEM
         | _SEE_BOOKS
+        | _LEAD
         | {"approvals:read", "approvals:decide", "catalog:propose", "catalog:approve", "people:manage"},
     ),
 }
