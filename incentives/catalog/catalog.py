@@ -1,16 +1,20 @@
 """The whole catalog: everything that is approved together, found by key."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from incentives.catalog.definitions import (
     ApprovalLimit,
     Brand,
     BudgetRule,
+    Criterion,
+    FeedbackSource,
     IssueTag,
     Location,
     Protocol,
+    RecoveryPolicy,
+    RootCause,
     Script,
     Segment,
     Team,
@@ -19,12 +23,28 @@ from incentives.catalog.definitions import (
 from incentives.catalog.incentive import Incentive
 from incentives.kernel.errors import UnknownIncentive, UnknownIssueTag, UnknownLocation
 
-Item = Brand | Location | Team | Segment | IssueTag | Script | Incentive | Protocol | BudgetRule | ApprovalLimit
+Item = (
+    Brand
+    | Location
+    | Team
+    | Segment
+    | IssueTag
+    | Script
+    | Incentive
+    | Protocol
+    | BudgetRule
+    | ApprovalLimit
+    | RootCause
+    | RecoveryPolicy
+    | FeedbackSource
+    | Criterion
+)
 
 type_of_kind: Mapping[str, type[Item]] = {
     each.item_kind: each
     for each in (
         Brand, Location, Team, Segment, IssueTag, Script, Incentive, Protocol, BudgetRule, ApprovalLimit,
+        RootCause, RecoveryPolicy, FeedbackSource, Criterion,
     )
 }  # fmt: skip
 
@@ -43,6 +63,15 @@ class Catalog:
     protocols: Mapping[str, Protocol]
     budgets: Mapping[str, BudgetRule]
     approval_limits: Mapping[str, ApprovalLimit]
+    root_causes: Mapping[str, RootCause] = field(default_factory=dict)
+    recovery_policies: Mapping[str, RecoveryPolicy] = field(default_factory=dict)
+    sources: Mapping[str, FeedbackSource] = field(default_factory=dict)
+    criteria: Mapping[str, Criterion] = field(default_factory=dict)
+
+    @property
+    def recovery(self) -> RecoveryPolicy:
+        """Return what holds for every recovery: what the catalog says, else the defaults."""
+        return self.recovery_policies.get("recovery", RecoveryPolicy())
 
     def items(self) -> Iterator[Item]:
         """Return every item, section by section, each section in the file's order."""
@@ -108,6 +137,7 @@ class Catalog:
         return (
             self.locations, self.teams, self.segments, self.issue_tags, self.scripts,
             self.incentives, self.protocols, self.budgets, self.approval_limits,
+            self.root_causes, self.recovery_policies, self.sources, self.criteria,
         )  # fmt: skip
 
 
@@ -135,4 +165,8 @@ def catalog_of(items: Iterable[Item]) -> Catalog:
         protocols=sections["protocol"],
         budgets=sections["budget"],
         approval_limits=sections["approval_limit"],
+        root_causes=sections["root_cause"],
+        recovery_policies=sections["recovery_policy"],
+        sources=sections["source"],
+        criteria=sections["criterion"],
     )

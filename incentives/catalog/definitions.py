@@ -80,6 +80,7 @@ class Brand(Definition):
     time_zone: str
     currency: str
     support_email: str | None = None
+    hours: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -89,7 +90,11 @@ class Brand(Definition):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location(Definition):
-    """A place of business. Its zone says when a day ends there, its country whose numbers its phones have."""
+    """A place of business. Its zone says when a day ends there, its country whose numbers its phones have.
+
+    ``hours`` are its business hours by weekday, local ``("08:00", "18:30")``; a day that is absent is closed. Where
+    nobody gives any, the brand's hold, and where the brand has none either every hour is a business hour.
+    """
 
     item_kind: ClassVar[str] = "location"
 
@@ -98,22 +103,33 @@ class Location(Definition):
     time_zone: str
     currency: str
     country: str
+    hours: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team(Definition):
-    """People who work together, at one location or at none."""
+    """People who work together, at one location or at none.
+
+    ``skills`` are the issue tags (with all below them) that they take on, none meaning every one; nobody of the team
+    is given a case by a rule while they have ``most_open_cases``.
+    """
 
     item_kind: ClassVar[str] = "team"
 
     key: str
     name: str
     location: str | None = None
+    skills: tuple[str, ...] = ()
+    most_open_cases: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueTag(Definition):
-    """The label of what went wrong, in a hierarchy. ``severity`` is 1 (slight) to 4 (grave)."""
+    """The label of what went wrong, in a hierarchy. ``severity`` is 1 (slight) to 4 (grave).
+
+    ``aliases`` say by what values a source (``zendesk:tag``, ``asknicely``) means it; ``words`` are words of a comment
+    that mean it where a source names no tag.
+    """
 
     item_kind: ClassVar[str] = "issue_tag"
 
@@ -123,6 +139,8 @@ class IssueTag(Definition):
     severity: int
     parent: str | None = None
     active: bool = True
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +167,9 @@ class Protocol(Definition):
     """For an issue tag (and severity, location, segment where set): script, steps and what may be given.
 
     ``incentives`` are keys in the order of preference; ``most_minor`` is the most that one issuance may
-    cost, by currency.
+    cost, by currency. Of ``steps`` those in ``optional_steps`` may be left undone without a word. ``questions`` are
+    what must be known before the case is worked on; ``clocks`` are business minutes from opening until something must
+    have happened; ``guidance`` is what staff should know; ``tasks`` are made with the case.
     """
 
     item_kind: ClassVar[str] = "protocol"
@@ -164,6 +184,103 @@ class Protocol(Definition):
     location: str | None = None
     segment: str | None = None
     most_minor: Mapping[str, int] = field(default_factory=dict)
+    optional_steps: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()  # of what, who, when, differently
+    clocks: Mapping[str, int] = field(default_factory=dict)  # first_contact, apology, incentive, fix, close: minutes
+    guidance: Mapping[str, str] = field(default_factory=dict)  # words by language
+    tasks: tuple[Mapping[str, Any], ...] = ()  # {"kind": "customer", "title": "…", "due_hours": 48}
+    resurvey_after: str | None = None  # close, redemption or issue; None asks nobody again
+    resurvey_hours: int = 24
+    resurvey_scale: str = "stars_5"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootCause(Definition):
+    """Why something goes wrong, in a tree."""
+
+    item_kind: ClassVar[str] = "root_cause"
+
+    key: str
+    label: Mapping[str, str]
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryPolicy(Definition):
+    """What holds for every recovery; each number has a default, so that a catalog may leave the section out.
+
+    Percents are of the comparable scale, 0 (worst) to 100 (best). Amounts are minor units by currency.
+    """
+
+    item_kind: ClassVar[str] = "recovery_policy"
+
+    root_cause_from_severity: int = 3  # closing a case of this severity or graver needs a root cause
+    recovered_score_pct: int = 75  # an answer at least this good is a recovery
+    recovered_uplift_pct: int = 40  # … or one that is better than the first by so much
+    purchase_within_days: int = 90  # … or who buys again within so many days of closing
+    survey_quiet_days: int = 30  # nobody is asked again who was asked within so many days
+    settle_minutes: int = 0  # how long a rating may still change before anything is done about it
+    automation_ceiling_minor: Mapping[str, int] = field(default_factory=dict)  # above it a person decides
+    customer_value_minor: Mapping[str, int] = field(default_factory=dict)  # what a kept customer is worth
+    handling_cost_minor: Mapping[str, int] = field(default_factory=dict)  # what working on one case costs
+    trend_volume_least: int = 10  # fewer cases in a week are no trend
+    blame_free: bool = True  # trends name teams and causes, never people
+
+    @property
+    def key(self) -> str:
+        """Return the one key that a catalog's one policy has."""
+        return "recovery"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackSource(Definition):
+    """A tool that reports to us, and where in its JSON each of our fields stands.
+
+    ``fields`` maps our field to JSON Pointers (RFC 6901), the first that is there counts; a text that begins with
+    ``=`` is a constant. ``tag_source`` is the name that issue tags' ``aliases`` use for it. ``values`` translate what
+    it says of a field (``{"location": {"LHR": "london"}}``).
+    """
+
+    item_kind: ClassVar[str] = "source"
+
+    key: str
+    name: str
+    kind: str
+    fields: Mapping[str, tuple[str, ...]]
+    scale: str | None = None
+    tag_source: str | None = None
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tolerance_hours: int = 24 * 31  # older than this it is taken down but no criterion acts on it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criterion(Definition):
+    """A rule that turns feedback into cases and incentives: when all of ``when`` holds, then all of ``then``.
+
+    ``when``: sources, kinds, events, issue_tags (with all below), words, segments, locations, weekdays (lists: any
+    of them), score_at_most_pct, score_at_least_pct, severity_at_least, customer_value_at_least_minor (by currency),
+    earlier_recoveries_at_most, from_time and until_time (local "HH:MM"). ``then``: open_case, assign ({"to": "team" |
+    "same_agent" | "supervisor", "team": key}), issue ({"incentive": key?, "amount_minor": n?, "channels": [...]}),
+    offer, ask_approval, apologize ({"channels": [...]}), notify ([roles]), resurvey_hours, unsalvageable. Of those
+    that hold, the greatest ``priority`` goes first; after one with ``stop`` no other is asked. ``shadow`` writes down
+    what it would have done. ``breaker`` is {"count_per_hour": n, "amount_minor_per_hour": {currency: n}} for each
+    source by itself; above ``ask_above_minor`` (by currency) a person decides. ``holdout_percent`` of customers get
+    no incentive by it, so that what incentives do can be told from what would have happened anyway.
+    """
+
+    item_kind: ClassVar[str] = "criterion"
+
+    key: str
+    name: str
+    priority: int
+    when: Mapping[str, Any]
+    then: Mapping[str, Any]
+    mode: str = "shadow"  # live, shadow, off
+    stop: bool = False
+    settle_minutes: int | None = None
+    breaker: Mapping[str, Any] = field(default_factory=dict)
+    ask_above_minor: Mapping[str, int] = field(default_factory=dict)
+    holdout_percent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
