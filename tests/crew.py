@@ -157,7 +157,7 @@ def _serve(pipe: Connection, barrier: Any) -> None:
 
 def _work(core: Core, work: Work, barrier: Any) -> list[Outcome]:
     outcomes = []
-    with core.database.read():
+    with core.database.read(), core.database.write():
         pass  # Connected before the start, so that all start at once.
     with work.twin() if work.twin else nullcontext():
         barrier.wait(_ANSWER_SECONDS)

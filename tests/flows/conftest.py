@@ -42,7 +42,7 @@ class Relay:
         self._urls[kind] = target
         if kind not in self._databases:
             self._databases[kind] = database = Database(url)
-            for engine in {database.engine, database._reader} if database.sqlite else {database.engine}:
+            for engine in (database.engine, database._reader):
                 sa.event.listen(engine, "do_connect", self._direct)
         return self._databases[kind]
 
