@@ -1,4 +1,4 @@
-"""The background loops: deliver what waits, expire what is over. The same flows run here as anywhere else.
+"""The background loops: deliver what waits, respond to feedback, expire what is over. The same flows run here too.
 
 ``incentives worker`` is these loops by themselves; with ``INCENTIVES_DELIVERY=in-process`` the serving process runs
 them in threads. Any number may run at once: each message is leased, and each sweep passes over what another has locked.
@@ -10,7 +10,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from incentives.flows.deliver import CHANNELS, deliver_next
+from incentives.flows.escalate import escalate_due
 from incentives.flows.expire import expire_due
+from incentives.flows.follow_up import follow_up_due
+from incentives.flows.respond import respond_due
 from incentives.kernel import migrate
 from incentives.kernel.core import Core
 from incentives.kernel.errors import SettingsInvalid, StorageNotMigrated, StorageUnavailable
@@ -35,6 +38,8 @@ def run(core: Core, stop: threading.Event) -> None:
         threading.Thread(target=_deliver, args=(core, stop, channel), name=f"deliver-{channel}", daemon=True)
         for channel in CHANNELS
     ]
+    # A rush of feedback holds up no message, nor the sweep, and the other way around.
+    loops.append(threading.Thread(target=_respond, args=(core, stop), name="respond", daemon=True))
     for loop in loops:
         loop.start()
     _repeat(lambda: _sweep_and_rest(core, stop), stop)
@@ -64,6 +69,14 @@ def _deliver(core: Core, stop: threading.Event, channel: str) -> None:
     _repeat(step, stop)
 
 
+def _respond(core: Core, stop: threading.Event) -> None:
+    def step() -> None:
+        if not respond_due(core=core):
+            stop.wait(IDLE_SECONDS)
+
+    _repeat(step, stop)
+
+
 def _sweep_and_rest(core: Core, stop: threading.Event) -> None:
     sweep(core)
     stop.wait(SWEEP_EVERY.total_seconds())
@@ -83,11 +96,13 @@ def _repeat(step: Callable[[], None], stop: threading.Event) -> None:
 
 
 def sweep(core: Core) -> None:
-    """Expire everything that is due."""
-    while True:
-        done = expire_due(core=core)
-        if done.vouchers + done.approvals == 0:
-            return
+    """Expire everything that is due, tell of what is late, and ask every customer again whose time has come."""
+    while (done := expire_due(core=core)).vouchers + done.approvals:
+        pass
+    while escalate_due(core=core).total:
+        pass
+    while follow_up_due(core=core):
+        pass
 
 
 def drain(core: Core) -> int:

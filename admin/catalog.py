@@ -7,11 +7,13 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from admin import guard, pages, words
+from admin import catalog_words, criteria_words, guard, pages, words
 from admin.guard import page
 from admin.pages import show
+from incentives.kernel.actors import Actor, may
+from incentives.kernel.core import Core
 from incentives.kernel.money import Money
-from incentives.queries import catalog
+from incentives.queries import catalog, catalog_recovery, criteria
 from incentives.queries.catalog import IncentiveRow, IssueTagRow, LocationRow, ProtocolRow, ReleaseRow
 
 blueprint = Blueprint("staff_catalog", __name__)
@@ -37,7 +39,23 @@ def current() -> ResponseReturnValue:
         protocols=[_protocol(each, names) for each in catalog.protocols(core=core, actor=actor)],
         tags=[_tag(each, names) for each in tags],
         locations=[_location(each) for each in locations],
+        **_recovery(core, actor, names),
     )
+
+
+def _recovery(core: Core, actor: Actor, names: "_Names") -> dict[str, Any]:
+    causes = catalog_recovery.root_causes(core=core, actor=actor)
+    cause_names = catalog_words.names_of(causes)
+    called = criteria_words.Names(tags=names.tags, locations=names.locations, incentives=names.incentives)
+    sources = catalog_recovery.sources(core=core, actor=actor)
+    # What triggers a voucher is not for everybody to know: it would be asked for.
+    rules = criteria.list_criteria(core=core, actor=actor) if may(actor, criteria.READ) else []
+    return {
+        "causes": [catalog_words.cause(each, cause_names) for each in causes],
+        "sources": [catalog_words.source(each) for each in sources],
+        "criteria": [catalog_words.criterion(each, called) for each in rules],
+        "policy": catalog_words.policy(catalog_recovery.policy(core=core, actor=actor)),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +93,12 @@ def _tag(each: IssueTagRow, names: _Names) -> dict[str, Any]:
 
 
 def _location(each: LocationRow) -> dict[str, Any]:
-    return {"key": each.key, "title": each.name, "zone": f"{each.time_zone}, {each.currency}"}
+    return {
+        "key": each.key,
+        "title": each.name,
+        "zone": f"{each.time_zone}, {each.currency}",
+        "hours": catalog_words.hours(each.hours),
+    }
 
 
 def _incentive(each: IncentiveRow, names: _Names) -> dict[str, Any]:
@@ -124,4 +147,5 @@ def _protocol(each: ProtocolRow, names: _Names) -> dict[str, Any]:
         "title": ", ".join(part for part in (trouble, *finer) if part),
         "what": ", ".join(offered),
         "most": f"at most {' or '.join(most)}" if most else "",
+        "care": catalog_words.care(each),
     }

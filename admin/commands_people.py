@@ -1,6 +1,7 @@
 """The operator's commands for who may come in: ``incentives user`` and ``incentives api-key``."""
 
 import uuid
+from collections.abc import Sequence
 
 import click
 
@@ -23,9 +24,25 @@ def user_list(context: click.Context) -> None:
     """Show everybody, with role, place and until when."""
     rows = queries.person_list(core=open_core(context), actor=SYSTEM)
     show_table(
-        ("EMAIL", "NAME", "ROLE", "LOCATION", "TEAM", "CREATED", "DISABLED"),
-        [(row.email, row.name, row.role, row.location, row.team, row.created_at, row.disabled_at) for row in rows],
+        ("EMAIL", "NAME", "ROLE", "LOCATION", "TEAM", "SKILLS", "CREATED", "DISABLED"),
+        [
+            (
+                row.email,
+                row.name,
+                row.role,
+                row.location,
+                row.team,
+                _listed(row.skills),
+                row.created_at,
+                row.disabled_at,
+            )
+            for row in rows
+        ],
     )
+
+
+def _listed(skills: Sequence[str]) -> str | None:
+    return ",".join(skills) or None
 
 
 @user.command("create")
@@ -34,12 +51,19 @@ def user_list(context: click.Context) -> None:
 @click.option("--name")
 @click.option("--location")
 @click.option("--team")
+@click.option("--skill", "skills", multiple=True, help="The key of an issue tag they take on; may stand several times.")
 @click.pass_context
 def user_create(
-    context: click.Context, email: str, role: str, name: str | None, location: str | None, team: str | None
+    context: click.Context,
+    email: str,
+    role: str,
+    name: str | None,
+    location: str | None,
+    team: str | None,
+    skills: tuple[str, ...],
 ) -> None:
     """Let a person in; prints their first password, alone, this once."""
-    command = people.CreateUser(email=email, role=role, name=name, location=location, team=team)
+    command = people.CreateUser(email=email, role=role, name=name, location=location, team=team, skills=skills)
     click.echo(people.create_user(core=open_core(context), actor=SYSTEM, command=command).password)
 
 
@@ -49,15 +73,23 @@ def user_create(
 @click.option("--location", help='The key of a location; "" for none any more.')
 @click.option("--team", help='The key of a team; "" for none any more.')
 @click.option("--name")
+@click.option("--skill", "skills", multiple=True, help='In place of those they have; "" for every issue tag.')
 @click.pass_context
 def user_change(
-    context: click.Context, email: str, role: str | None, location: str | None, team: str | None, name: str | None
+    context: click.Context,
+    email: str,
+    role: str | None,
+    location: str | None,
+    team: str | None,
+    name: str | None,
+    skills: tuple[str, ...],
 ) -> None:
-    """Change a person's role, place or name, from their next request on."""
-    if role is location is team is name is None:
-        message = "Say what to change: --role, --location, --team or --name."
+    """Change a person's role, place, name or skills, from their next request on."""
+    if role is location is team is name is None and not skills:
+        message = "Say what to change: --role, --location, --team, --name or --skill."
         raise click.UsageError(message)
-    command = people.ChangeUser(email=email, role=role, location=location, team=team, name=name)
+    wanted = tuple(each for each in skills if each) if skills else None
+    command = people.ChangeUser(email=email, role=role, location=location, team=team, name=name, skills=wanted)
     people.change_user(core=open_core(context), actor=SYSTEM, command=command)
 
 

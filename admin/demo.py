@@ -100,7 +100,12 @@ def _another_person(core: Core, secrets: dict[str, Any]) -> None:
             core=core,
             actor=SYSTEM,
             command=people.CreateUser(
-                email="ana@meridian-air.example", role=Role.FRONTLINE, name="Ana Ibarra", location="madrid"
+                email="ana@meridian-air.example",
+                role=Role.FRONTLINE,
+                name="Ana Ibarra",
+                location="madrid",
+                team="madrid-front-desk",
+                skills=("stay", "service"),
             ),
         )
         secrets["users"]["frontline-2"] = [user.email, user.password]

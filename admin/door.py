@@ -5,7 +5,34 @@ from http import HTTPStatus
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from admin import approvals, cases, catalog, finance, guard, pages, plain, scan, sign_in, staff, words
+from admin import (
+    approvals,
+    case_files,
+    case_lead,
+    case_page,
+    case_work,
+    cases,
+    catalog,
+    criteria,
+    feedback,
+    feedback_forms,
+    feedback_report,
+    feedback_try,
+    feedback_waiting,
+    finance,
+    guard,
+    incidents,
+    pages,
+    plain,
+    reports,
+    reports_trends,
+    reports_worth,
+    scan,
+    shared_case,
+    sign_in,
+    staff,
+    words,
+)
 from incentives.kernel.errors import Refusal
 
 _BLUEPRINTS = (
@@ -14,8 +41,23 @@ _BLUEPRINTS = (
     approvals.blueprint,
     scan.blueprint,
     cases.blueprint,
+    case_page.blueprint,
+    case_work.blueprint,
+    case_lead.blueprint,
+    case_files.blueprint,
+    shared_case.blueprint,
+    reports.blueprint,
+    reports_trends.blueprint,
+    reports_worth.blueprint,
+    incidents.blueprint,
     finance.blueprint,
     catalog.blueprint,
+    criteria.blueprint,
+    feedback.blueprint,
+    feedback_forms.blueprint,
+    feedback_report.blueprint,
+    feedback_try.blueprint,
+    feedback_waiting.blueprint,
 )
 
 _FOREVER_SECONDS = 365 * 24 * 3600
@@ -101,8 +143,13 @@ def owns(path: str) -> bool:
         "approvals",
         "scan",
         "cases",
+        "shared",
+        "criteria",
         "finance",
+        "incidents",
+        "reports",
         "catalog",
+        "feedback",
     }
 
 

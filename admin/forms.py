@@ -13,6 +13,7 @@ from incentives.kernel.errors import InputInvalid
 
 NAME_LONGEST = 200
 NOTE_LONGEST = 500
+TEXT_LONGEST = 4000
 ORDER_REF_LONGEST = 200
 AMOUNT_LONGEST = 40
 
@@ -41,6 +42,19 @@ class Form:
             raise wrong(name, "This has characters that cannot stand here. Type it again.")
         return typed
 
+    def lines(self, name: str, longest: int) -> str:
+        """Return a text of several lines, trimmed, as ``text`` does with one line. Raises ``InputInvalid``."""
+        typed = self._of_lines(name)
+        if len(typed) > longest:
+            raise wrong(name, f"Write at most {longest} characters.")
+        if not all(each == "\n" or _can_stand(each) for each in typed):
+            raise wrong(name, "This has characters that cannot stand here. Type it again.")
+        return typed
+
+    def shown_lines(self, name: str) -> str:
+        """Return a text of several lines fit to stand on a page again."""
+        return "".join(each for each in self._of_lines(name) if each == "\n" or _can_stand(each))
+
     def number(self, name: str, most: int) -> int:
         """Return a whole number from 0 to ``most``; an empty field is 0. Raises ``InputInvalid``."""
         typed = self._trimmed(name) or "0"
@@ -65,6 +79,10 @@ class Form:
         if found is None:
             raise wrong(name, "Begin with the first page of the list.")
         return found
+
+    def _of_lines(self, name: str) -> str:
+        # Browsers end the lines of a form with both characters, whatever was typed.
+        return self._trimmed(name).replace("\r\n", "\n")
 
     def _trimmed(self, name: str) -> str:
         return self._sent.get(name, "").strip()

@@ -1,12 +1,13 @@
 """Step 2 of the tablet: the form as it was typed, the command it means, and what the page shows of the offers."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from admin import forms, guard, pages, words
+from admin import case_giving, forms, guard, pages, words
 from admin.forms import Form
 from admin.pages import Refused
 from incentives.flows.issue import IssueVoucher
@@ -51,7 +52,8 @@ _LONGEST = {
 class GiveForm:
     """What stands in the form. ``idempotency_key`` was made with the page, so that a page gives once.
 
-    ``mistakes`` are fields that cannot be used as they are; they are shown again and go nowhere else.
+    ``case_id`` is the case that it is given in; None opens a new one. ``mistakes`` are fields that cannot be used as
+    they are; they are shown again and go nowhere else.
     """
 
     tag: str
@@ -68,21 +70,25 @@ class GiveForm:
     note: str = ""
     screen_only: bool = False
     seen: int = 0
+    case_id: uuid.UUID | None = None
     mistakes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def fresh(cls, tag: str, args: Mapping[str, str], core: Core, actor: Actor) -> "GiveForm":
-        """Return an empty form with a key of its own; an address may prefill it, from a help desk for instance."""
-        severity, order_ref = _severity(args.get("severity")), Form(args).shown("order_ref")
-        language = next(iter(pages.languages(actor)), "")
-        return cls(
-            tag=tag,
-            idempotency_key=_key(core),
-            severity=severity,
-            amounts={},
-            order_ref=order_ref[: forms.ORDER_REF_LONGEST],
-            locale=language,
-        )
+        """Return an empty form with a key of its own; an address may prefill it, from a help desk for instance.
+
+        What a case knows of its customer is filled in, so that nobody asks for it twice. Raises ``CaseNotFound``.
+        """
+        known: dict[str, Any] = {
+            "severity": _severity(args.get("severity")),
+            "order_ref": Form(args).shown("order_ref")[: forms.ORDER_REF_LONGEST],
+            "locale": next(iter(pages.languages(actor)), ""),
+        }
+        case_id = Form(args).cursor("case")
+        if case_id:
+            of_case = case_giving.known_of(core, actor, case_id)
+            known |= of_case | {"case_id": case_id, "severity": known["severity"] or of_case["severity"]}
+        return cls(tag=tag, idempotency_key=_key(core), amounts={}, **known)
 
     @classmethod
     def typed(cls, tag: str, form: Mapping[str, str], core: Core, actor: Actor) -> "GiveForm":
@@ -94,6 +100,7 @@ class GiveForm:
             *(partial(sent.text, name, longest) for name, longest in limits.items()),
             partial(sent.number, "seen", _SEEN_MOST),
             partial(sent.key, "idempotency_key", now),
+            partial(sent.cursor, "case"),
         )
         return cls(
             tag=tag,
@@ -102,6 +109,7 @@ class GiveForm:
             amounts={name.removeprefix("amount-"): sent.shown(name) for name in form if name.startswith("amount-")},
             screen_only=form.get("screen_only") == "yes",
             seen=0 if "seen" in mistakes else sent.number("seen", _SEEN_MOST),
+            case_id=None if "case" in mistakes else sent.cursor("case"),
             mistakes=mistakes,
             **(text | {"location": "" if actor.location else text["location"]}),
         )
@@ -160,6 +168,7 @@ class GiveForm:
             channels=() if self.screen_only else tuple(channel for channel, address in addresses if address),
             location=trouble.location,
             order_ref=trouble.order_ref,
+            case_id=self.case_id,
             note=self.note or None,
             idempotency_key=self.idempotency_key,
         )
@@ -207,7 +216,7 @@ def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask
             {
                 "value": value,
                 "word": word,
-                "href": f"/staff/give/{form.tag}?severity={value}",
+                "href": f"/staff/give/{form.tag}?severity={value}{f'&case={form.case_id}' if form.case_id else ''}",
                 "current": value == severity,
             }
             for value, word in words.SEVERITIES.items()

@@ -40,7 +40,9 @@ PLACES = (
     Place(href="/staff", word="Give", icon="heart", permission="issuances:create"),
     Place(href="/approvals", word="Approvals", icon="approve", permission="approvals:read"),
     Place(href="/scan", word="Scan", icon="scan", permission="redemptions:create"),
+    Place(href="/feedback", word="Feedback", icon="chat", permission="feedback:read"),
     Place(href="/cases", word="Cases", icon="case", permission="cases:read"),
+    Place(href="/reports", word="Reports", icon="balance", permission="reports:read"),
     Place(href="/finance", word="Finance", icon="chart", permission="budgets:read"),
     Place(href="/catalog", word="Catalog", icon="book", permission="catalog:read"),
 )

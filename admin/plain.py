@@ -14,10 +14,11 @@ _MINUTE = 60
 _NEXT_STEPS: dict[type[Refusal], str] = {
     errors.AmountNotAdjustable: "Leave the amount as it is, or choose another offer.",
     errors.ApprovalNotFound: "Look at the queue: it may have been decided or have ended.",
-    errors.CaseClosed: "Begin again with what went wrong: that opens a new case.",
+    errors.CaseClosed: "Whoever leads can open it again. Or begin again with what went wrong: that opens a new case.",
     errors.CaseNotFound: "Look for it in the list of cases.",
-    errors.CaseOfAnotherCustomer: "Begin again with what went wrong: that opens a case of this customer's own.",
+    errors.CaseOfAnotherCustomer: "Look which case it is. What went wrong for another customer is a case of their own.",
     errors.ChannelWithoutAddress: "Add the customer's email or phone, or show it on this screen only.",
+    errors.FileTypeRefused: "Choose a photo (JPEG, PNG or WebP), a PDF or a plain text.",
     errors.IdempotencyKeyInFlight: "Wait a moment and send it again; it is not given twice.",
     errors.IdempotencyKeyReused: "Begin again with what went wrong. What this page gave before still holds.",
     errors.InputInvalid: "Correct what is named and send it again.",
@@ -76,6 +77,11 @@ def _bounds(refusal: Refusal) -> str:
     return f"It may be {' to '.join(said)}." if len(said) > 1 else f"It may be {said[0]} at most." if said else ""
 
 
+def _first(refusal: Refusal) -> str:
+    step = str(refusal.facts.get("comes_first") or "")
+    return f"“{words.STEPS.get(step, words.in_words(step))}” comes first." if step else ""
+
+
 def _nothing(_refusal: Refusal) -> str:
     return ""
 
@@ -85,5 +91,6 @@ _DETAILS: dict[type[Refusal], Callable[[Refusal], str]] = {
     errors.AmountOutOfRange: _bounds,
     errors.ApprovalAmountInvalid: _bounds,
     errors.ApproverLimitExceeded: _bounds,
+    errors.StepOutOfOrder: _first,
     errors.TooManyRequests: _nothing,
 }

@@ -44,6 +44,12 @@ LIMITS = {
     "over-customer-limit": "for one customer",
 }
 
+# Why a person must agree to what a rule would give; the limits of people have nothing to do with it.
+RULES_ASK = {
+    "rule-asks": "the rule asks for it",
+    "automation-ceiling": "more than a rule gives by itself",
+}
+
 # What a delivery's status is called: tone, sign, words.
 DELIVERIES = {
     "queued": ("news", "clock", "On its way"),
@@ -157,7 +163,10 @@ def counted(number: int, one: str, many: str) -> str:
 
 def over_limits(slugs: Iterable[str], whose: str) -> str:
     """Return why somebody else must agree: ``above your limit for one voucher and for one day``."""
-    return f"above {whose} limit {' and '.join(LIMITS.get(slug, in_words(slug)) for slug in slugs)}"
+    kept = list(slugs)
+    parts = [RULES_ASK[slug] for slug in kept if slug in RULES_ASK]
+    limits = " and ".join(LIMITS.get(slug, in_words(slug)) for slug in kept if slug not in RULES_ASK)
+    return ", ".join((*parts, *((f"above {whose} limit {limits}",) if limits else ())))
 
 
 def in_words(slug: str) -> str:

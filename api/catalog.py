@@ -9,7 +9,7 @@ from api.fields import Answer, Labels
 from api.paging import PageQuery, page_by_key, page_of
 from api.smorest import Blueprint
 from incentives.kernel.errors import NoCatalog
-from incentives.queries import catalog
+from incentives.queries import catalog, catalog_recovery
 
 blueprint = Blueprint("catalog", "What may be given for which trouble, as it was approved.")
 
@@ -22,6 +22,13 @@ class LocationSchema(Answer):
     time_zone = fields.String(metadata={"description": "IANA name"})
     currency = fields.String()
     country = fields.String(metadata={"description": "ISO 3166"})
+    hours = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={
+            "description": "Local opening and closing by weekday; a day that is absent is closed, none: always open."
+        },
+    )
 
 
 class IssueTagSchema(Answer):
@@ -33,6 +40,12 @@ class IssueTagSchema(Answer):
     icon = fields.String()
     severity = fields.Integer(metadata={"description": "1 (slight) to 4 (grave)"})
     active = fields.Boolean()
+    aliases = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={"description": "By what values each source means it."},
+    )
+    words = fields.List(fields.String(), metadata={"description": "What a comment says that means it."})
 
 
 class IncentiveSchema(Answer):
@@ -61,6 +74,14 @@ class IncentiveSchema(Answer):
     active = fields.Boolean()
 
 
+class ProtocolTaskSchema(Answer):
+    """A task that is made with each case."""
+
+    kind = fields.String(metadata={"description": "`customer`, `process` or `employee`"})
+    title = fields.String()
+    due_hours = fields.Integer()
+
+
 class ProtocolSchema(Answer):
     """What to say, to do and to offer for a trouble."""
 
@@ -78,6 +99,27 @@ class ProtocolSchema(Answer):
         values=fields.Integer(),
         metadata={"description": "The most that may be given, by currency."},
     )
+    optional_steps = fields.List(fields.String(), metadata={"description": "Which of the steps may be left undone."})
+    questions = fields.List(fields.String(), metadata={"description": "What must be known before work begins."})
+    clocks = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={"description": "Business minutes until something must have happened."},
+    )
+    guidance = Labels()
+    tasks = fields.List(fields.Nested(ProtocolTaskSchema))
+    resurvey_after = fields.String(allow_none=True, metadata={"description": "`close`, `redemption` or `issue`"})
+    resurvey_hours = fields.Integer()
+    resurvey_scale = fields.String()
+
+
+class RootCauseSchema(Answer):
+    """Why something goes wrong."""
+
+    key = fields.String()
+    parent = fields.String(allow_none=True)
+    label = Labels()
+    path = fields.List(fields.String(), metadata={"description": "Its key, its parent's, and so on up."})
 
 
 @blueprint.get("/locations")
@@ -118,3 +160,14 @@ def list_incentives(query: dict[str, Any]) -> dict[str, Any]:
 def list_protocols(query: dict[str, Any]) -> dict[str, Any]:
     """List the protocols."""
     return page_by_key(catalog.protocols(core=current_core(), actor=current_actor()), lambda each: each.key, **query)
+
+
+@blueprint.get("/root-causes")
+@blueprint.asks(catalog_recovery.READ)
+@blueprint.arguments(PageQuery(), location="query")
+@blueprint.refuses(NoCatalog)
+@blueprint.answers({200: page_of(RootCauseSchema)})
+def list_root_causes(query: dict[str, Any]) -> dict[str, Any]:
+    """List the root causes."""
+    rows = catalog_recovery.root_causes(core=current_core(), actor=current_actor())
+    return page_by_key(rows, lambda each: each.key, **query)

@@ -7,25 +7,53 @@ from flask import Flask, Response
 from api import (
     approvals,
     budgets,
+    case_sharing,
+    case_work,
     cases,
     catalog,
+    criteria,
     documents,
+    feedback,
+    feedback_forms,
     fields,
     health,
+    incidents,
     issuances,
     ledger,
     offers,
     problems,
     redemptions,
+    reports,
     vouchers,
 )
+from api.authentication import KnownKeys
+from api.connectors import mapped
 from api.smorest import Api, ExactlyOne
 
 __all__ = ["document", "hang", "render_error", "status_of"]
 
 status_of = problems.status_of
 
-_RESOURCES = (catalog, offers, issuances, approvals, vouchers, redemptions, budgets, cases, ledger, health)
+_RESOURCES = (
+    catalog,
+    offers,
+    issuances,
+    approvals,
+    vouchers,
+    redemptions,
+    budgets,
+    cases,
+    case_work,
+    case_sharing,
+    criteria,
+    feedback,
+    mapped,
+    feedback_forms,
+    incidents,
+    reports,
+    ledger,
+    health,
+)
 
 _DESCRIPTION = """\
 Incentives and vouchers for customer-service recovery.
@@ -52,6 +80,8 @@ def hang(app: Flask) -> None:
         (fields.WholeNumber, "integer", None),
         (fields.MinorUnits, "integer", "int64"),
         (fields.QueryNumber, "integer", None),
+        (fields.Truth, "boolean", None),
+        (fields.ScoreGiven, None, None),
         (fields.Labels, "object", None),
         (fields.Metadata, "object", None),
     ):
@@ -60,6 +90,7 @@ def hang(app: Flask) -> None:
     for resource in _RESOURCES:
         api.register_blueprint(resource.blueprint)
     app.register_blueprint(documents.pages)
+    app.extensions["known_keys"] = KnownKeys()
     app.extensions["openapi_document"] = lambda: document(app)
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from flask import current_app
@@ -95,6 +96,49 @@ class QueryNumber(WholeNumber):
         if not re.fullmatch(r"[0-9]{1,9}", value):
             raise ValidationError(f"Send a whole number from {self.minimum} to {self.maximum}.")
         return super()._deserialize(int(value), attr, data, **options)
+
+
+class Truth(fields.Field[bool]):
+    """Yes or no as JSON has them; marshmallow's own takes "off" and 1 too."""
+
+    published: Mapping[str, Any] = {"type": "boolean"}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> bool:
+        del attr, data, options
+        if not isinstance(value, bool):
+            raise ValidationError("Send true or false.")
+        return value
+
+
+class QueryTruth(Truth):
+    """Yes or no in a query: ``true`` or ``false``."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> bool:
+        return super()._deserialize({"true": True, "false": False}.get(value, value), attr, data, **options)
+
+
+class ScoreGiven(fields.Field[Decimal | str]):
+    """A score as its scale has it: a number, or one of the scale's words."""
+
+    published: Mapping[str, Any] = {
+        "anyOf": [
+            {"type": "number"},
+            {"type": "string", "minLength": 1, "maxLength": 20, "pattern": _NO_NUL},
+            {"type": "null"},
+        ],
+        "description": "On `scale`; `good` and `bad` on csat. Outside of its scale it is kept, and refused.",
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> Decimal | str:
+        del attr, data, options
+        if isinstance(value, str) and 1 <= len(value) <= 20 and "\x00" not in value:  # noqa: PLR2004 - as published
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValidationError("Send a number, or a word of the scale.")
+        # By its shortest text: 4.1 stays 4.1.
+        return Decimal(str(value))
 
 
 class Text(fields.String):

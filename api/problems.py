@@ -70,6 +70,25 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.CaseClosed: 409,
     errors.CaseOfAnotherCustomer: 422,
     errors.OtherLocation: 403,
+    # working on cases
+    errors.CaseNotClosed: 409,
+    errors.CaseNotDocumented: 422,
+    errors.IncidentNotFound: 404,
+    errors.IncidentAlreadyOpen: 409,
+    errors.IncidentOver: 409,
+    errors.CaseOwned: 409,
+    errors.StepOutOfOrder: 409,
+    errors.StepAlreadyDone: 409,
+    errors.TaskNotFound: 404,
+    errors.TaskAlreadyDone: 409,
+    errors.ShareNotFound: 404,
+    errors.CaseFileNotFound: 404,
+    errors.FileTypeRefused: 415,
+    errors.FileTooLarge: 413,
+    errors.TooManyFiles: 409,
+    errors.FileUnsafe: 422,
+    errors.ScannerUnavailable: 503,
+    errors.FeedbackFormNotFound: 404,
     errors.BudgetRedefined: 409,
     errors.KeyRetired: 503,
     errors.CodeMalformed: 422,
@@ -83,6 +102,11 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.OrderTotalMissing: 422,
     errors.NotUsableHere: 422,
     errors.RedemptionNotFound: 404,
+    # feedback
+    errors.FeedbackNotFound: 404,
+    errors.FeedbackNotUnderstood: 422,
+    errors.FeedbackNotWaiting: 409,
+    errors.UnknownSource: 404,
     # people
     errors.EmailTaken: 409,
     errors.PasswordUnfit: 422,
@@ -170,6 +194,13 @@ def render(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return _of_http(error)
     return _response(INTERNAL_ERROR, f"{INTERNAL_ERROR.title}.", {}, {})
+
+
+def members_of(refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal's problem as an object, to stand in an answer that has several."""
+    kind = kind_of(type(refusal))
+    about = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": refusal.detail}
+    return {**_facts(refusal), **about, "next_step": kind.next_step}
 
 
 def _of_http(error: HTTPException) -> Response:

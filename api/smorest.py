@@ -24,7 +24,7 @@ from api import json_text, problems
 from api.authentication import authenticated
 from api.problems import Kind, kind_of
 from incentives.kernel import errors
-from incentives.kernel.actors import permit
+from incentives.kernel.actors import Actor, permit
 from incentives.kernel.errors import Refusal
 
 View = Callable[..., Any]
@@ -120,11 +120,23 @@ class _Parser(FlaskParser):
         del req, schema, options
         # webargs puts what it refuses under where it came from: the body or the query.
         (messages,) = cast("dict[str, Any]", error.messages).values()
-        mistakes = [(path or "body", text) for path, text in _mistakes(messages)]
-        raise errors.InputInvalid(
-            " ".join(f"{path}: {text}" for path, text in mistakes[:_MISTAKES_TOLD]),
-            errors=[{"field": path, "message": text} for path, text in mistakes],
-        )
+        raise _invalid(messages)
+
+
+def parsed(schema: Schema, value: Any) -> Any:
+    """Return a value as a schema reads it, such as one line of many. Raises ``InputInvalid`` as a body's does."""
+    try:
+        return schema.load(value)
+    except ValidationError as error:
+        raise _invalid(error.messages) from None
+
+
+def _invalid(messages: Any) -> errors.InputInvalid:
+    mistakes = [(path or "body", text) for path, text in _mistakes(messages)]
+    return errors.InputInvalid(
+        " ".join(f"{path}: {text}" for path, text in mistakes[:_MISTAKES_TOLD]),
+        errors=[{"field": path, "message": text} for path, text in mistakes],
+    )
 
 
 def _mistakes(messages: Any, path: str = "") -> list[tuple[str, str]]:
@@ -142,6 +154,7 @@ class Blueprint(flask_smorest.Blueprint):
     """One resource. A view that does not say who may use it cannot be registered."""
 
     ARGUMENTS_PARSER = _Parser()
+    authenticate: Callable[[], Actor] = staticmethod(authenticated)
 
     def __init__(self, name: str, description: str) -> None:
         """Name the resource and say what it is."""
@@ -165,7 +178,7 @@ class Blueprint(flask_smorest.Blueprint):
         def decorate(view: View) -> View:
             @wraps(view)
             def guarded(*args: Any, **kwargs: Any) -> Any:
-                g.actor = authenticated()
+                g.actor = self.authenticate()
                 permit(g.actor, permission)
                 return view(*args, **kwargs)
 
@@ -198,11 +211,12 @@ class Blueprint(flask_smorest.Blueprint):
         return decorate
 
     def answers(
-        self, schemas: Mapping[int, Schema], *, links: Mapping[str, Any] | None = None
+        self, schemas: Mapping[int, Schema], *, links: Mapping[str, Any] | None = None, or_file: str | None = None
     ) -> Callable[[View], View]:
         """Write what the view returns: a value, or (value, status), or (value, status, headers).
 
-        The value is written by its status's schema. One that says it is ``replayed`` is marked as a replay.
+        The value is written by its status's schema. One that says it is ``replayed`` is marked as a replay. ``or_file``
+        is the media type of a file that the view makes itself where it is asked to.
         """
         usual = next(iter(schemas))
 
@@ -210,6 +224,8 @@ class Blueprint(flask_smorest.Blueprint):
             @wraps(view)
             def answered(*args: Any, **kwargs: Any) -> Response:
                 returned = view(*args, **kwargs)
+                if or_file and isinstance(returned, Response):
+                    return returned
                 value, status, headers = (
                     (*returned, usual, {})[:3] if isinstance(returned, tuple) else (returned, usual, {})
                 )
@@ -219,7 +235,15 @@ class Blueprint(flask_smorest.Blueprint):
                     response.headers["Idempotent-Replayed"] = "true"
                 return response
 
-            return _noted(answered, answers=schemas, links=links or {})
+            return _noted(answered, answers=schemas, links=links or {}, or_file=or_file)
+
+        return decorate
+
+    def sends(self, media_type: str) -> Callable[[View], View]:
+        """Note that the view answers 200 with a file, which it makes itself."""
+
+        def decorate(view: View) -> View:
+            return _noted(view, answers={}, sends=media_type)
 
         return decorate
 
@@ -241,11 +265,16 @@ class Blueprint(flask_smorest.Blueprint):
     @staticmethod
     def _prepare_answers(doc: dict[str, Any], info: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         doc["responses"] = {}
+        if "sends" in info:
+            content = {info["sends"]: {"schema": {"type": "string", "format": "binary"}}}
+            doc["responses"]["200"] = {"description": HTTPStatus.OK.phrase, "content": content}
         for status, schema in info["answers"].items():
             answer: dict[str, Any] = {
                 "description": HTTPStatus(status).phrase,
                 "content": {"application/json": {"schema": schema}},
             }
+            if info["or_file"]:
+                answer["content"][info["or_file"]] = {"schema": {"type": "string"}}
             if "idempotency" in info:
                 answer["headers"] = {"Idempotent-Replayed": _REPLAYED_HEADER}
             if status == HTTPStatus.CREATED and info["links"]:

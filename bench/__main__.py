@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import figures
+from bench import figures, seeing
 from bench.asked import asked
+from bench.intake import intake
 from bench.load import Request, Result, run
 from bench.servers import Server, World
 
@@ -28,6 +29,9 @@ def main() -> None:
         print(figures.weights(world))
         print(figures.codes())
         throughput(world, rounds, count)
+        print(intake(world, rounds, count))
+    if "quick" not in sys.argv:
+        seeing.main()
 
 
 def throughput(world: World, rounds: int, count: int) -> None:

@@ -79,7 +79,7 @@ class World:
     def __init__(self, core: Core, secret: str, key: Actor, till: str, database_url: str) -> None:
         self.core, self.key, self.database_url = core, key, database_url
         self.environ = environ(database_url)
-        self._secret, self._till = secret, till
+        self.secret, self._till = secret, till
         self._codes: Iterator[str] = iter(())
 
     @classmethod
@@ -119,7 +119,7 @@ class World:
         return [
             self._post(
                 "/api/v1/issuances",
-                self._secret,
+                self.secret,
                 {
                     "issue_tag": TAG,
                     "incentive": INCENTIVE,
@@ -134,7 +134,7 @@ class World:
     def offers(self) -> Request:
         """Return a request for what may be offered to somebody new."""
         customer = {"email": f"{uuid.uuid4().hex}@example.com"}
-        return self._post("/api/v1/offers", self._secret, {"issue_tag": TAG, "location": "here", "customer": customer})
+        return self._post("/api/v1/offers", self.secret, {"issue_tag": TAG, "location": "here", "customer": customer})
 
     def lookups(self, count: int) -> list[Request]:
         """Return look-ups of vouchers that are there."""

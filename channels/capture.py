@@ -1,6 +1,6 @@
 """Takes messages where no provider is set up: development shows them at ``/inbox``."""
 
-from incentives.messages.port import Captured, Letter
+from incentives.messages.port import AnyLetter, Captured
 
 
 class CaptureSender:
@@ -16,6 +16,6 @@ class CaptureSender:
         """Stand in for the channel's provider."""
         self.channel = channel
 
-    def send(self, letter: Letter) -> Captured:  # noqa: ARG002 - the port's shape
+    def send(self, letter: AnyLetter) -> Captured:  # noqa: ARG002 - the port's shape
         """Take the letter."""
         return Captured()

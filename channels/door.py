@@ -2,10 +2,10 @@
 
 from http import HTTPStatus
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from channels import inbox, voucher_page
+from channels import feedback_page, inbox, twilio_incoming, voucher_page
 from channels.pages import failed, keep_private, not_shown
 from incentives.kernel.errors import Refusal
 
@@ -21,19 +21,25 @@ _COME_AGAIN = {
 
 
 def hang(app: Flask) -> None:
-    """Hang the voucher page and the inbox into an application with its core in ``extensions["core"]``."""
+    """Hang the customers' pages and what providers call into an application with its core in ``extensions["core"]``."""
     app.register_blueprint(voucher_page.blueprint())
+    app.register_blueprint(feedback_page.blueprint())
+    app.register_blueprint(twilio_incoming.blueprint())
     app.register_blueprint(inbox.blueprint())
 
 
 def owns(path: str) -> bool:
     """Return whether an address belongs to customers, so that its errors are shown as their pages."""
-    return path.strip("/").partition("/")[0] in {"v", "inbox", "customer"}
+    return path.strip("/").partition("/")[0] in {"v", "f", "providers", "inbox", "customer"}
 
 
 def render_error(error: Exception, status: int) -> Response:
     """Show a page that gives a next step and no reason: reasons are for staff."""
-    response = keep_private(failed(status) if status in _COME_AGAIN else not_shown(status))
+    if request.path.startswith("/f/"):
+        page = feedback_page.said(status)
+    else:
+        page = failed(status) if status in _COME_AGAIN else not_shown(status)
+    response = keep_private(page)
     response.headers.extend(_for_programs(error))
     return response
 

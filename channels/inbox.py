@@ -16,7 +16,7 @@ from channels.pages import current_core, keep_private
 from channels.rendering import RenderedEmail, RenderedSms, render_email, render_sms
 from channels.sms_text import ONE_PART, SmsSize, size_of
 from incentives.kernel.core import Core
-from incentives.messages.port import Letter
+from incentives.messages.port import AnyLetter, NoticeLetter
 from incentives.queries.inbox import CapturedLetter, captured_letter, captured_letters
 
 _SHOWN_AT_ONCE = 50
@@ -31,7 +31,7 @@ _EMAIL_POLICY = (
 class _Message:
     """One captured message as the list shows it."""
 
-    letter: Letter
+    letter: AnyLetter
     captured_at: datetime
     email: RenderedEmail | None
     sms: RenderedSms | None
@@ -45,6 +45,16 @@ class _Message:
     def sms_room(self) -> int:
         """Return how many units one SMS of this encoding holds."""
         return ONE_PART[self.sms_size.encoding]
+
+    @property
+    def page(self) -> str:
+        """Return what the message's link leads to."""
+        return {"survey": "Feedback page"}.get(self.letter.template, "Voucher page" if self.to_customer else "Case")
+
+    @property
+    def to_customer(self) -> bool:
+        """Return whether a customer would have got it, and not one of the staff."""
+        return not isinstance(self.letter, NoticeLetter)
 
     @property
     def sms_html(self) -> Markup:

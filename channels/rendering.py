@@ -1,15 +1,14 @@
 """Turns a letter into what the customer reads: an email in text and HTML, or an SMS of at most two parts."""
 
 import re
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from channels.phrasing import Speech, date_text, expiry_text, speech_for, value_text, where_text
+from channels.rendered import RenderedEmail, RenderedSms, one_line, templates
+from channels.rendering_cases import notice_email, survey_email, survey_sms
 from channels.sms_text import plain_typography, shorten, size_of
-from incentives.messages.port import Letter
+from incentives.messages.port import AnyLetter, Letter, NoticeLetter, SurveyLetter
+
+__all__ = ["RenderedEmail", "RenderedSms", "one_line", "paragraphs", "render_email", "render_sms", "spelled"]
 
 SEGMENTS_MAX = 2
 _SUBJECT_LENGTH_MAX = 150
@@ -20,26 +19,21 @@ _VALUE_LENGTH_SHORT = 32
 _CHARACTERS_MAX = 2 * 153  # what two parts hold at most
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedEmail:
-    """One email: a subject of one line and the same message twice."""
-
-    subject: str
-    text: str
-    html: str
+def render_email(letter: AnyLetter) -> RenderedEmail:
+    """Return the email of a letter in the reader's language. The subject holds neither code nor link."""
+    if isinstance(letter, SurveyLetter):
+        return survey_email(letter)
+    return notice_email(letter) if isinstance(letter, NoticeLetter) else _letter_email(letter)
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedSms:
-    """One SMS and what it costs: its encoding, and how many parts carry it (at most ``SEGMENTS_MAX``)."""
-
-    text: str
-    segments: int
-    encoding: str
+def render_sms(letter: AnyLetter) -> RenderedSms:
+    """Return the SMS of a letter: one part wherever that can be, never more than two. Staff get emails only."""
+    if isinstance(letter, NoticeLetter):
+        raise TypeError("a notice to staff has no SMS")
+    return survey_sms(letter) if isinstance(letter, SurveyLetter) else _letter_sms(letter)
 
 
-def render_email(letter: Letter) -> RenderedEmail:
-    """Return the email of a letter in the customer's language. The subject holds neither code nor link."""
+def _letter_email(letter: Letter) -> RenderedEmail:
     speech = speech_for(letter.locale)
     value = one_line(value_text(letter, speech))
     subject = speech.words.subject_voucher if letter.code and value else speech.words.subject_apology
@@ -62,8 +56,8 @@ def render_email(letter: Letter) -> RenderedEmail:
     )
 
 
-def render_sms(letter: Letter) -> RenderedSms:
-    """Return the SMS of a letter: one part wherever that can be, never more than two.
+def _letter_sms(letter: Letter) -> RenderedSms:
+    """Say it in as few parts as can be.
 
     The fullest wording that costs least is taken. When even the leanest is too long, the brand is shortened
     and then left out; the code and the link never are.
@@ -153,14 +147,6 @@ def _expiry(letter: Letter, speech: Speech) -> str:
     return expiry_text(letter.expires_at, letter.time_zone, speech) if letter.expires_at else ""
 
 
-def one_line(text: str) -> str:
-    """Return the text with every run of white space as one space and no control characters.
-
-    A name with a line break in it must not be able to begin a line of its own, let alone a header.
-    """
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
-
-
 def paragraphs(text: str) -> list[list[str]]:
     """Return the text as paragraphs of lines, each cleaned by ``one_line``."""
     blocks = re.split(r"\n\s*\n", text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -171,15 +157,3 @@ def paragraphs(text: str) -> list[list[str]]:
 def spelled(code: str) -> str:
     """Return a printed code for a screen reader, one character at a time: ``7KQ4-9M2X`` is ``7 K Q 4, 9 M 2 X``."""
     return ", ".join(" ".join(group) for group in code.split("-"))
-
-
-@cache
-def templates() -> Environment:
-    """Return the templates of messages: HTML escapes what it is given, and a misspelt name is an error."""
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates" / "messages"),
-        autoescape=select_autoescape(enabled_extensions=("html",), default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -37,7 +37,7 @@ from channels.provider import (
     retry_after_seconds,
 )
 from channels.rendering import RenderedEmail, render_email
-from incentives.messages.port import Accepted, Letter, Outcome, TryLater, WillNeverWork
+from incentives.messages.port import Accepted, AnyLetter, Outcome, TryLater, WillNeverWork
 
 if TYPE_CHECKING:
     from python_http_client import Client
@@ -103,7 +103,7 @@ class SendGridSender:
         self._timeout_seconds = float(timeout_seconds)
         self._deadline = Deadline("SendGrid", self._timeout_seconds)
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: AnyLetter) -> Outcome:
         """Render and send; only SendGrid's 202 counts as accepted."""
         body = self._body(letter, render_email(letter))
         return self._deadline.within(lambda: self._post(body))
@@ -124,7 +124,7 @@ class SendGridSender:
             self._base_url, dict(headers), version=3, url_path=["mail", "send"], timeout=self._timeout_seconds
         )
 
-    def _body(self, letter: Letter, email: RenderedEmail) -> dict[str, Any]:
+    def _body(self, letter: AnyLetter, email: RenderedEmail) -> dict[str, Any]:
         """Return the request as SendGrid's schema has it (``POST /v3/mail/send``)."""
         off = {"enable": False}
         return {

@@ -57,6 +57,7 @@ class Words:
     show_at_till: str
     qr_title: str
     spelled: str
+    tell_us: str
     not_shown_title: str
     not_shown_why: str
     not_shown_next: str
@@ -106,6 +107,7 @@ EN = Words(
     show_at_till="Show this at the till, on your screen or printed.",
     qr_title="QR code of your voucher. The code in letters and digits does the same.",
     spelled="The code, one character at a time: {code}",
+    tell_us="Something is still wrong, or all is well? Tell us how it was.",
     not_shown_title="We cannot show a voucher here",
     not_shown_why=(
         "The link may be incomplete, or the voucher may have been used, replaced or withdrawn, or its time may be over."
@@ -162,6 +164,7 @@ ES = Words(
     show_at_till="Muéstrelo en la caja, en la pantalla o impreso.",
     qr_title="Código QR de su vale. El código de letras y cifras sirve igual.",
     spelled="El código, carácter por carácter: {code}",
+    tell_us="¿Sigue habiendo un problema, o todo está bien? Cuéntenoslo.",
     not_shown_title="Aquí no podemos mostrar ningún vale",
     not_shown_why=(
         "Puede que el enlace esté incompleto, o que el vale se haya usado, sustituido o retirado, "

@@ -100,8 +100,10 @@ function poll(waitMs) {
   setTimeout(async () => {
     if (document.visibilityState === "visible") {
       try {
-        // The header says that nobody asked: waiting alone keeps nobody signed in.
-        const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Poll": "1" } });
+        // The header says that nobody asked: waiting alone keeps nobody signed in. What the page showed goes with it,
+        // so that the answer can tell what is new since then.
+        const seen = document.querySelector("[data-seen]")?.dataset.seen ?? "";
+        const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Poll": "1", "X-Seen": seen } });
         if (answer.redirected) { location.replace(answer.url); return; }
         if (answer.ok) swapLive(await answer.text());
       } catch (error) {

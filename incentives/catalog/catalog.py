@@ -106,16 +106,20 @@ class Catalog:
 
     def lineage(self, issue_tag: str) -> tuple[str, ...]:
         """Return an issue tag's key, its parent's, and so on up: nearest first."""
-        found: list[str] = []
-        key: str | None = issue_tag
-        while key is not None and key in self.issue_tags and key not in found:
-            found.append(key)
-            key = self.issue_tags[key].parent
-        return tuple(found)
+        return _lineage(issue_tag, self.issue_tags)
 
     def time_zone(self, location: str | None) -> str:
         """Return the time zone that holds at a location, or the brand's where there is none."""
         return self.location(location).time_zone if location else self.brand.time_zone
+
+    def hours(self, location: str | None) -> Mapping[str, tuple[str, str]]:
+        """Return the business hours at a location, for ``kernel.business_hours``: its own, else the brand's."""
+        own = self.location(location).hours if location else None
+        return own or self.brand.hours
+
+    def cause_lineage(self, root_cause: str) -> tuple[str, ...]:
+        """Return a root cause's key, its parent's, and so on up: nearest first."""
+        return _lineage(root_cause, self.root_causes)
 
     def currency(self, location: str | None) -> str:
         """Return the currency that is used at a location, or the brand's where there is none."""
@@ -139,6 +143,15 @@ class Catalog:
             self.incentives, self.protocols, self.budgets, self.approval_limits,
             self.root_causes, self.recovery_policies, self.sources, self.criteria,
         )  # fmt: skip
+
+
+def _lineage(lowest: str, tree: Mapping[str, IssueTag] | Mapping[str, RootCause]) -> tuple[str, ...]:
+    found: list[str] = []
+    key: str | None = lowest
+    while key is not None and key in tree and key not in found:
+        found.append(key)
+        key = tree[key].parent
+    return tuple(found)
 
 
 def words(texts: Mapping[str, str], locale: str | None, *, default_language: str) -> str:

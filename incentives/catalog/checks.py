@@ -5,14 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from incentives.catalog import checks_recovery
 from incentives.catalog.catalog import Item
-from incentives.catalog.definitions import EVERYTHING, IssueTag, Location, Protocol
+from incentives.catalog.definitions import EVERYTHING, Criterion, IssueTag, Location, Protocol, RootCause
 from incentives.catalog.fields import Fields, Reading
 from incentives.catalog.incentive import Incentive
 
 ItemT = TypeVar("ItemT", bound=Item)
 
-_WORDS = {"issue_tag": "issue tag", "approval_limit": "approval limit"}
+_WORDS = {"issue_tag": "issue tag", "approval_limit": "approval limit", "root_cause": "root cause"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,14 @@ def check(placed: Sequence[Placed[Item]], reading: Reading) -> None:
     """Note every mistake between items."""
     _check_twice(placed)
     _check_references(placed, reading)
-    _check_circles(_of(placed, IssueTag))
+    incentives = {each.item.key: each.item for each in _of(placed, Incentive)}
+    _check_circles(_of(placed, IssueTag), "issue tags")
+    _check_circles(_of(placed, RootCause), "root causes")
     _check_conflicts(_of(placed, Protocol))
     _check_currencies(_of(placed, Incentive), {each.item.key: each.item for each in _of(placed, Location)})
-    _check_defaults(_of(placed, Protocol), {each.item.key: each.item for each in _of(placed, Incentive)})
+    _check_defaults(_of(placed, Protocol), incentives)
+    checks_recovery.check_aliases([(each.fields, each.item) for each in _of(placed, IssueTag)])
+    checks_recovery.check_criteria([(each.fields, each.item) for each in _of(placed, Criterion)], incentives)
 
 
 def _of(placed: Iterable[Placed[Item]], kind: type[ItemT]) -> list[Placed[ItemT]]:
@@ -63,18 +68,18 @@ def _check_references(placed: Sequence[Placed[Item]], reading: Reading) -> None:
             reading.mistakes.add(reference.node, f"There is no {what} “{reference.key}”; {hint}")
 
 
-def _check_circles(tags: Sequence[Placed[IssueTag]]) -> None:
-    parents = {each.item.key: each.item.parent for each in tags}
-    for each in tags:
+def _check_circles(tree: Sequence[Placed[IssueTag]] | Sequence[Placed[RootCause]], what: str) -> None:
+    parents = {each.item.key: each.item.parent for each in tree}
+    for each in tree:
         circle = _circle(each.item.key, parents)
         if circle:
             shown = " → ".join([*circle, circle[0]])
-            message = f"These issue tags are a circle: {shown}; cut it somewhere."
+            message = f"These {what} are a circle: {shown}; cut it somewhere."
             each.fields.wrong(each.fields.at("parent"), message)
 
 
 def _circle(key: str, parents: dict[str, str | None]) -> list[str]:
-    """Return the circle that a tag is part of, beginning with it; nothing when its line ends."""
+    """Return the circle that a key is part of, beginning with it; nothing when its line ends."""
     walked: list[str] = []
     current: str | None = key
     while current is not None and current not in walked:

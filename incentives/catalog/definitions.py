@@ -11,8 +11,24 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import date
 from typing import Any, ClassVar, Self
 
+from incentives.kernel.business_hours import WEEKDAYS
+
 EVERYTHING = "*"
 """The issue tag of a protocol that covers every trouble which no other protocol covers."""
+
+RESURVEY = "resurvey"
+"""The source of what customers answer when they are asked again after a recovery."""
+
+OUR_SOURCES = ("staff", "form", RESURVEY)
+"""The sources that are our own: what staff report, what comes by a feedback form, what is answered when asked again."""
+
+# What feedback and cases are made of; ``incentives.recovery`` stores the same words.
+FEEDBACK_KINDS = ("survey", "complaint", "employee_report", "event")
+EVENTS = ("order_late", "canceled", "refunded", "outage", "rage_click", "abandoned", "purchase", "other")
+SCALES = ("stars_5", "csat", "nps", "ces_7", "percent")
+CLOCKS = ("first_contact", "apology", "incentive", "fix", "close")
+QUESTIONS = ("what", "who", "when", "differently")
+TASK_KINDS = ("customer", "process", "employee")
 
 
 class Definition:
@@ -58,14 +74,21 @@ def _to_json(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, tuple):
-        return list(value)
-    return dict(value) if isinstance(value, Mapping) else value
+        return [_to_json(each) for each in value]
+    return {name: _to_json(each) for name, each in value.items()} if isinstance(value, Mapping) else value
 
 
 def _from_json(name: str, value: object) -> object:
     if name.endswith("_date") and isinstance(value, str):
         return date.fromisoformat(value)
-    return tuple(value) if isinstance(value, list) else value
+    return _frozen(value)
+
+
+def _frozen(value: object) -> object:
+    """Return a value with tuples for lists, however deep: as the reader of catalog files makes it."""
+    if isinstance(value, list):
+        return tuple(_frozen(each) for each in value)
+    return {name: _frozen(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +237,7 @@ class RecoveryPolicy(Definition):
 
     item_kind: ClassVar[str] = "recovery_policy"
 
-    root_cause_from_severity: int = 3  # closing a case of this severity or graver needs a root cause
+    root_cause_from_severity: int = 3  # closing such a case needs a root cause, where the catalog has any
     recovered_score_pct: int = 75  # an answer at least this good is a recovery
     recovered_uplift_pct: int = 40  # … or one that is better than the first by so much
     purchase_within_days: int = 90  # … or who buys again within so many days of closing
@@ -236,9 +259,10 @@ class RecoveryPolicy(Definition):
 class FeedbackSource(Definition):
     """A tool that reports to us, and where in its JSON each of our fields stands.
 
-    ``fields`` maps our field to JSON Pointers (RFC 6901), the first that is there counts; a text that begins with
-    ``=`` is a constant. ``tag_source`` is the name that issue tags' ``aliases`` use for it. ``values`` translate what
-    it says of a field (``{"location": {"LHR": "london"}}``).
+    ``fields`` maps our field (one of ``reading_sources.OUR_FIELDS``) to JSON Pointers (RFC 6901), the first that is
+    there counts; a text that begins with ``=`` is a constant. ``tag_source`` is the name that issue tags' ``aliases``
+    use for it (None: the source's own key). ``values`` translate what it says of a field (``{"location": {"LHR":
+    "london"}}``), in any case of letters. ``scale`` is that of its scores unless ``fields`` has one.
     """
 
     item_kind: ClassVar[str] = "source"
@@ -257,15 +281,24 @@ class FeedbackSource(Definition):
 class Criterion(Definition):
     """A rule that turns feedback into cases and incentives: when all of ``when`` holds, then all of ``then``.
 
-    ``when``: sources, kinds, events, issue_tags (with all below), words, segments, locations, weekdays (lists: any
-    of them), score_at_most_pct, score_at_least_pct, severity_at_least, customer_value_at_least_minor (by currency),
-    earlier_recoveries_at_most, from_time and until_time (local "HH:MM"). ``then``: open_case, assign ({"to": "team" |
-    "same_agent" | "supervisor", "team": key}), issue ({"incentive": key?, "amount_minor": n?, "channels": [...]}),
-    offer, ask_approval, apologize ({"channels": [...]}), notify ([roles]), resurvey_hours, unsalvageable. Of those
-    that hold, the greatest ``priority`` goes first; after one with ``stop`` no other is asked. ``shadow`` writes down
-    what it would have done. ``breaker`` is {"count_per_hour": n, "amount_minor_per_hour": {currency: n}} for each
-    source by itself; above ``ask_above_minor`` (by currency) a person decides. ``holdout_percent`` of customers get
-    no incentive by it, so that what incentives do can be told from what would have happened anyway.
+    ``when`` has at least one of: sources, kinds, events, issue_tags (with all below), words (in the comment, in any
+    case of letters), segments, locations, weekdays (tuples: any of them); score_at_most_pct, score_at_least_pct;
+    severity_at_least; customer_value_at_least_minor (by currency); earlier_recoveries_at_most; from_time and
+    until_time (local "HH:MM", half-open; from 22:00 until 06:00 goes over midnight). Without ``sources`` it is every
+    source but ``RESURVEY``: only a criterion that names it acts on answers after a recovery.
+
+    ``then`` has at least one of: open_case (True); assign ({"to": "team" | "same_agent" | "supervisor", "team": key},
+    the team is who gets it where ``to`` finds nobody); issue ({"channels": ("email", …), "incentive": key?,
+    "amount_minor": n?}; never without channels, and with an amount only of a named incentive); ask_approval (True:
+    a person decides on that ``issue``, whatever it costs); offer (True: it is put before the person who works on the
+    case, and nothing is given); apologize ({"channels": (…)}); notify (roles); resurvey_hours; unsalvageable (True:
+    no incentive can mend it, nothing is ever issued with it).
+
+    Of those that hold, the greatest ``priority`` goes first; after one with ``stop`` no other is asked. ``shadow``
+    writes down what it would have done. ``breaker`` is {"count_per_hour": n?, "amount_minor_per_hour": {currency: n}?}
+    for each source by itself; a live criterion that issues has one. Above ``ask_above_minor`` (by currency) a person
+    decides. ``holdout_percent`` of customers get no incentive by it, so that what incentives do can be told from what
+    would have happened anyway.
     """
 
     item_kind: ClassVar[str] = "criterion"
@@ -336,6 +369,3 @@ class ApprovalLimit(Definition):
         """Return whom and which currency it limits, which is unique in a catalog."""
         whom = f"person:{self.person}" if self.person else f"role:{self.role}"
         return f"{whom}:{self.currency}"
-
-
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -1,12 +1,13 @@
 """What a proposed catalog changes, item by item and field by field, and what in it deserves a second look."""
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from incentives.catalog.catalog import Catalog, Item
-from incentives.catalog.definitions import EVERYTHING
+from incentives.catalog.definitions import EVERYTHING, OUR_SOURCES
 from incentives.kernel.actors import Role
 
 ADDED = "added"
@@ -101,7 +102,7 @@ def warnings_of(catalog: Catalog) -> tuple[str, ...]:
     """Return what is allowed but probably not meant, in plain words."""
     return (
         *_unfunded(catalog), *_uncovered(catalog), *_unreachable(catalog),
-        *_inactive_defaults(catalog), *_without_limits(catalog),
+        *_inactive_defaults(catalog), *_without_limits(catalog), *_without_aliases(catalog), *_misspelled(catalog),
     )  # fmt: skip
 
 
@@ -156,3 +157,26 @@ def _without_limits(catalog: Catalog) -> Iterator[str]:
                     f"The role {role} has no approval limit in {currency}: all they give needs an approval. "
                     "Add a limit if that is not meant."
                 )
+
+
+def _without_aliases(catalog: Catalog) -> Iterator[str]:
+    aliases = {name for tag in catalog.issue_tags.values() for name in tag.aliases}
+    known = aliases | {name.partition(":")[0] for name in aliases}
+    for source in catalog.sources.values():
+        name = source.tag_source or source.key
+        if "issue_tags" in source.fields and "issue_tags" not in source.values and name not in known:
+            yield (
+                f"No issue tag has an alias for “{name}”: all that the source “{source.key}” reports stays untagged. "
+                f"Add aliases, such as {{{name}: [late]}}, to the issue tags."
+            )
+
+
+def _misspelled(catalog: Catalog) -> Iterator[str]:
+    # A program may send its feedback without being a source of the catalog, so that only what looks much like one that
+    # is known is told.
+    known = (*catalog.sources, *OUR_SOURCES)
+    for criterion in catalog.criteria.values():
+        for name in criterion.when.get("sources", ()):
+            guess = difflib.get_close_matches(name, known, 1)
+            if name not in known and guess:
+                yield f"The criterion “{criterion.key}” waits for the source “{name}”; did you mean “{guess[0]}”?"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from incentives.catalog import reading
+from incentives.catalog import reading, reading_criteria, reading_recovery, reading_sources
 from incentives.catalog.catalog import Catalog, Item, catalog_of
 from incentives.catalog.checks import Placed, check
 from incentives.catalog.definitions import (
@@ -12,6 +12,7 @@ from incentives.catalog.definitions import (
     IssueTag,
     Location,
     Protocol,
+    RecoveryPolicy,
     Script,
     Segment,
     Team,
@@ -35,9 +36,14 @@ _SECTIONS: Mapping[str, Callable[[Fields, Brand], Item]] = {
     "protocols": reading.read_protocol,
     "budgets": reading.read_budget,
     "approval_limits": reading.read_approval_limit,
+    "root_causes": reading_recovery.read_root_cause,
+    "sources": reading_sources.read_source,
+    "criteria": reading_criteria.read_criterion,
 }
 _REQUIRED = ("brand", "issue_tags", "scripts", "incentives", "protocols")
-_OPTIONAL = ("locations", "teams", "segments", "budgets", "approval_limits")
+_OPTIONAL = (
+    "locations", "teams", "segments", "budgets", "approval_limits", "root_causes", "recovery", "sources", "criteria",
+)  # fmt: skip
 
 
 def parse(text: str | bytes) -> Catalog:
@@ -61,6 +67,9 @@ def _read(tree: Node, gathered: Reading) -> list[Placed[Item]]:
     brand = reading.read_brand(Fields(top.at("brand"), gathered)) if top.has("brand") else _NO_BRAND
     placed: list[Placed[Item]] = [Placed(top, brand)]
     placed.extend(Placed(top, Segment(key=key)) for key in top.keys("segments"))
+    policy = reading_recovery.read_policy(top.inside("recovery"))
+    # A policy that says nothing new is none: a section of defaults changes nothing.
+    placed.extend([Placed(top, policy)] if policy != RecoveryPolicy() else [])
     for name, read in _SECTIONS.items():
         placed.extend(Placed(fields, read(fields, brand)) for fields in top.items(name))
     return placed

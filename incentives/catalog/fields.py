@@ -26,6 +26,7 @@ NAME_LONGEST = 80
 _WORD_LONGEST = 1000
 _EMAIL_LONGEST = 254
 _KEY = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Also the marks that turn the direction of text: what a reviewer sees must be what customers get.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -79,7 +80,7 @@ class Fields:
         known = [*required, *optional]
         for name in self._entries:
             if name not in known:
-                self.wrong(self._entries[name], f"“{name}” does not belong to {of}; {_hint(name, known)}")
+                self.wrong(self._entries[name], f"“{name}” does not belong to {of}; {hint(name, known)}")
         for name in required:
             if not self.has(name):
                 self.wrong(self.node, f"“{name}” is missing; add it.", under=name)
@@ -116,7 +117,7 @@ class Fields:
         """Return one of a few words."""
         text = self.maybe_text(name, longest=_WORD_LONGEST)
         if text is not None and text not in choices:
-            self.wrong(self.at(name), f"“{text}” is not possible here; {_hint(text, choices)}")
+            self.wrong(self.at(name), f"“{text}” is not possible here; {hint(text, choices)}")
         return text or default
 
     def words(
@@ -130,7 +131,7 @@ class Fields:
         """Return texts by language: every language of the brand, no other; one line each, or paragraphs."""
         if not self.has(name):
             return {}
-        entries = self._map(name)
+        entries = self.entries(name)
         for language in entries:
             if languages and language not in languages:
                 known = ", ".join(languages)
@@ -167,6 +168,11 @@ class Fields:
         what = f"a whole number from {least} to {most}, without quotes"
         return self._number_of(self.at(name), least, most, what) if self.has(name) else None
 
+    def number_or(self, default: int, name: str, *, least: int, most: int) -> int:
+        """Return a whole number, or the default when the field is absent."""
+        found = self.maybe_number(name, least=least, most=most)
+        return default if found is None else found
+
     def maybe_amount(self, name: str, *, least: int = 1) -> int | None:
         """Return an amount in whole minor units, or None when the field is absent."""
         return self._number_of(self.at(name), least, AMOUNT_MINOR_MAX, _MONEY) if self.has(name) else None
@@ -174,9 +180,9 @@ class Fields:
     def amounts_by_currency(self, name: str) -> dict[str, int]:
         """Return amounts by currency; an absent field is no amounts."""
         found = {}
-        for currency, node in self._map(name).items():
+        for currency, node in self.entries(name).items():
             if not is_currency(currency):
-                self.wrong(node, f"“{currency}” {_NOT_A_CURRENCY}")
+                self.wrong(node, f"“{currency}” {NOT_A_CURRENCY}")
             found[currency] = self._number_of(node, 1, AMOUNT_MINOR_MAX, _MONEY) or 0
         return found
 
@@ -197,28 +203,33 @@ class Fields:
 
     def choices(self, name: str, choices: Sequence[str]) -> tuple[str, ...]:
         """Return some of a few words, in the order in which they stand."""
-        texts = self._texts(name)
+        texts = self.texts(name)
         for text, node in texts.items():
             if text not in choices:
-                self.wrong(node, f"“{text}” is not possible here; {_hint(text, choices)}")
+                self.wrong(node, f"“{text}” is not possible here; {hint(text, choices)}")
         return tuple(texts)
 
     def reference(self, name: str, item_kind: str) -> str | None:
         """Return the key of another item, or None when the field is absent."""
         text = self.maybe_text(name, longest=_WORD_LONGEST)
         if text is not None:
-            self._reading.references.append(Reference(self.at(name), item_kind, text))
+            self.refer(self.at(name), item_kind, text)
         return text
 
     def references(self, name: str, item_kind: str) -> tuple[str, ...]:
         """Return keys of other items, in order."""
-        texts = self._texts(name)
-        self._reading.references.extend(Reference(node, item_kind, text) for text, node in texts.items())
+        texts = self.texts(name)
+        for text, node in texts.items():
+            self.refer(node, item_kind, text)
         return tuple(texts)
+
+    def refer(self, node: Node, item_kind: str, key: str) -> None:
+        """Note that another item is named at a node."""
+        self._reading.references.append(Reference(node, item_kind, key))
 
     def keys(self, name: str) -> tuple[str, ...]:
         """Return keys that stand in a list by themselves."""
-        texts = self._texts(name)
+        texts = self.texts(name)
         for text, node in texts.items():
             if not _is_key(text):
                 self.wrong(node, f"“{text}” {_NOT_A_KEY}")
@@ -230,19 +241,28 @@ class Fields:
             return []
         return [Fields(node, self._reading) for node in self._items(name)]
 
+    def inside(self, name: str) -> "Fields":
+        """Return the fields of a mapping inside this one; an absent one has none."""
+        node = self.at(name)
+        return Fields(node if self.entries(name) else Node({}, node.line, node.path), self._reading)
+
     def languages(self, name: str) -> tuple[str, ...]:
         """Return BCP 47 languages; none when one is wrong, or all words in the file would seem wrong too."""
-        texts = self._texts(name)
+        texts = self.texts(name)
         wrong = [text for text in texts if not is_language(text)]
         for text in wrong:
             self.wrong(texts[text], f"“{text}” is not a language; write it as en, es or pt-BR.")
         return () if wrong else tuple(texts)
 
-    def _texts(self, name: str) -> dict[str, Node]:
+    def texts(self, name: str, *, longest: int = _WORD_LONGEST) -> dict[str, Node]:
         """Return the texts of a list with their places; one that stands there twice is a mistake."""
+        return self.texts_of(self._items(name), longest=longest)
+
+    def texts_of(self, nodes: Iterable[Node], *, longest: int) -> dict[str, Node]:
+        """Return the texts at some nodes with their places; one that is there twice is a mistake."""
         found: dict[str, Node] = {}
-        for node in self._items(name):
-            text = self._text_of(node, _WORD_LONGEST)
+        for node in nodes:
+            text = self._text_of(node, longest)
             if text in found:
                 self.wrong(node, f"“{text}” stands here twice; keep one of the two.")
             elif text:
@@ -256,7 +276,8 @@ class Fields:
         self.wrong(self.at(name), "This must be a list with at least one entry, such as [one, two].")
         return []
 
-    def _map(self, name: str) -> dict[str, Node]:
+    def entries(self, name: str) -> dict[str, Node]:
+        """Return the entries of a mapping whose names are the writer's own; an absent one has none."""
         value = self.at(name).value if self.has(name) else {}
         if isinstance(value, dict) and (value or not self.has(name)):
             return value
@@ -272,7 +293,19 @@ class Fields:
 
     def currency(self, name: str = "currency") -> str | None:
         """Return an ISO 4217 currency, or None when the field is absent."""
-        return self._checked(name, is_currency, _NOT_A_CURRENCY)
+        return self._checked(name, is_currency, NOT_A_CURRENCY)
+
+    def time(self, name: str) -> str | None:
+        """Return a local time of day, ``HH:MM``, or None when the field is absent."""
+        return self.time_of(self.at(name)) if self.has(name) else None
+
+    def time_of(self, node: Node, *, or_else: str | None = None) -> str | None:
+        """Return the local time of day at a node, ``HH:MM`` or one other text."""
+        text = self._text_of(node, _WORD_LONGEST)
+        if text is not None and text != or_else and not _TIME.fullmatch(text):
+            self.wrong(node, f"“{text}” is not a time of day; write it as 08:30.")
+            return None
+        return text
 
     def country(self, name: str = "country") -> str:
         """Return an ISO 3166 country."""
@@ -290,13 +323,13 @@ class Fields:
         text = self.maybe_text(name)
         if text is not None and not is_time_zone(text):
             guess = difflib.get_close_matches(text, sorted(time_zones()), 1)
-            hint = f"did you mean {guess[0]}?" if guess else "write it as Europe/London."
-            self.wrong(self.at(name), f"“{text}” is not a time zone; {hint}")
+            how = f"did you mean {guess[0]}?" if guess else "write it as Europe/London."
+            self.wrong(self.at(name), f"“{text}” is not a time zone; {how}")
         return text
 
 
 _NOT_A_KEY = "cannot be a key; use 1 to 63 small letters, digits and dashes."
-_NOT_A_CURRENCY = "is not a currency of ISO 4217; write three capital letters, such as EUR."
+NOT_A_CURRENCY = "is not a currency of ISO 4217; write three capital letters, such as EUR."
 
 
 def _problem_of_text(value: object, longest: int) -> str | None:
@@ -320,7 +353,8 @@ def _shown(value: object) -> str:
     return "nothing" if value is None else f"{value}" if isinstance(value, (int, OddNumber)) else f"the text “{value}”"
 
 
-def _hint(word: str, known: Sequence[str]) -> str:
+def hint(word: str, known: Sequence[str]) -> str:
+    """Return what might be meant by a word that is not among those known."""
     guess = difflib.get_close_matches(word, known, 1)
     return f"did you mean “{guess[0]}”?" if guess else f"it can be: {', '.join(known)}."
 

@@ -7,7 +7,6 @@ from uuid import UUID
 from incentives.catalog import scripts
 from incentives.catalog.definitions import (
     EVERYTHING,
-    WEEKDAYS,
     ApprovalLimit,
     Brand,
     BudgetRule,
@@ -27,7 +26,9 @@ from incentives.catalog.incentive import (
     Incentive,
 )
 from incentives.catalog.international import is_email
+from incentives.catalog.reading_recovery import RECOVERY_FIELDS, read_aliases, read_hours, read_words, recovery_fields
 from incentives.kernel.actors import Role
+from incentives.kernel.business_hours import WEEKDAYS
 from incentives.kernel.periods import PeriodKind
 
 ICONS = (
@@ -44,6 +45,7 @@ VALID_DAYS_MOST = 3650
 _TITLE_LONGEST = 60
 _TERMS_LONGEST = 500
 _SCRIPT_LONGEST = 1000
+_OPEN_CASES_MOST = 1000
 _COUNT_MOST = 1_000_000_000
 _POINTS_MOST = 100_000_000
 _ITEM_SCOPES = ("location", "team", "issue_tag", "incentive")
@@ -51,7 +53,8 @@ _ITEM_SCOPES = ("location", "team", "issue_tag", "incentive")
 
 def read_brand(fields: Fields) -> Brand:
     """Read the brand."""
-    fields.only(("name", "languages", "default_language", "time_zone", "currency"), ("support_email",), of="the brand")
+    required = ("name", "languages", "default_language", "time_zone", "currency")
+    fields.only(required, ("support_email", "hours"), of="the brand")
     languages = fields.languages("languages")
     return Brand(
         name=fields.text("name"),
@@ -60,30 +63,38 @@ def read_brand(fields: Fields) -> Brand:
         time_zone=fields.time_zone() or "UTC",
         currency=fields.currency() or "",
         support_email=fields.email("support_email"),
+        hours=read_hours(fields),
     )
 
 
 def read_location(fields: Fields, _brand: Brand) -> Location:
     """Read a location."""
-    fields.only(("key", "name", "time_zone", "currency", "country"), of="a location")
+    fields.only(("key", "name", "time_zone", "currency", "country"), ("hours",), of="a location")
     return Location(
         key=fields.key(),
         name=fields.text("name"),
         time_zone=fields.time_zone() or "UTC",
         currency=fields.currency() or "",
         country=fields.country(),
+        hours=read_hours(fields),
     )
 
 
 def read_team(fields: Fields, _brand: Brand) -> Team:
     """Read a team."""
-    fields.only(("key", "name"), ("location",), of="a team")
-    return Team(key=fields.key(), name=fields.text("name"), location=fields.reference("location", "location"))
+    fields.only(("key", "name"), ("location", "skills", "most_open_cases"), of="a team")
+    return Team(
+        key=fields.key(),
+        name=fields.text("name"),
+        location=fields.reference("location", "location"),
+        skills=fields.references("skills", "issue_tag"),
+        most_open_cases=fields.maybe_number("most_open_cases", least=1, most=_OPEN_CASES_MOST),
+    )
 
 
 def read_issue_tag(fields: Fields, brand: Brand) -> IssueTag:
     """Read an issue tag."""
-    fields.only(("key", "label", "icon", "severity"), ("parent", "active"), of="an issue tag")
+    fields.only(("key", "label", "icon", "severity"), ("parent", "active", "aliases", "words"), of="an issue tag")
     return IssueTag(
         key=fields.key(),
         label=fields.words("label", brand.languages, longest=40),
@@ -91,6 +102,8 @@ def read_issue_tag(fields: Fields, brand: Brand) -> IssueTag:
         severity=fields.number("severity", least=1, most=SEVERITY_GRAVEST),
         parent=fields.reference("parent", "issue_tag"),
         active=fields.flag("active", default=True),
+        aliases=read_aliases(fields),
+        words=read_words(fields, "words"),
     )
 
 
@@ -171,14 +184,15 @@ def _check_range(fields: Fields, incentive: Incentive) -> None:
         fields.wrong(fields.at("amount_minor"), f"{amount} is not between the bounds {bounds[0]} and {bounds[1]}.")
 
 
-def read_protocol(fields: Fields, _brand: Brand) -> Protocol:
+def read_protocol(fields: Fields, brand: Brand) -> Protocol:
     """Read a protocol."""
     fields.only(
         ("key", "issue_tag", "script", "steps", "incentives", "default"),
-        ("severity", "location", "segment", "most_minor"),
+        ("severity", "location", "segment", "most_minor", *RECOVERY_FIELDS),
         of="a protocol",
     )
     everything = fields.at("issue_tag").value == EVERYTHING
+    steps = fields.choices("steps", STEPS)
     protocol = Protocol(
         key=fields.key(),
         issue_tag=EVERYTHING if everything else fields.reference("issue_tag", "issue_tag") or "",
@@ -186,10 +200,11 @@ def read_protocol(fields: Fields, _brand: Brand) -> Protocol:
         location=fields.reference("location", "location"),
         segment=fields.reference("segment", "segment"),
         script=fields.reference("script", "script") or "",
-        steps=fields.choices("steps", STEPS),
+        steps=steps,
         incentives=fields.references("incentives", "incentive"),
         default=fields.maybe_text("default", longest=1000) or "",
         most_minor=fields.amounts_by_currency("most_minor"),
+        **recovery_fields(fields, brand, steps),
     )
     if protocol.default and protocol.incentives and protocol.default not in protocol.incentives:
         fields.wrong(

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog.catalog import Catalog, Item, catalog_of, type_of_kind
+from incentives.catalog.definitions import Protocol
 from incentives.catalog.incentive import Incentive
 from incentives.catalog.tables import catalog_items, catalog_release_items, catalog_releases
 from incentives.kernel.core import Core
@@ -22,6 +23,7 @@ WITHDRAWN = "withdrawn"
 
 _CURRENT = "catalog.current"
 _INCENTIVE = "catalog.incentive"
+_PROTOCOL = "catalog.protocol"
 
 ItemName = tuple[str, str]
 """An item's kind and key, such as ``("incentive", "late-20")``."""
@@ -52,6 +54,7 @@ class Release:
     approved_by: str | None
 
 
+_IN_FORCE = sa.select(catalog_releases.c.id, catalog_releases.c.number).where(catalog_releases.c.status == APPROVED)
 _RELEASE = sa.select(*(catalog_releases.c[name] for name in Release.__dataclass_fields__))
 
 
@@ -98,8 +101,7 @@ def cached_current(tx: Connection, cache: MutableMapping[str, Any]) -> CurrentCa
 
     ``cache`` is the core's, so it lives and dies with the database it speaks of. Raises ``NoCatalog``.
     """
-    query = sa.select(catalog_releases.c.id, catalog_releases.c.number).where(catalog_releases.c.status == APPROVED)
-    row = tx.execute(query).one_or_none()
+    row = tx.execute(_IN_FORCE).one_or_none()
     if row is None:
         raise NoCatalog
     known = cache.get(_CURRENT)
@@ -138,6 +140,17 @@ def incentive_of(tx: Connection, item_id: uuid.UUID, cache: MutableMapping[str, 
     incentive = incentives_of(tx, {item_id})[item_id]
     cache[f"{_INCENTIVE}:{item_id}"] = incentive
     return incentive
+
+
+def protocol_of(tx: Connection, item_id: uuid.UUID, cache: MutableMapping[str, Any]) -> Protocol:
+    """Return the very version of a protocol that a case is worked by, whatever the catalog says today."""
+    known = cache.get(f"{_PROTOCOL}:{item_id}")
+    if isinstance(known, Protocol):
+        return known
+    query = sa.select(catalog_items.c.definition).where(catalog_items.c.id == item_id)
+    protocol = Protocol.from_definition(tx.execute(query).scalar_one())
+    cache[f"{_PROTOCOL}:{item_id}"] = protocol
+    return protocol
 
 
 def incentives_of(tx: Connection, item_ids: set[uuid.UUID]) -> dict[uuid.UUID, Incentive]:

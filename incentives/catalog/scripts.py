@@ -7,6 +7,7 @@ PLACEHOLDERS = ("customer_name", "brand", "location", "agent_name", "order_ref",
 
 _BRACED = re.compile(r"\{([^{}]*)\}")
 _FILLABLE = re.compile(r"(?P<space>[ ]?)\{(?P<name>[a-z_]+)\}")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
 _LEADING = re.compile(r"^[\s,;:.!–—-]+")
 
 
@@ -18,6 +19,15 @@ def mistakes_in(text: str) -> Iterator[str]:
             yield f"“{{{name}}}” is not a placeholder; these are: {known}."
     if re.search(r"[{}]", _BRACED.sub("", text)):
         yield "A brace stands alone; a placeholder is written {customer_name}."
+
+
+def alone(text: str) -> str:
+    """Return a script without the sentences that speak of an incentive, for an apology that goes by itself.
+
+    A script that speaks of one in every sentence stays as it is.
+    """
+    kept = [sentence for sentence in _SENTENCE_END.split(text.strip()) if "{incentive}" not in sentence]
+    return " ".join(kept) if kept else text
 
 
 def fill(

@@ -28,6 +28,7 @@ from incentives.kernel.errors import (
 )
 from incentives.kernel.idempotency import Claim
 from incentives.kernel.money import Money
+from incentives.recovery.tables import recovery_cases
 from incentives.spending import budgets, limits
 from incentives.spending.tables import approvals
 from incentives.vouchers.tables import issuances
@@ -106,7 +107,10 @@ def _claimed_before(tx: Connection, core: Core, actor: Actor, command: DecideApp
 
 
 def _asked(tx: Connection, approval_id: uuid.UUID) -> Any:
-    """Return the approval with its issuance; locked, so that what is decided on does not change meanwhile."""
+    """Return the approval with its issuance; locked, so that what is decided on does not change meanwhile.
+
+    Its case is locked too, before the budgets, as by whoever gives within it.
+    """
     row = tx.execute(
         sa.select(
             approvals,
@@ -118,8 +122,9 @@ def _asked(tx: Connection, approval_id: uuid.UUID) -> Any:
             issuances.c.location,
         )
         .join(issuances, issuances.c.id == approvals.c.issuance_id)
+        .join(recovery_cases, recovery_cases.c.id == issuances.c.case_id)
         .where(approvals.c.id == approval_id)
-        .with_for_update(of=approvals),
+        .with_for_update(of=[approvals, recovery_cases], key_share=True),
     ).one_or_none()
     if row is None:
         raise ApprovalNotFound

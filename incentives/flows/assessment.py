@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from incentives.catalog import eligibility, protocols
+from incentives.catalog import eligibility, pricing, protocols
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.definitions import BudgetRule
 from incentives.catalog.incentive import Incentive
@@ -183,10 +183,7 @@ def default_incentive(ground: Ground, *, now: datetime) -> Incentive:
     Where the catalog does not let the default be given here (it is in another currency, or for another place), the
     first of the protocol's incentives that may be given stands in for it; one protocol serves several countries.
     """
-    protocol = ground.resolution.protocol
-    default = ground.catalog.incentive(protocol.default)
-    others = (ground.catalog.incentive(key) for key in protocol.incentives)
-    return next((each for each in (default, *others) if not blocked(ground, each, amount_minor=None, now=now)), default)
+    return pricing.default_incentive(ground.catalog, ground.resolution.protocol, location=ground.location, now=now)
 
 
 def amount_bounds(ground: Ground, incentive: Incentive) -> tuple[int, int] | None:

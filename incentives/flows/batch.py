@@ -15,13 +15,12 @@ from sqlalchemy.engine import Connection
 from incentives.books import audit, ledger
 from incentives.catalog import eligibility
 from incentives.catalog.incentive import Incentive
-from incentives.flows import answers
+from incentives.flows import answers, asking, caring
 from incentives.flows.answers import Issued, IssuedVoucher
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.money import Money
 from incentives.messages import outbox
-from incentives.recovery.tables import recovery_cases
 from incentives.spending import budgets
 from incentives.spending.tables import approvals
 from incentives.vouchers import lifecycle
@@ -48,7 +47,8 @@ class Batch:
     core: Core
     actor: Actor
     now: datetime
-    cases: list[dict[str, Any]] = field(default_factory=list)
+    cases: list[caring.CaseRows] = field(default_factory=list)
+    given_in: dict[uuid.UUID, frozenset[str]] = field(default_factory=dict)  # the clocks that giving stops, by case
     issuances: list[dict[str, Any]] = field(default_factory=list)
     approvals: list[dict[str, Any]] = field(default_factory=list)
     vouchers: list[dict[str, Any]] = field(default_factory=list)
@@ -61,6 +61,10 @@ class Batch:
         """Lay out a voucher (an apology by itself has none), its promise on the books, and the messages about it."""
         issued = self._voucher(gift)
         messages = self.tell(gift.issuance_id, issued.id if issued else None, gift.channels)
+        # What is told by a letter apologizes: the letter begins with the protocol's script.
+        apologizes = bool(messages) or issued is None
+        stopped = {"incentive", "first_contact", *(["apology"] if apologizes else [])}
+        self.given_in[gift.case_id] = self.given_in.get(gift.case_id, frozenset()) | stopped
         return Issued(
             id=gift.issuance_id, case_id=gift.case_id, voucher=issued, deliveries=answers.deliveries(messages)
         )
@@ -138,8 +142,16 @@ class Batch:
 
     def write(self, tx: Connection, pots: Collection[budgets.Pot]) -> None:
         """Write everything, a statement a table; the budgets, which others wait for, come last."""
+        for case in self.cases:
+            caring.met_already(case, self.given_in.get(case.id, ()), self.now)
+        caring.write(tx, self.cases)
+        before = self.given_in.keys() - {each.id for each in self.cases}
+        for clocks in {self.given_in[case_id] for case_id in before}:
+            caring.meet(tx, [each for each in before if self.given_in[each] == clocks], clocks, self.now)
+        caring.touch(
+            tx, {row["case_id"] for row in self.issuances} - {each.id for each in self.cases} | before, self.now
+        )
         rows: Sequence[tuple[Any, list[dict[str, Any]]]] = (
-            (recovery_cases, self.cases),
             (issuances, self.issuances),
             (approvals, self.approvals),
             (vouchers, self.vouchers),
@@ -150,4 +162,6 @@ class Batch:
         ledger.post(tx, core=self.core, actor=self.actor.label, now=self.now, entries=self.entries)
         outbox.enqueue(tx, self.messages)
         audit.record_all(tx, self.events)
+        fresh = {each.id: each.case["protocol_item_id"] for each in self.cases if each.id in self.given_in}
+        asking.given(tx, self.core, self.now, self.actor, fresh=fresh, before=before)
         budgets.write(tx, pots, self.movements)

@@ -25,6 +25,10 @@ CHANNELS = tables.CHANNELS
 GIVE_UP_AFTER = timedelta(hours=24)
 _REASON_LENGTH = 300
 _SPREAD_STEPS = 1000
+_NOT_NEEDED_ABOUT = {
+    "issuance": "The voucher is no longer good.",
+    "case": "It was taken back, or is for somebody who may not sign in any more.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ def _claim(core: Core, lease_id: uuid.UUID, channel: str | None) -> Any:
 
 
 def _send(core: Core, message: Any) -> tuple[Sender | None, Outcome | None]:
-    """Write the letter and send it. There is no outcome where the voucher is no longer good.
+    """Write the letter and send it. There is no outcome where it need not be told any more.
 
     A message that cannot be written must not hold up those behind it: it is tried again like any other, and given
     up in the end with a reason that people see.
@@ -102,8 +106,9 @@ def _record(core: Core, message: Any, lease_id: uuid.UUID, sender: Sender | None
                 actor=SYSTEM,
                 now=now,
                 action=f"message.{values['status']}",
-                subject_kind="issuance",
-                subject_id=message.issuance_id,
+                subject_kind="case" if message.issuance_id is None else "issuance",
+                subject_id=message.case_id if message.issuance_id is None else message.issuance_id,
+                case_id=message.case_id,
                 reason=values.get("reason"),
                 facts={"channel": message.channel, "message_id": str(message.id), "attempts": message.attempts},
             )
@@ -127,7 +132,8 @@ def _became(message: Any, sender: Sender | None, outcome: Outcome | None, now: A
         return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason}, "will-never-work"
     if isinstance(outcome, TryLater):
         return _later(message, outcome, provider, now), "try-later"
-    return {"status": "withdrawn", "ended_at": now, "reason": "The voucher is no longer good."}, "withdrawn"
+    reason = _NOT_NEEDED_ABOUT["issuance" if message.issuance_id else "case"]
+    return {"status": "withdrawn", "ended_at": now, "reason": reason}, "withdrawn"
 
 
 def _later(message: Any, outcome: TryLater, provider: str | None, now: Any) -> dict[str, Any]:

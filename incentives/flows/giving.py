@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
 from incentives.catalog.incentive import Incentive
-from incentives.flows import answers, assessment
+from incentives.flows import answers, assessment, caring
 from incentives.flows.answers import AwaitingApproval, Delivery, Issued, IssuedVoucher
 from incentives.flows.assessment import Ground, Proposal, Trouble
 from incentives.flows.batch import Batch, Gift
@@ -38,13 +38,16 @@ __all__ = [
 ]
 
 APPROVAL_LIFETIME = timedelta(days=3)
+RULE_ASKS = "rule-asks"
+AUTOMATION_CEILING = "automation-ceiling"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueVoucher:
     """Give one incentive to one customer. ``incentive`` None is the protocol's default.
 
-    ``channels`` empty is a hand-over on the screen. ``idempotency_key`` makes a repetition a replay.
+    ``channels`` empty is a hand-over on the screen. ``idempotency_key`` makes a repetition a replay. With
+    ``approval_required`` a person decides, whatever the limits allow, for ``approval_reason``.
     """
 
     issue_tag: str
@@ -59,6 +62,15 @@ class IssueVoucher:
     note: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
+    approval_required: bool = False
+    approval_reason: str = RULE_ASKS
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """Return what makes two commands under one key the same. What only criteria ask for was not always there."""
+        new = () if self.approval_required else ("approval_required", "approval_reason")
+        names = (name for name in self.__dataclass_fields__ if name not in ("idempotency_key", *new))
+        return {name: getattr(self, name) for name in names}
 
     @property
     def trouble(self) -> Trouble:
@@ -117,8 +129,7 @@ def give(
 def _draft(core: Core, actor: Actor, command: IssueVoucher, now: datetime) -> _Draft:
     issuance_id = core.ids.new(now)
     key = command.idempotency_key
-    request = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "idempotency_key"}
-    claim = Claim(f"{actor.label}:issuances", key, request, issuance_id) if key else None
+    claim = Claim(f"{actor.label}:issuances", key, command.request, issuance_id) if key else None
     return _Draft(command=command, id=issuance_id, claim=claim)
 
 
@@ -212,7 +223,8 @@ def _decide(
     refusal = assessment.burst(draft.wanted, pots, proposal.amount.amount_minor)
     if refusal:
         return refusal
-    reasons = assessment.approval_reasons(proposal, batch.actor, draft.wanted, pots)
+    asked = (draft.command.approval_reason,) if draft.command.approval_required else ()
+    reasons = (*asked, *assessment.approval_reasons(proposal, batch.actor, draft.wanted, pots))
     case_id = draft.command.case_id or _open_case(draft, proposal, batch)
     batch.issuances.append(_issuance_row(draft, proposal, case_id, batch, issued=not reasons))
     _charge(draft, proposal, pots, batch, held=bool(reasons))
@@ -220,23 +232,28 @@ def _decide(
 
 
 def _open_case(draft: _Draft, proposal: Proposal, batch: Batch) -> uuid.UUID:
-    case_id = batch.core.ids.new(batch.now)
     ground = proposal.ground
-    batch.cases.append(
-        {
-            "id": case_id,
-            "customer_id": proposal.customers[0] if proposal.customers else None,
-            "issue_tag": ground.issue_tag,
-            "severity": ground.severity,
-            "location": ground.location,
-            "team": ground.team,
-            "order_ref": draft.command.order_ref,
-            "status": "open",
-            "opened_at": batch.now,
-            "opened_by": batch.actor.label,
-        }
+    rows = caring.lay_out(
+        batch.core,
+        batch.actor,
+        batch.now,
+        ground.current,
+        caring.NewCase(
+            issue_tag=ground.issue_tag,
+            severity=ground.severity,
+            protocol=ground.resolution.protocol,
+            customer_id=proposal.customers[0] if proposal.customers else None,
+            contact=ground.contact,
+            locale=ground.locale,
+            segment=ground.segment,
+            location=ground.location,
+            team=ground.team,
+            order_ref=draft.command.order_ref,
+            owner=batch.actor.label if batch.actor.kind == "person" else None,
+        ),
     )
-    return case_id
+    batch.cases.append(rows)
+    return rows.id
 
 
 def _issuance_row(

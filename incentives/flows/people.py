@@ -1,6 +1,8 @@
 """People: who may come in. Secrets are shown once and kept as hashes or digests only."""
 
+import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +13,7 @@ from incentives.access import passwords
 from incentives.access.tables import ROLES, api_keys, sessions, users
 from incentives.books import audit
 from incentives.catalog import releases
+from incentives.catalog.catalog import Catalog
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_unless_there
@@ -21,17 +24,23 @@ from incentives.recovery.customers import checked_email
 _KEY_PREFIX = "ik_"
 _PREFIX_LENGTH = 10
 _NAME_LENGTH = 200
+_SKILLS_MOST = 50
+_KEY = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateUser:
-    """Let a person in. ``password`` None: one is made and returned."""
+    """Let a person in. ``password`` None: one is made and returned.
+
+    ``skills`` are keys of issue tags: of these, and of all below them, rules give the person cases. None is every one.
+    """
 
     email: str
     role: str
     name: str | None = None
     location: str | None = None
     team: str | None = None
+    skills: Sequence[str] = ()
     password: str | None = None
 
 
@@ -46,13 +55,14 @@ class CreatedUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeUser:
-    """What to change of a person: None leaves a part as it is, an empty ``location`` or ``team`` takes it away."""
+    """What to change of a person: None leaves a part as it is, an empty location, team or skills takes it away."""
 
     email: str
     role: str | None = None
     location: str | None = None
     team: str | None = None
     name: str | None = None
+    skills: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +97,7 @@ def create_user(*, core: Core, actor: Actor, command: CreateUser) -> CreatedUser
     password_hash = passwords.hashed(password)
     with core.database.write() as tx:
         _check_place(tx, core, command.role, command.location, command.team)
+        skills = _checked_skills(tx, core, command.skills)
         user_id = core.ids.new(now)
         row = {
             "id": user_id,
@@ -95,6 +106,7 @@ def create_user(*, core: Core, actor: Actor, command: CreateUser) -> CreatedUser
             "role": command.role,
             "location": command.location,
             "team": command.team,
+            "skills": skills,
             "password_hash": password_hash,
             "created_at": now,
         }
@@ -200,7 +212,7 @@ def reset_password(*, core: Core, actor: Actor, email: str) -> CreatedUser:
 
 
 def change_user(*, core: Core, actor: Actor, command: ChangeUser) -> None:
-    """Change a person's role, place or name, from their next request on; disabled people can be changed, too.
+    """Change a person's role, place, name or skills, from their next request on; disabled people can be changed, too.
 
     Sessions go on: each request reads the person's row. Raises ``UserNotFound``, ``InputInvalid``,
     ``UnknownLocation`` and ``NotPermitted``.
@@ -212,6 +224,8 @@ def change_user(*, core: Core, actor: Actor, command: ChangeUser) -> None:
         user = _person(tx, command.email)
         values = {name: value for name, value in wanted.items() if value != getattr(user, name)}
         _check_place(tx, core, str(values.get("role", user.role)), values.get("location"), values.get("team"))
+        if "skills" in values:
+            values["skills"] = _checked_skills(tx, core, values["skills"])
         if not values:
             return
         tx.execute(users.update().where(users.c.id == user.id).values(values))
@@ -220,14 +234,17 @@ def change_user(*, core: Core, actor: Actor, command: ChangeUser) -> None:
         _record(tx, core, actor, now, "user.changed", user.id, facts | ({"renamed": True} if "name" in values else {}))
 
 
-def _wanted(command: ChangeUser) -> dict[str, str | None]:
+def _wanted(command: ChangeUser) -> dict[str, Any]:
     """Return what is to change, by column; an empty place is none any more."""
-    wanted = {name: getattr(command, name) for name in ("role", "location", "team", "name")}
+    wanted = {name: getattr(command, name) for name in ("role", "location", "team", "name", "skills")}
     given = {name: value for name, value in wanted.items() if value is not None}
     if not given:
-        raise InputInvalid(errors=[{"field": "role", "message": "Say what to change: role, location, team or name."}])
+        message = "Say what to change: role, location, team, name or skills."
+        raise InputInvalid(errors=[{"field": "role", "message": message}])
     if command.name is not None:
         given["name"] = _checked_name(command.name)
+    if command.skills is not None:
+        given["skills"] = list(dict.fromkeys(command.skills))
     return {name: (value or None) if name in ("location", "team") else value for name, value in given.items()}
 
 
@@ -276,11 +293,28 @@ def _check_place(tx: Connection, core: Core, role: str, location: str | None, te
         raise InputInvalid(errors=[{"field": "role", "message": f"A role is one of {', '.join(ROLES)}."}])
     if location is None and team is None:
         return
-    try:
-        catalog = releases.cached_current(tx, core.cache).catalog
-    except NoCatalog:
-        catalog = None
+    catalog = _catalog(tx, core)
     if location is not None and (catalog is None or location not in catalog.locations):
         raise UnknownLocation(field="location", location=location)
     if team is not None and (catalog is None or team not in catalog.teams):
         raise InputInvalid(errors=[{"field": "team", "message": "There is no such team in the approved catalog."}])
+
+
+def _checked_skills(tx: Connection, core: Core, skills: Sequence[str]) -> list[str]:
+    """Return each skill once; one that is no key, or no issue tag of the catalog in force, is refused."""
+    found = list(dict.fromkeys(skills))
+    catalog = _catalog(tx, core) if found else None
+    wrong = [each for each in found if not _KEY.fullmatch(each) or (catalog and each not in catalog.issue_tags)]
+    if wrong or len(found) > _SKILLS_MOST:
+        message = f"A skill is the key of an issue tag, and nobody has more than {_SKILLS_MOST} of them."
+        if wrong:
+            message = f"There is no issue tag “{wrong[0][:100]}”. A skill is the key of an issue tag."
+        raise InputInvalid(errors=[{"field": "skills", "message": message}])
+    return found
+
+
+def _catalog(tx: Connection, core: Core) -> Catalog | None:
+    try:
+        return releases.cached_current(tx, core.cache).catalog
+    except NoCatalog:
+        return None

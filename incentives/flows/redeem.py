@@ -12,7 +12,7 @@ from incentives.books import ledger
 from incentives.catalog import releases
 from incentives.catalog.definitions import Location
 from incentives.catalog.incentive import NEW_VOUCHER, Incentive, IncentiveKind
-from incentives.flows import answers, assessment
+from incentives.flows import answers, asking, assessment
 from incentives.flows.answers import IssuedVoucher
 from incentives.flows.batch import Batch
 from incentives.kernel import idempotency
@@ -234,6 +234,7 @@ def _settle(tx: Connection, batch: Batch, command: RedeemVoucher, sale: _Sale) -
     )
     facts = {"amount_minor": sale.spent_minor, "currency": voucher.currency, "last4": voucher.last4}
     batch.note("voucher.redeemed", voucher.issuance_id, voucher.case_id, None, {**facts, "location": sale.location})
+    _follow(tx, batch, command, voucher)
     batch.write(tx, _spend(tx, batch, sale))
     return Redeemed(
         id=sale.redemption_id,
@@ -246,6 +247,19 @@ def _settle(tx: Connection, batch: Batch, command: RedeemVoucher, sale: _Sale) -
         incentive=voucher.incentive,
         remainder=remainder,
     )
+
+
+def _follow(tx: Connection, batch: Batch, command: RedeemVoucher, voucher: Any) -> None:
+    """Let the customer's cases know: who comes back with an order has bought again, and may be asked how it was."""
+    core, now = batch.core, batch.now
+    asks = asking.asks_after(tx, core, voucher.protocol_item_id, "redemption")
+    if not asks and not (command.order_ref and voucher.customer_id):
+        return
+    catalog = releases.cached_current(tx, core.cache).catalog
+    if command.order_ref:
+        asking.bought_again(tx, core, now, catalog, voucher.customer_id, now)
+    if asks:
+        asking.plan(tx, core, now, catalog, voucher.case_id, "redemption", actor=batch.actor)
 
 
 def _redemption_row(batch: Batch, command: RedeemVoucher, sale: _Sale) -> dict[str, Any]:

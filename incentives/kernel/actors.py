@@ -41,6 +41,13 @@ class Actor:
 
 
 SYSTEM = Actor(kind="system", id=uuid.UUID(int=0), name="the system")
+_RULES = uuid.UUID("6f1d6f0e-2c55-5f0b-9f1e-3a8f6c1b7d24")  # a namespace of ours, so that a rule's id follows from its key
+
+
+def rule(key: str, name: str, *, team: str | None = None) -> Actor:
+    """Return a criterion as the actor that gives in its own name, within the limits of a program."""
+    return Actor(kind="rule", id=uuid.uuid5(_RULES, key), name=name, role=Role.INTEGRATOR, team=team)
+
 
 # Every role knows the places: where a voucher was spent, and in which zone it ends, is for everybody to say.
 _GIVE = {

@@ -1,12 +1,13 @@
-"""The database: column types that refuse what they must, and the two ways in.
+"""The database: column types that refuse what they must, and the ways in.
 
-``write`` is a unit of work, opened by flows only. ``read`` is a session in which the database itself refuses to
-write. Nothing here knows a table of the business.
+``write`` is a unit of work, opened by flows only. ``read`` and ``read_snapshot`` are sessions in which the database
+itself refuses to write. Nothing here knows a table of the business.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def sqlalchemy_url(url: str) -> sa.URL:
 
 
 class Database:
-    """Engines to one database. SQLite gets a private reader engine that cannot write."""
+    """Engines to one database: one that writes, and one whose connections cannot."""
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         """Prepare engines; nothing is connected yet."""
@@ -90,16 +91,9 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = (
-            _sqlite_engine(self.url, pool_size, read_only=False)
-            if self.sqlite
-            else _postgres_engine(self.url, pool_size)
-        )
-        self._reader = (
-            _sqlite_engine(self.url, pool_size, read_only=True)
-            if self.sqlite
-            else self.engine.execution_options(postgresql_readonly=True)
-        )
+        make = _sqlite_engine if self.sqlite else _postgres_engine
+        self.engine = make(self.url, pool_size, read_only=False)
+        self._reader = make(self.url, pool_size, read_only=True)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -111,16 +105,28 @@ class Database:
             with self.engine.begin() as connection:
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as error:
+            _let_go(self._reader, error)
             raise unavailable(error) from error
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a session that the database itself keeps from writing."""
+        """Open a session that the database itself keeps from writing.
+
+        On PostgreSQL each statement sees what was committed before it; ``read_snapshot`` is for those who compare.
+        """
         try:
             with self._reader.connect() as connection:
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as error:
+            _let_go(self.engine, error)
             raise unavailable(error) from error
+
+    @contextmanager
+    def read_snapshot(self) -> Iterator[Connection]:
+        """Open a session that cannot write, and in which all statements see the database at one instant."""
+        with self.read() as connection:
+            # SQLite's readers have a transaction anyway, and one transaction is one snapshot there.
+            yield connection if self.sqlite else connection.execution_options(isolation_level="REPEATABLE READ")
 
     def dispose(self) -> None:
         """Close all connections."""
@@ -134,10 +140,44 @@ def insert_unless_there(tx: Connection, table: sa.Table, unique: Sequence[str], 
     A row that another transaction has not committed yet is waited for. The answer comes by RETURNING, for the row
     count of an INSERT is not kept, and reads as -1 on PostgreSQL.
     """
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    return tx.execute(_insert_unless_there(tx.dialect.name, table, tuple(unique)), row).first() is not None
+
+
+@cache
+def _insert_unless_there(dialect: str, table: sa.Table, unique: tuple[str, ...]) -> sa.Executable:
+    """Return the statement, made once: building it costs more than PostgreSQL takes to run it."""
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
     unless_there = make(table).on_conflict_do_nothing(index_elements=unique)
-    statement = unless_there.returning(sa.literal_column("1", sa.Integer()))
-    return tx.execute(statement, row).first() is not None
+    return unless_there.returning(sa.literal_column("1", sa.Integer()))
+
+
+def _let_go(other: Engine, error: Exception) -> None:
+    """Throw away the other engine's idle connections too when one was cut: both were to the same server.
+
+    Otherwise a restart of PostgreSQL would cost two answers, one for each pool.
+    """
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        other.dispose()
+
+
+def insert_new(tx: Connection, table: sa.Table, unique: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> set[Any]:
+    """Insert rows in one statement, but for those whose unique columns are there; return the ids of the new ones.
+
+    They go in by their unique columns' order, so that two transactions cannot wait for each other in a ring.
+    """
+    if not rows:
+        return set()
+    ordered = sorted(rows, key=lambda row: tuple(row[name] for name in unique))
+    statement = _insert_new(tx.dialect.name, table, tuple(unique))
+    # One row by itself is told as one: many ask SQLAlchemy to write a statement that fits their number.
+    return set(tx.execute(statement, ordered if len(ordered) > 1 else dict(ordered[0])).scalars())
+
+
+@cache
+def _insert_new(dialect: str, table: sa.Table, unique: tuple[str, ...]) -> Any:
+    """Return the statement, made once: SQLAlchemy knows one that it has met by its identity."""
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return make(table).on_conflict_do_nothing(index_elements=unique).returning(table.c.id)
 
 
 def unavailable(error: Exception) -> Exception:
@@ -149,7 +189,17 @@ def unavailable(error: Exception) -> Exception:
     return StorageUnavailable(retry_after_seconds=2)
 
 
-def _postgres_engine(url: sa.URL, pool_size: int) -> Engine:
+# No statement here runs for so long that compiling it first would pay; the reports lose half a second to it.
+_POSTGRES_OPTIONS = (
+    "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000 "
+    "-c jit=off"
+)
+# At READ COMMITTED a transaction gives a reader nothing: each statement has a snapshot of its own anyway. Without one,
+# BEGIN, ROLLBACK and the switch to READ ONLY and back are saved, which cost more than a small query.
+_POSTGRES_READER: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+
+
+def _postgres_engine(url: sa.URL, pool_size: int, *, read_only: bool) -> Engine:
     # No ping before each use: a broken connection costs one 503 and its pool is thrown away by the dialect.
     return sa.create_engine(
         url,
@@ -160,9 +210,9 @@ def _postgres_engine(url: sa.URL, pool_size: int) -> Engine:
         hide_parameters=True,  # what customers and staff wrote does not go into logs with an error
         connect_args={
             "connect_timeout": 5,
-            "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000"
-            " -c idle_in_transaction_session_timeout=60000",
+            "options": f"{_POSTGRES_OPTIONS} -c default_transaction_read_only={'on' if read_only else 'off'}",
         },
+        **(_POSTGRES_READER if read_only else {}),
     )
 
 

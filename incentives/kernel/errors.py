@@ -312,6 +312,107 @@ class ApproverLimitExceeded(Refusal):
     next_step = "Lower the amount, or leave it to somebody with a higher limit."
 
 
+# --- working on cases ------------------------------------------------------------------------------------
+
+
+class CaseNotClosed(Refusal):
+    """Only a case that has ended can be opened again."""
+
+    title = "This recovery case is still open"
+    next_step = "Go on working on it."
+
+
+class CaseNotDocumented(Refusal):
+    """Something is missing before the case can be closed; ``errors`` names all of it."""
+
+    title = "Something is missing before this case can be closed"
+    next_step = "Do or skip what is named, then close it."
+
+
+class CaseOwned(Refusal):
+    """Somebody else has taken the case on."""
+
+    title = "Somebody else has taken this case on"
+    next_step = "Ask them, or let whoever leads assign it to you."
+
+
+class StepOutOfOrder(Refusal):
+    """The protocol has another step first; ``next_step_of_protocol`` names it."""
+
+    title = "Another step comes first"
+    next_step = "Do the step that is named first, or skip it with a reason."
+
+
+class StepAlreadyDone(Refusal):
+    """The step was done or skipped before; what was written down stays."""
+
+    title = "This step was done already"
+    next_step = "Look at the case: it says who did it and when. Write a note to add something."
+
+
+class TaskNotFound(Refusal):
+    """The case has no such task."""
+
+    title = "There is no such task"
+    next_step = "Look at the tasks of the case."
+
+
+class TaskAlreadyDone(Refusal):
+    """The task was done before."""
+
+    title = "This task was done already"
+    next_step = "Look at the case: it says who did it and when."
+
+
+class ShareNotFound(Refusal):
+    """The case is not shared like that, or not any more."""
+
+    title = "There is no such share"
+    next_step = "Look at whom the case is shared with."
+
+
+class CaseFileNotFound(Refusal):
+    """The case has no such file, or it was removed."""
+
+    title = "There is no such file"
+    next_step = "Look at the files of the case."
+
+
+class FileTypeRefused(Refusal):
+    """The file is none of the kinds that are kept, or not what it says it is."""
+
+    title = "This kind of file is not kept"
+    next_step = "Send a photo (JPEG, PNG or WebP), a PDF or plain text, with the media type that it has."
+
+
+class FileTooLarge(Refusal):
+    """The file is larger than what is kept; ``most_bytes`` says how large it may be."""
+
+    title = "This file is too large"
+    next_step = "Send a smaller one: a photo in a lower resolution, or a part of the document."
+
+
+class TooManyFiles(Refusal):
+    """The case has as many files as it may have; ``most`` says how many that is."""
+
+    title = "This case has too many files"
+    next_step = "Remove one that is not needed."
+
+
+class FileUnsafe(Refusal):
+    """The scanner says that the file is harmful."""
+
+    title = "This file is not safe"
+    next_step = "Do not open it. Ask for another copy of it."
+
+
+class ScannerUnavailable(Refusal):
+    """The scanner does not answer, so that nobody knows whether the file is harmful."""
+
+    title = "Files cannot be checked right now"
+    next_step = "Send the file again in a few minutes."
+
+
 # --- vouchers ---------------------------------------------------------------------------------------------
 
 
@@ -484,3 +585,65 @@ class StorageNotMigrated(Refusal):
 
     title = "The database is not migrated"
     next_step = "Run `incentives db upgrade`, then try again."
+
+
+# --- feedback ---------------------------------------------------------------------------------------------
+
+
+class FeedbackFormNotFound(Refusal):
+    """There is no such feedback form where the actor may look."""
+
+    title = "There is no such feedback form"
+    next_step = "Look at the list of forms."
+
+
+class FeedbackNotFound(Refusal):
+    """There is no such piece of feedback."""
+
+    title = "There is no such feedback"
+    next_step = "Check the id."
+
+
+class FeedbackNotUnderstood(Refusal):
+    """A piece was kept and waits for a person; ``inbox_id`` names it, ``field`` what is wrong with it."""
+
+    title = "This was kept, but it cannot be understood"
+    next_step = "Nothing is lost: it waits for a person. Correct the fields that are named and send it again."
+
+
+class FeedbackNotWaiting(Refusal):
+    """The piece was dealt with already, or never came in."""
+
+    title = "This does not wait any more"
+    next_step = "Look at the queue: somebody may have dealt with it."
+
+
+class UnknownSource(Refusal):
+    """The catalog has no mapping for this source."""
+
+    title = "There is no such source of feedback"
+    next_step = "Use the key of a source in the catalog, or add one to it."
+
+
+# --- incidents -------------------------------------------------------------------------------------------
+
+
+class IncidentNotFound(Refusal):
+    """There is no such incident, or not at this place."""
+
+    title = "There is no such incident"
+    next_step = "Look for it in the list of incidents."
+
+
+class IncidentAlreadyOpen(Refusal):
+    """One of this issue tag and place is open; ``incident_id`` names it."""
+
+    title = "There is an open incident about this already"
+    next_step = "Attach the new cases to that one, or close it first."
+
+
+class IncidentOver(Refusal):
+    """The incident is closed."""
+
+    title = "This incident is closed"
+    next_step = "Open a new one if it has begun again."

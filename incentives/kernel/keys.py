@@ -150,6 +150,19 @@ class ContactCipher:
         except InvalidToken:
             raise KeyRetired from None
 
+    def seal(self, content: bytes) -> bytes:
+        """Return bytes as a token that only the ring's keys open."""
+        return self._fernet.encrypt(content)
+
+    def open(self, token: bytes) -> bytes:
+        """Return the bytes of a token. Raises ``KeyRetired`` when none of the ring's keys made it."""
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as above
+
+        try:
+            return self._fernet.decrypt(token)
+        except InvalidToken:
+            raise KeyRetired from None
+
     def digests(self, kind: str, canonical: str) -> Sequence[str]:
         """Return the keyed digests of one identity under every key, the newest first."""
         return [self._ring.mac(key_id, b"identity", f"{kind}:{canonical}".encode()).hex() for key_id in self._ring.ids]

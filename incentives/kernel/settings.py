@@ -45,7 +45,7 @@ SETTINGS: tuple[Setting, ...] = (
         "INCENTIVES_DATABASE_POOL_SIZE",
         "count",
         "16",
-        "Connections a process keeps to PostgreSQL: as many as it has threads.",
+        "Connections a process keeps to PostgreSQL for reading, and as many for writing: as many as it has threads.",
     ),
     Setting(
         "INCENTIVES_REDIS_URL",
@@ -126,6 +126,12 @@ SETTINGS: tuple[Setting, ...] = (
         "How many proxies in front of the server set `X-Forwarded-For`, `-Proto` and `-Host`.",
     ),
     Setting("INCENTIVES_TRUSTED_HOSTS", "text", "", "Host names that requests may name, comma separated. Empty: any."),
+    Setting(
+        "INCENTIVES_FILE_SCANNER_COMMAND",
+        "text",
+        "",
+        "A virus scanner that reads a case's file on its standard input: exit 0 is harmless, 1 is not. Empty: none.",
+    ),
     Setting("INCENTIVES_SESSION_IDLE_MINUTES", "count", "30", "How long a staff session may rest before it ends."),
 )
 
@@ -157,6 +163,7 @@ class Settings:
     provider_timeout_seconds: int
     trusted_proxies: int
     trusted_hosts: str
+    file_scanner_command: str
     session_idle_minutes: int
 
     def __repr__(self) -> str:

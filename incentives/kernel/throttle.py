@@ -47,6 +47,7 @@ LIMITS: Mapping[str, Limit] = {
     "code-misses": Limit(tries=5, window_seconds=_MINUTE),  # key: the actor
     "code-misses-of-all": Limit(tries=600, window_seconds=_MINUTE),  # key: none; all actors together
     "link-misses": Limit(tries=30, window_seconds=_MINUTE),  # key: the network
+    "form-posts": Limit(tries=60, window_seconds=_MINUTE),  # key: the network; guests of one place share one
 }
 _EVERYBODY = ""
 

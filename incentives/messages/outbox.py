@@ -18,27 +18,64 @@ LEASE_MARGIN_SECONDS = 20
 RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
 JITTER = 0.2
 
+# What staff are told of by email. Each is a sentence in the door that renders it, and a link to the case.
+NOTICES = (
+    "notice-new",  # a rule found trouble that somebody of the role should know of
+    "notice-assigned",  # the case is theirs now
+    "notice-unowned",  # nobody has taken it
+    "notice-escalated",  # a clock has run out
+    "notice-task-due",  # something is to be done about it now
+    "notice-shared",  # another team shares it with theirs
+    "notice-reopened",  # it was closed, and is open again
+    "notice-bad-answer",  # the customer was asked again and is not content
+)
+
 
 def message(
     *,
     core: Core,
     now: datetime,
-    issuance_id: uuid.UUID,
-    voucher_id: uuid.UUID | None,
     channel: str,
     template: str,
+    issuance_id: uuid.UUID | None = None,
+    voucher_id: uuid.UUID | None = None,
+    case_id: uuid.UUID | None = None,
+    apology_id: uuid.UUID | None = None,
+    survey_id: uuid.UUID | None = None,
+    user_id: uuid.UUID | None = None,
 ) -> dict[str, Any]:
-    """Return the row of one message to be sent at once."""
+    """Return the row of one message to be sent at once: about an issuance, or else about a case."""
     return {
         "id": core.ids.new(now),
         "issuance_id": issuance_id,
         "voucher_id": voucher_id,
+        "case_id": case_id,
+        "apology_id": apology_id,
+        "survey_id": survey_id,
+        "user_id": user_id,
         "channel": channel,
         "template": template,
         "status": "queued",
         "created_at": now,
         "available_at": now,
     }
+
+
+def apology(*, core: Core, now: datetime, case_id: uuid.UUID, apology_id: uuid.UUID, channel: str) -> dict[str, Any]:
+    """Return the row of a message that says a recorded apology (``case_apologies``) to the customer, by itself."""
+    return message(core=core, now=now, channel=channel, template="apology", case_id=case_id, apology_id=apology_id)
+
+
+def survey(*, core: Core, now: datetime, case_id: uuid.UUID, survey_id: uuid.UUID, channel: str) -> dict[str, Any]:
+    """Return the row of a message that asks a customer again."""
+    return message(core=core, now=now, channel=channel, template="survey", case_id=case_id, survey_id=survey_id)
+
+
+def notice(*, core: Core, now: datetime, case_id: uuid.UUID, user_id: uuid.UUID, template: str) -> dict[str, Any]:
+    """Return the row of an email to one of the staff about a case; ``template`` is one of ``NOTICES``."""
+    if template not in NOTICES:
+        raise AssertionError(f"there is no notice “{template}”")
+    return message(core=core, now=now, channel="email", template=template, case_id=case_id, user_id=user_id)
 
 
 def enqueue(tx: Connection, messages: Iterable[dict[str, Any]]) -> None:

@@ -42,6 +42,53 @@ class Letter:
         return f"Letter(message_id={self.message_id}, channel={self.channel!r}, template={self.template!r})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyLetter:
+    """Asks a customer again how it was, once their trouble has been dealt with. Lives as long as a ``Letter``."""
+
+    message_id: uuid.UUID
+    channel: str  # "email" or "sms"
+    template: str  # "survey"
+    locale: str
+    to: str
+    customer_name: str | None
+    brand: str
+    about: str  # the issue tag's label in the customer's language
+    scale: str  # "stars_5", "csat", "nps", "ces_7" or "percent"
+    scores: tuple[int, ...]  # what may be tapped on, the worst first
+    url: str  # the page; with ``?score=4`` it opens with the four chosen
+
+    def __repr__(self) -> str:
+        """Name the message only."""
+        return f"SurveyLetter(message_id={self.message_id}, channel={self.channel!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeLetter:
+    """Tells one of the staff about a case, and nothing of its customer: who they are stands behind the sign-in."""
+
+    message_id: uuid.UUID
+    channel: str  # "email"
+    template: str  # one of ``outbox.NOTICES``
+    locale: str
+    to: str
+    staff_name: str
+    brand: str
+    about: str  # the issue tag's label
+    severity: int
+    location: str | None  # its name
+    opened_at: datetime
+    time_zone: str
+    url: str  # the case
+
+    def __repr__(self) -> str:
+        """Name the message only."""
+        return f"NoticeLetter(message_id={self.message_id}, template={self.template!r})"
+
+
+AnyLetter = Letter | SurveyLetter | NoticeLetter
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The provider has taken the message and promises to deliver it."""
@@ -82,6 +129,6 @@ class Sender(Protocol):
     channel: str
     provider: str
 
-    def send(self, letter: Letter) -> Outcome:
+    def send(self, letter: AnyLetter) -> Outcome:
         """Render and send one letter; return what became of it."""
         ...

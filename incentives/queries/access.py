@@ -1,4 +1,4 @@
-"""Which program asks: the actor behind an API key, looked up at each request, so that a revocation holds at once."""
+"""Which program asks: the actor behind an API key. Doors may keep the answer in mind, for less than a second."""
 
 import sqlalchemy as sa
 

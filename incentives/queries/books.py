@@ -117,10 +117,7 @@ def check_books(*, core: Core, actor: Actor) -> list[Check]:
     """Prove the invariants; each check names what breaks it."""
     permit(actor, "books:check")
     now = core.clock.now()
-    with core.database.read() as tx:
-        # One snapshot for all proofs: on PostgreSQL each statement would otherwise see its own.
-        if tx.dialect.name == "postgresql":
-            tx.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    with core.database.read_snapshot() as tx:  # Proofs compare, so all must speak of the same instant.
         return [check(tx, now) for check in _CHECKS]
 
 

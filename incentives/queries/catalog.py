@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.definitions import IssueTag
 from incentives.catalog.difference import Change, difference, warnings_of
 from incentives.catalog.document import parse
-from incentives.catalog.incentive import Incentive
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 
@@ -27,22 +27,36 @@ class BrandRow:
     time_zone: str
     currency: str
     support_email: str | None
+    hours: Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocationRow:
-    """A place of business."""
+    """A place of business. ``hours`` by weekday are its own, else the brand's; with none it never closes."""
 
     key: str
     name: str
     time_zone: str
     currency: str
     country: str
+    hours: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamRow:
+    """People who work together, at one location or at none."""
+
+    key: str
+    name: str
+    location: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueTagRow:
-    """An issue tag in every language; ``severity`` is 1 (slight) to 4 (grave)."""
+    """An issue tag in every language; ``severity`` is 1 (slight) to 4 (grave).
+
+    ``aliases`` are the values by which each source means it, ``words`` what a comment says that means it.
+    """
 
     key: str
     parent: str | None
@@ -50,6 +64,8 @@ class IssueTagRow:
     icon: str
     severity: int
     active: bool
+    aliases: Mapping[str, tuple[str, ...]]
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +95,12 @@ class IncentiveRow:
     active: bool
 
 
+_INCENTIVE = [name for name in IncentiveRow.__dataclass_fields__ if name != "version_id"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtocolRow:
-    """A protocol, with its script in every language."""
+    """A protocol, with its script in every language. ``clocks`` are business minutes; no ``resurvey_after``: never."""
 
     key: str
     issue_tag: str
@@ -93,6 +112,14 @@ class ProtocolRow:
     incentives: tuple[str, ...]
     default: str
     most_minor: Mapping[str, int]
+    optional_steps: tuple[str, ...]
+    questions: tuple[str, ...]
+    clocks: Mapping[str, int]
+    guidance: Mapping[str, str]
+    tasks: tuple[Mapping[str, Any], ...]
+    resurvey_after: str | None
+    resurvey_hours: int
+    resurvey_scale: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,36 +171,34 @@ def brand(*, core: Core, actor: Actor) -> BrandRow:
         time_zone=found.time_zone,
         currency=found.currency,
         support_email=found.support_email,
+        hours=found.hours,
     )
 
 
 def locations(*, core: Core, actor: Actor) -> tuple[LocationRow, ...]:
     """Return every location, in the catalog's order."""
+    catalog = _current(core, actor, SEE_PLACES).catalog
     return tuple(
-        LocationRow(
-            key=each.key,
-            name=each.name,
-            time_zone=each.time_zone,
-            currency=each.currency,
-            country=each.country,
-        )
-        for each in _current(core, actor, SEE_PLACES).catalog.locations.values()
+        LocationRow(**{**_parts(each, LocationRow), "hours": catalog.hours(each.key)})
+        for each in catalog.locations.values()
     )
+
+
+def teams(*, core: Core, actor: Actor) -> tuple[TeamRow, ...]:
+    """Return every team, in the catalog's order."""
+    found = _current(core, actor, SEE_PLACES).catalog.teams.values()
+    return tuple(TeamRow(key=each.key, name=each.name, location=each.location) for each in found)
 
 
 def issue_tags(*, core: Core, actor: Actor) -> tuple[IssueTagRow, ...]:
     """Return every issue tag, in the catalog's order."""
-    return tuple(
-        IssueTagRow(
-            key=each.key,
-            parent=each.parent,
-            label=each.label,
-            icon=each.icon,
-            severity=each.severity,
-            active=each.active,
-        )
-        for each in _current(core, actor).catalog.issue_tags.values()
-    )
+    catalog = _current(core, actor).catalog
+    return tuple(IssueTagRow(**_parts(each, IssueTagRow)) for each in catalog.issue_tags.values())
+
+
+def _parts(item: object, row: type[Any]) -> dict[str, Any]:
+    """Return those parts of a catalog's item that a row shows under the same names."""
+    return {name: getattr(item, name) for name in row.__dataclass_fields__}
 
 
 def incentives(*, core: Core, actor: Actor) -> tuple[IncentiveRow, ...]:
@@ -181,31 +206,18 @@ def incentives(*, core: Core, actor: Actor) -> tuple[IncentiveRow, ...]:
     current = _current(core, actor)
     ids = current.item_ids
     return tuple(
-        _incentive_row(each, str(ids[each.item_kind, each.key])) for each in current.catalog.incentives.values()
+        IncentiveRow(
+            **{name: getattr(each, name) for name in _INCENTIVE}, version_id=str(ids[each.item_kind, each.key])
+        )
+        for each in current.catalog.incentives.values()
     )
-
-
-def _incentive_row(incentive: Incentive, version_id: str) -> IncentiveRow:
-    names = [name for name in IncentiveRow.__dataclass_fields__ if name != "version_id"]
-    return IncentiveRow(version_id=version_id, **{name: getattr(incentive, name) for name in names})
 
 
 def protocols(*, core: Core, actor: Actor) -> tuple[ProtocolRow, ...]:
     """Return every protocol, in the catalog's order."""
     catalog = _current(core, actor).catalog
     return tuple(
-        ProtocolRow(
-            key=each.key,
-            issue_tag=each.issue_tag,
-            severity=each.severity,
-            location=each.location,
-            segment=each.segment,
-            script=catalog.scripts[each.script].text,
-            steps=each.steps,
-            incentives=each.incentives,
-            default=each.default,
-            most_minor=each.most_minor,
-        )
+        ProtocolRow(**{**_parts(each, ProtocolRow), "script": catalog.scripts[each.script].text})
         for each in catalog.protocols.values()
     )
 

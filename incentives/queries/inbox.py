@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from incentives.kernel.core import Core
-from incentives.messages.port import Letter
+from incentives.messages.port import AnyLetter
 from incentives.messages.tables import outbox_messages
 from incentives.queries import letters
 
@@ -16,7 +16,7 @@ from incentives.queries import letters
 class CapturedLetter:
     """A message that was captured instead of sent."""
 
-    letter: Letter
+    letter: AnyLetter
     captured_at: datetime
 
 
@@ -34,13 +34,8 @@ def captured_letters(*, core: Core, limit: int = 50, before: datetime | None = N
         query = query.where(table.ended_at < before)
     with core.database.read() as tx:
         rows = tx.execute(query).all()
-        return [
-            CapturedLetter(
-                letter=letters.letter(letters.told(tx, core, row.issuance_id, row.voucher_id, now), row),
-                captured_at=row.ended_at,
-            )
-            for row in rows
-        ]
+        found = [(letters.composed(tx, core, row, now), row.ended_at) for row in rows]
+    return [CapturedLetter(letter=letter, captured_at=at) for letter, at in found if letter is not None]
 
 
 def captured_letter(*, core: Core, message_id: uuid.UUID) -> CapturedLetter | None:
@@ -54,5 +49,5 @@ def captured_letter(*, core: Core, message_id: uuid.UUID) -> CapturedLetter | No
         ).one_or_none()
         if row is None:
             return None
-        facts = letters.told(tx, core, row.issuance_id, row.voucher_id, now)
-        return CapturedLetter(letter=letters.letter(facts, row), captured_at=row.ended_at)
+        letter = letters.composed(tx, core, row, now)
+    return None if letter is None else CapturedLetter(letter=letter, captured_at=row.ended_at)

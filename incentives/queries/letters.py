@@ -11,12 +11,14 @@ from sqlalchemy.engine import Connection
 from incentives.access.tables import api_keys, users
 from incentives.catalog import releases, scripts
 from incentives.catalog.catalog import Catalog
-from incentives.catalog.definitions import Protocol
+from incentives.catalog.definitions import Criterion, Protocol
 from incentives.catalog.incentive import IncentiveKind
 from incentives.catalog.tables import catalog_items
+from incentives.kernel.actors import rule
 from incentives.kernel.core import Core
 from incentives.kernel.money import Money
-from incentives.messages.port import Letter
+from incentives.messages.port import AnyLetter, Letter
+from incentives.queries import case_letters
 from incentives.recovery.customers import Contact
 from incentives.vouchers import codes, lifecycle
 from incentives.vouchers.tables import issuances, vouchers
@@ -146,13 +148,32 @@ def actor_names(tx: Connection, labels: set[str]) -> dict[str, str]:
         if ids:
             rows = tx.execute(sa.select(table.c.id, table.c.name).where(table.c.id.in_(ids))).all()
             names |= {f"{kind}:{row.id}": row.name for row in rows}
+    if any(label.startswith("rule:") for label in labels):
+        names |= _rule_names(tx)
     return names
 
 
-def compose(tx: Connection, core: Core, message: Any, now: datetime) -> Letter | None:
-    """Return the letter of an outbox message; None when its voucher is no longer good, and need not be told of."""
+def _rule_names(tx: Connection) -> dict[str, str]:
+    """Return what every criterion that there ever was is called, by its label: the newest name it had."""
+    table = catalog_items.c
+    query = sa.select(table.key, table.definition).where(table.kind == Criterion.item_kind).order_by(table.version)
+    found = {row.key: Criterion.from_definition(row.definition).name for row in tx.execute(query)}
+    return {rule(key, name).label: name for key, name in found.items()}
+
+
+def compose(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLetter | None:
+    """Return the letter of an outbox message; None when what it tells of is no longer so, and need not be told."""
+    if message.issuance_id is None:
+        return case_letters.compose(tx, core, message) if case_letters.still_wanted(tx, message) else None
     facts = told(tx, core, message.issuance_id, message.voucher_id, now)
     return letter(facts, message) if facts.status == "issued" else None
+
+
+def composed(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLetter | None:
+    """Return what a message says, whatever became of what it tells since; None where nobody is left to tell."""
+    if message.issuance_id is None:
+        return case_letters.compose(tx, core, message)
+    return letter(told(tx, core, message.issuance_id, message.voucher_id, now), message)
 
 
 def letter(facts: Told, message: Any) -> Letter:

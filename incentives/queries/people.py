@@ -14,7 +14,7 @@ from incentives.kernel.errors import UserNotFound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonRow:
-    """A person; ``disabled_at`` is None for one who may come in."""
+    """A person; ``disabled_at`` is None for one who may come in. No ``skills`` (keys of issue tags) is every one."""
 
     id: uuid.UUID
     email: str
@@ -22,6 +22,7 @@ class PersonRow:
     role: str
     location: str | None
     team: str | None
+    skills: tuple[str, ...]
     created_at: datetime
     disabled_at: datetime | None
 
@@ -59,7 +60,7 @@ def person_list(*, core: Core, actor: Actor) -> tuple[PersonRow, ...]:
     names = PersonRow.__dataclass_fields__
     with core.database.read() as tx:
         rows = tx.execute(sa.select(*(users.c[name] for name in names)).order_by(users.c.email)).all()
-    return tuple(PersonRow(**dict(zip(names, row, strict=True))) for row in rows)
+    return tuple(PersonRow(**dict(zip(names, row, strict=True)) | {"skills": tuple(row.skills)}) for row in rows)
 
 
 def api_key_list(*, core: Core, actor: Actor) -> tuple[ApiKeyRow, ...]:

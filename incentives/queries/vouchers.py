@@ -13,6 +13,7 @@ from incentives.kernel.errors import InputInvalid, IssuanceNotFound, KeyRetired
 from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.queries import letters
+from incentives.recovery import links
 from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import issuances, vouchers
 
@@ -106,6 +107,7 @@ class CustomerVoucher:
     expires_at: datetime
     time_zone: str
     where_to_use: tuple[str, ...]
+    feedback_url: str
 
 
 def customer_voucher(*, core: Core, token: str) -> CustomerVoucher | None:
@@ -139,6 +141,7 @@ def customer_voucher(*, core: Core, token: str) -> CustomerVoucher | None:
         expires_at=facts.expires_at,
         time_zone=facts.time_zone,
         where_to_use=facts.where_to_use,
+        feedback_url=links.url_of(core.settings.public_url, core.keys.links, links.VOUCHER, found.id),
     )
 
 

@@ -27,10 +27,11 @@ class KnownCase:
 
 
 def existing(tx: Connection, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, KnownCase]:
-    """Return those of the cases that there are, by id."""
+    """Return those of the cases that there are, by id; locked, so that none is closed before the deed ends."""
     wanted = set(ids)
     if not wanted:
         return {}
     table = recovery_cases.c
-    rows = tx.execute(sa.select(table.id, table.status, table.customer_id).where(table.id.in_(wanted)))
+    query = sa.select(table.id, table.status, table.customer_id).where(table.id.in_(wanted)).order_by(table.id)
+    rows = tx.execute(query.with_for_update(key_share=True))
     return {row.id: KnownCase(row.status, row.customer_id) for row in rows}

@@ -47,6 +47,7 @@ feedback_forms = sa.Table(
     sa.Column("closed_at", UtcDateTime()),
 )
 
+TAGGED_BY = ("source", "words", "person")
 FEEDBACK_STATUSES = ("settling", "acted", "waiting", "ignored")
 
 feedback = sa.Table(
@@ -76,10 +77,14 @@ feedback = sa.Table(
     sa.Column("product", sa.String(64)),
     sa.Column("location", sa.String(64)),
     sa.Column("issue_tag", sa.String(64)),  # the first of its tags; NULL is untagged
+    sa.Column("tagged_by", sa.String(10)),  # the source, words of the comment, or a person; NULL is untagged
     sa.Column("severity", sa.SmallInteger()),
+    sa.Column("story", sa.Text()),  # encrypted JSON, as ``recovery_cases.story``: what a colleague reported
+    sa.Column("open_case", sa.Boolean(), nullable=False, server_default=sa.false()),  # whoever reported it asks for one
     sa.Column("occurred_at", UtcDateTime(), nullable=False),
     sa.Column("received_at", UtcDateTime(), nullable=False, index=True),
     sa.Column("revision", sa.Integer(), nullable=False, server_default="1"),
+    sa.Column("source_order", sa.BigInteger()),  # how the source counts its versions: a lower one never overwrites
     sa.Column("status", sa.String(10), nullable=False),
     sa.Column("reason", sa.String(500)),
     sa.Column("act_at", UtcDateTime(), nullable=False),  # when its settle window ends
@@ -92,11 +97,20 @@ feedback = sa.Table(
     sa.CheckConstraint(sa.column("kind").in_(KINDS), name="kind"),
     sa.CheckConstraint(sa.column("event").in_(EVENTS), name="event"),
     sa.CheckConstraint(sa.column("scale").in_(SCALES), name="scale"),
+    sa.CheckConstraint(sa.column("tagged_by").in_(TAGGED_BY), name="tagged_by"),
     sa.CheckConstraint(sa.column("status").in_(FEEDBACK_STATUSES), name="status"),
     sa.CheckConstraint("score_bp BETWEEN 0 AND 10000", name="score_bp"),
     sa.CheckConstraint("(score_given IS NULL) = (score_bp IS NULL)", name="score_made_comparable"),
     sa.Index("ix_feedback_status_act_at", "status", "act_at"),
     sa.Index("ix_feedback_occurred_at_issue_tag_location", "occurred_at", "issue_tag", "location"),
+    # Who bought again: every report of recoveries asks, and few of the pieces are purchases.
+    sa.Index(
+        "ix_feedback_purchases",
+        "customer_id",
+        "occurred_at",
+        postgresql_where=sa.text("event = 'purchase'"),
+        sqlite_where=sa.text("event = 'purchase'"),
+    ),
 )
 
 feedback_tags = sa.Table(
@@ -106,7 +120,7 @@ feedback_tags = sa.Table(
     sa.Column("issue_tag", sa.String(64), primary_key=True),
 )
 
-# Every score and comment that one piece of feedback ever had. Append-only.
+# Every score and comment of a piece of feedback that changed, its first ones included. Append-only.
 feedback_revisions = sa.Table(
     "feedback_revisions",
     metadata,
@@ -152,9 +166,10 @@ criteria_firings = sa.Table(
     sa.Column("cost_minor", AmountMinor()),
     sa.Column("currency", sa.String(3)),
     sa.Column("at", UtcDateTime(), nullable=False, index=True),
-    sa.UniqueConstraint("criterion", "feedback_id"),
+    sa.UniqueConstraint("feedback_id", "criterion"),
     sa.CheckConstraint(sa.column("mode").in_(FIRING_MODES), name="mode"),
     sa.CheckConstraint(sa.column("outcome").in_(FIRING_OUTCOMES), name="outcome"),
+    sa.Index("ix_criteria_firings_criterion_id", "criterion", "id"),
     # A criterion gives once in a case, whatever keeps coming in about it: nothing can feed itself.
     sa.Index(
         "uq_criteria_firings_gives_once_a_case",

@@ -56,6 +56,7 @@ recovery_cases = sa.Table(
     sa.Column("owner", sa.String(64), index=True),  # an actor's label; NULL is unowned
     sa.Column("owner_team", sa.String(64)),
     sa.Column("assigned_at", UtcDateTime()),
+    sa.Column("unowned_told_at", UtcDateTime()),  # when the leaders were told that nobody has taken it on
     sa.Column("protocol_item_id", sa.Uuid(), sa.ForeignKey("catalog_items.id")),
     sa.Column("catalog_release_id", sa.Uuid(), sa.ForeignKey("catalog_releases.id")),
     sa.Column("round", sa.SmallInteger(), nullable=False, server_default="1"),  # grows with each reopening
@@ -95,6 +96,22 @@ incidents = sa.Table(
     sa.Column("opened_by", sa.String(64), nullable=False),
     sa.Column("closed_at", UtcDateTime()),
     sa.Column("closed_by", sa.String(64)),
+    # One of a tag and place is open at a time, whoever races; a place that is NULL needs an index of its own.
+    sa.Index(
+        "uq_incidents_one_open_at_a_place",
+        "issue_tag",
+        "location",
+        unique=True,
+        postgresql_where=sa.text("closed_at IS NULL"),
+        sqlite_where=sa.text("closed_at IS NULL"),
+    ),
+    sa.Index(
+        "uq_incidents_one_open_everywhere",
+        "issue_tag",
+        unique=True,
+        postgresql_where=sa.text("closed_at IS NULL AND location IS NULL"),
+        sqlite_where=sa.text("closed_at IS NULL AND location IS NULL"),
+    ),
 )
 
 case_tags = sa.Table(

@@ -72,6 +72,7 @@ _WANTED = (
     issuances.c.location.label("issued_location"),
     issuances.c.case_id,
     issuances.c.customer_id,
+    issuances.c.protocol_item_id,
     issuances.c.channels,
     issuances.c.contact,
     issuances.c.locale,

@@ -13,7 +13,7 @@ APPEND_ONLY = {
     "case_steps": ("id", "case_id, round, step"),
     "case_apologies": ("id",),
     "feedback_revisions": ("feedback_id, revision",),
-    "criteria_firings": ("id", "criterion, feedback_id"),
+    "criteria_firings": ("id", "feedback_id, criterion"),
 }
 
 CASE_CHECKS = {
@@ -45,6 +45,28 @@ def _guard() -> None:
 
 def _same(key: str) -> str:
     return " AND ".join(f"{column} = NEW.{column}" for column in key.split(", "))
+
+
+def _fill_cases() -> None:
+    """Let the cases that are there know what their first issuance knew of them, their tag and their owner."""
+    known = {
+        name: f"SELECT {name} FROM issuances WHERE case_id = recovery_cases.id ORDER BY id LIMIT 1"  # noqa: S608 - ours
+        for name in ("protocol_item_id", "catalog_release_id", "contact", "locale", "segment")
+    }
+    copied = ", ".join(f"{name} = ({query})" for name, query in known.items())
+    owner = "CASE WHEN opened_by LIKE 'person:%' THEN opened_by END"
+    assigned_at = "CASE WHEN opened_by LIKE 'person:%' THEN opened_at END"
+    op.execute(
+        f"UPDATE recovery_cases SET changed_at = opened_at, owner = {owner}, assigned_at = {assigned_at}, {copied}"  # noqa: S608 - ours
+    )
+    op.execute("INSERT INTO case_tags (case_id, issue_tag) SELECT id, issue_tag FROM recovery_cases")
+
+
+def _end_cases() -> None:
+    """Let cases that are closed already say so as they must: when that was told, and that no more is known of it."""
+    told = "SELECT max(at) FROM audit_events WHERE case_id = recovery_cases.id AND action = 'case.closed'"
+    ended = f"closed_at = COALESCE(({told}), opened_at), outcome = 'no_action'"
+    op.execute(f"UPDATE recovery_cases SET {ended} WHERE status = 'closed'")  # noqa: S608 - ours
 
 
 def _unguard() -> None:
@@ -139,6 +161,21 @@ def upgrade() -> None:
         sa.Column("closed_by", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incidents")),
     )
+    with op.batch_alter_table("incidents", schema=None) as batch_op:
+        batch_op.create_index(
+            "uq_incidents_one_open_at_a_place",
+            ["issue_tag", "location"],
+            unique=True,
+            postgresql_where=sa.text("closed_at IS NULL"),
+            sqlite_where=sa.text("closed_at IS NULL"),
+        )
+        batch_op.create_index(
+            "uq_incidents_one_open_everywhere",
+            ["issue_tag"],
+            unique=True,
+            postgresql_where=sa.text("closed_at IS NULL AND location IS NULL"),
+            sqlite_where=sa.text("closed_at IS NULL AND location IS NULL"),
+        )
     op.create_table(
         "case_apologies",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -376,10 +413,14 @@ def upgrade() -> None:
         sa.Column("product", sa.String(length=64), nullable=True),
         sa.Column("location", sa.String(length=64), nullable=True),
         sa.Column("issue_tag", sa.String(length=64), nullable=True),
+        sa.Column("tagged_by", sa.String(length=10), nullable=True),
         sa.Column("severity", sa.SmallInteger(), nullable=True),
+        sa.Column("story", sa.Text(), nullable=True),
+        sa.Column("open_case", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("source_order", sa.BigInteger(), nullable=True),
         sa.Column("status", sa.String(length=10), nullable=False),
         sa.Column("reason", sa.String(length=500), nullable=True),
         sa.Column("act_at", sa.DateTime(timezone=True), nullable=False),
@@ -396,6 +437,7 @@ def upgrade() -> None:
             "kind IN ('survey', 'complaint', 'employee_report', 'event')", name=op.f("ck_feedback_kind")
         ),
         sa.CheckConstraint("scale IN ('stars_5', 'csat', 'nps', 'ces_7', 'percent')", name=op.f("ck_feedback_scale")),
+        sa.CheckConstraint("tagged_by IN ('source', 'words', 'person')", name=op.f("ck_feedback_tagged_by")),
         sa.CheckConstraint("status IN ('settling', 'acted', 'waiting', 'ignored')", name=op.f("ck_feedback_status")),
         sa.CheckConstraint(
             "(score_given IS NULL) = (score_bp IS NULL)", name=op.f("ck_feedback_score_made_comparable")
@@ -415,6 +457,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_feedback_customer_id"), ["customer_id"], unique=False)
         batch_op.create_index(
             "ix_feedback_occurred_at_issue_tag_location", ["occurred_at", "issue_tag", "location"], unique=False
+        )
+        batch_op.create_index(
+            "ix_feedback_purchases",
+            ["customer_id", "occurred_at"],
+            unique=False,
+            postgresql_where=sa.text("event = 'purchase'"),
+            sqlite_where=sa.text("event = 'purchase'"),
         )
         batch_op.create_index(batch_op.f("ix_feedback_received_at"), ["received_at"], unique=False)
         batch_op.create_index("ix_feedback_status_act_at", ["status", "act_at"], unique=False)
@@ -456,11 +505,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["feedback_id"], ["feedback.id"], name=op.f("fk_criteria_firings_feedback_id")),
         sa.ForeignKeyConstraint(["issuance_id"], ["issuances.id"], name=op.f("fk_criteria_firings_issuance_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_criteria_firings")),
-        sa.UniqueConstraint("criterion", "feedback_id", name=op.f("uq_criteria_firings_criterion_feedback_id")),
+        sa.UniqueConstraint("feedback_id", "criterion", name=op.f("uq_criteria_firings_feedback_id_criterion")),
     )
     with op.batch_alter_table("criteria_firings", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_criteria_firings_at"), ["at"], unique=False)
         batch_op.create_index(batch_op.f("ix_criteria_firings_case_id"), ["case_id"], unique=False)
+        batch_op.create_index("ix_criteria_firings_criterion_id", ["criterion", "id"], unique=False)
         batch_op.create_index(
             "uq_criteria_firings_gives_once_a_case",
             ["criterion", "case_id"],
@@ -526,6 +576,10 @@ def upgrade() -> None:
         batch_op.create_foreign_key(batch_op.f("fk_outbox_messages_case_id"), "recovery_cases", ["case_id"], ["id"])
 
     with op.batch_alter_table("recovery_cases", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("outcome", sa.String(length=16), nullable=True))
+    _end_cases()
+    with op.batch_alter_table("recovery_cases", schema=None) as batch_op:
         batch_op.add_column(sa.Column("source", sa.String(length=64), server_default="staff", nullable=False))
         batch_op.add_column(sa.Column("product", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("segment", sa.String(length=64), nullable=True))
@@ -539,13 +593,12 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("owner", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("owner_team", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("unowned_told_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column("protocol_item_id", sa.Uuid(), nullable=True))
         batch_op.add_column(sa.Column("catalog_release_id", sa.Uuid(), nullable=True))
         batch_op.add_column(sa.Column("round", sa.SmallInteger(), server_default="1", nullable=False))
         batch_op.add_column(sa.Column("first_score_bp", sa.Integer(), nullable=True))
-        batch_op.add_column(sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column("closed_by", sa.String(length=64), nullable=True))
-        batch_op.add_column(sa.Column("outcome", sa.String(length=16), nullable=True))
         batch_op.add_column(sa.Column("closing_note", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("recovered", sa.Boolean(), nullable=True))
         batch_op.add_column(sa.Column("recovered_evidence", sa.String(length=10), nullable=True))
@@ -583,6 +636,7 @@ def upgrade() -> None:
                 nullable=False,
             )
         )
+    _fill_cases()
     _guard()
 
 
@@ -621,6 +675,7 @@ def downgrade() -> None:
         batch_op.drop_column("round")
         batch_op.drop_column("catalog_release_id")
         batch_op.drop_column("protocol_item_id")
+        batch_op.drop_column("unowned_told_at")
         batch_op.drop_column("assigned_at")
         batch_op.drop_column("owner_team")
         batch_op.drop_column("owner")
@@ -663,6 +718,7 @@ def downgrade() -> None:
             postgresql_where=sa.text("issuance_id IS NOT NULL"),
             sqlite_where=sa.text("issuance_id IS NOT NULL"),
         )
+        batch_op.drop_index("ix_criteria_firings_criterion_id")
         batch_op.drop_index(batch_op.f("ix_criteria_firings_case_id"))
         batch_op.drop_index(batch_op.f("ix_criteria_firings_at"))
 
@@ -671,6 +727,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_feedback_survey_id"))
         batch_op.drop_index("ix_feedback_status_act_at")
         batch_op.drop_index(batch_op.f("ix_feedback_received_at"))
+        batch_op.drop_index(
+            "ix_feedback_purchases",
+            postgresql_where=sa.text("event = 'purchase'"),
+            sqlite_where=sa.text("event = 'purchase'"),
+        )
         batch_op.drop_index("ix_feedback_occurred_at_issue_tag_location")
         batch_op.drop_index(batch_op.f("ix_feedback_customer_id"))
         batch_op.drop_index(batch_op.f("ix_feedback_case_id"))

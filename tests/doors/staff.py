@@ -57,6 +57,8 @@ class Page:
             kind = each.get("type", "text")
             if each.get("name") and (kind not in ("radio", "checkbox") or each.get("checked") is not None):
                 fields[each.attrib["name"]] = each.get("value", "")
+        for each in form.iter("textarea"):
+            fields[each.attrib["name"]] = "".join(each.itertext()).removeprefix("\n")
         for each in form.iter("select"):
             chosen = [option for option in each.iter("option") if option.get("selected") is not None]
             fields[each.attrib["name"]] = (chosen or list(each.iter("option")))[0].get("value", "")

@@ -272,7 +272,7 @@ def test_cases_tell_what_was_done(machines: Machines) -> None:
     shown = machines.get(f"/cases/{issued['case_id']}")
     answer = json_of(shown)
     assert (answer["issue_tag"], answer["customer_name"]) == ("flight-delayed", "Ana Ruiz")
-    assert [each["action"] for each in answer["deeds"]] == ["voucher.issued", "voucher.redeemed"]
+    assert [each["action"] for each in answer["deeds"]] == ["voucher.issued", "voucher.redeemed", "survey.planned"]
     assert issued["voucher"]["code"] not in shown.text
     assert [each["id"] for each in json_of(machines.get("/cases"))["items"]] == [issued["case_id"]]
 

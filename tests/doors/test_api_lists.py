@@ -26,6 +26,7 @@ LISTS = [
     "/issue-tags",
     "/incentives",
     "/protocols",
+    "/root-causes",
     "/budgets",
     "/cases",
     "/approvals",
@@ -63,6 +64,35 @@ def test_the_catalog_is_listed_in_its_own_order_by_key(machines: Machines) -> No
     assert (incentives["points-gbp"]["points"], incentives["points-gbp"]["percent"]) == (5000, None)
     protocols = {each["key"]: each for each in json_of(machines.get("/protocols"))["items"]}
     assert protocols["flight-delayed-london"]["most_minor"] == {"GBP": 15000}
+
+
+def test_what_the_catalog_says_of_recoveries_is_listed(machines: Machines) -> None:
+    protocols = {each["key"]: each for each in json_of(machines.get("/protocols"))["items"]}
+    canceled = protocols["flight-canceled"]
+    assert canceled["clocks"] == {"first_contact": 30, "apology": 60, "incentive": 120, "fix": 240, "close": 1440}
+    assert canceled["questions"] == ["what", "when", "differently"]
+    assert canceled["tasks"][0] == {"kind": "customer", "title": "Call when they have arrived", "due_hours": 24}
+    assert (canceled["resurvey_after"], canceled["resurvey_hours"]) == ("close", 48)
+    assert canceled["guidance"]["en"].startswith("Rebook first")
+    assert protocols["flight-delayed-a-little"]["optional_steps"] == ["document"]
+    assert protocols["long-wait"]["resurvey_after"] is None
+    locations = {each["key"]: each for each in json_of(machines.get("/locations"))["items"]}
+    assert locations["madrid"]["hours"]["sunday"] == ["00:00", "24:00"]
+    assert locations["london"]["hours"]["sunday"] == ["08:00", "20:00"]  # the brand's
+    tags = {each["key"]: each for each in json_of(machines.get("/issue-tags"))["items"]}
+    assert tags["room-not-clean"]["aliases"]["asknicely"] == ["Cleanliness"]
+    assert "filthy" in tags["room-not-clean"]["words"]
+
+
+def test_root_causes_are_listed_with_what_stands_above_them(machines: Machines) -> None:
+    causes = {each["key"]: each for each in json_of(machines.get("/root-causes"))["items"]}
+    assert causes["baggage-belt"] == {
+        "key": "baggage-belt",
+        "parent": "systems",
+        "label": {"en": "Baggage system", "es": "Sistema de equipajes"},
+        "path": ["baggage-belt", "systems"],
+    }
+    assert machines.get("/root-causes", "till").status_code == 403
 
 
 def test_approvals_are_listed_by_status(machines: Machines) -> None:

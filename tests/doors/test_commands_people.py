@@ -47,12 +47,23 @@ def test_a_person_from_their_first_day_to_their_last(operator: Operator, core: C
 
     operator.gets("user", "disable", *_ANA)
     titles, ana = operator.gets("user", "list").splitlines()
-    assert titles.split() == ["EMAIL", "NAME", "ROLE", "LOCATION", "TEAM", "CREATED", "DISABLED"]
+    assert titles.split() == ["EMAIL", "NAME", "ROLE", "LOCATION", "TEAM", "SKILLS", "CREATED", "DISABLED"]
     assert ana.split()[:6] == ["ana@example.com", "Ana", "Ibarra", "supervisor", "madrid", "-"]
     assert ana.endswith("Z")
     operator.gets("user", "enable", *_ANA)
     assert operator.gets("user", "list").rstrip().endswith("-")
     sign_in(core=core, command=SignIn(email="ana@example.com", password=second.strip()))
+
+
+def test_skills_are_given_and_taken_away(operator: Operator, core: Core) -> None:
+    publish_catalog(core)
+    skills = ("--skill", "baggage", "--skill", "stay", "--skill", "baggage")
+    operator.gets("user", "create", *_ANA, "--role", "frontline", *skills)
+    assert operator.gets("user", "list").splitlines()[1].split()[5] == "baggage,stay"
+    operator.gets("user", "change", *_ANA, "--skill", "flight")
+    assert operator.gets("user", "list").splitlines()[1].split()[5] == "flight"
+    operator.gets("user", "change", *_ANA, "--skill", "")
+    assert operator.gets("user", "list").splitlines()[1].split()[5] == "-"
 
 
 def test_a_place_can_be_taken_away(operator: Operator, core: Core) -> None:
@@ -72,6 +83,7 @@ def test_a_place_can_be_taken_away(operator: Operator, core: Core) -> None:
             "There is no such location. Use the key of a location",
         ),
         (("create", *_ANA, "--role", "admin", "--team", "x"), "  team: There is no such team in the approved catalog."),
+        (("create", *_ANA, "--role", "admin", "--skill", "No Key"), "  skills: There is no issue tag “No Key”."),
         (
             ("change", *_ANA, "--role", "admin"),
             "There is nobody with the email ana@example.com. `incentives user list`",

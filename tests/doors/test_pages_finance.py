@@ -65,12 +65,12 @@ def test_a_case_tells_what_happened_in_order(staff: Staff) -> None:
     visitor.fill("/approvals", action, decision="grant", amount="80", comment="Lower, please")
     found = staff.role("auditor").get("/cases")
     check(found)
-    assert row(found, "Flight canceled London Heathrow, just now by Frontline")
-    (link,) = [each.attrib["href"] for each in found.all("a") if each.get("class") == "list-row"]
+    assert row(found, "Flight canceled Grave London Heathrow, just now")
+    (link,) = [each.attrib["href"] for each in found.all("a") if "list-row" in each.get("class", "")]
     case = staff.role("auditor").get(link)
     check(case)
-    assert case.words.index("An approval was asked for: Travel voucher, £120.00") < case.words.index("Lower, please")
-    assert "The request was granted: Travel voucher, £80.00" in case.words
+    asked, given = "The request for £120.00 was granted: Travel voucher", "A voucher was given: Travel voucher, £80.00"
+    assert case.words.index(asked) < case.words.index("Lower, please") < case.words.index(given)
     assert "handover-code" not in case.html
 
 
@@ -84,6 +84,36 @@ def test_the_catalog_shows_the_release_in_force(staff: Staff) -> None:
     assert "Europe/Madrid, EUR" in row(found, "Madrid Gran Vía")
 
 
+def test_the_catalog_shows_what_is_done_about_a_trouble(staff: Staff) -> None:
+    found = staff.role("manager").get("/catalog")
+    check(found)
+    canceled = row(found, "Flight canceled")
+    assert "Apologize → Gather what happened → Resolve it" in canceled
+    assert "Within business hours: First contact 30 minutes, Apology 60 minutes, Incentive 2 hours" in canceled
+    assert "Follow-up: Call when they have arrived" in canceled
+    assert "Asked again 2 days after closing" in canceled
+    assert "Document (if need be)" in row(found, "Flight delayed, slight")
+    assert "below Suppliers" in row(found, "Cleaning company")
+    assert "Surveys on the scale NPS, 0 to 10" in row(found, "AskNicely")
+    assert "Mon to Sun all day" in row(found, "Madrid Gran Vía")
+    assert "Mon to Fri 07:00 to 22:00; Sat to Sun 08:00 to 20:00" in row(found, "London Heathrow")
+    assert "A root cause is needed to close what is serious or worse." in found.words
+    two_stars = row(found, "Two stars or fewer")
+    assert "When it is a survey or a complaint, it scored 25% or less (2 stars of 5)" in two_stars
+    assert "send the protocol's default incentive by email." in two_stars
+    assert "/criteria/very-unhappy" in [each.attrib["href"] for each in found.all("a")]
+    assert "Live" in two_stars
+    assert "Shadow" in row(found, "Three stars")
+
+
+def test_what_triggers_a_voucher_is_not_for_everybody_to_read(staff: Staff) -> None:
+    found = staff.role("frontline").get("/catalog")
+    check(found)
+    assert "Two stars or fewer" not in found.words
+    assert "What happens by itself" not in found.words
+    assert "Root causes" in found.words
+
+
 def test_a_long_list_of_cases_goes_on(staff: Staff) -> None:
     for _ in range(51):
         staff.give(incentive="apology-only")
@@ -91,4 +121,4 @@ def test_a_long_list_of_cases_goes_on(staff: Staff) -> None:
     (more,) = [each.attrib["href"] for each in found.all("a") if each.attrib["href"].startswith("/cases?after=")]
     rest = staff.role("auditor").get(more)
     check(rest)
-    assert len([each for each in rest.all("a") if each.get("class") == "list-row"]) == 1
+    assert len([each for each in rest.all("a") if "list-row" in each.get("class", "")]) == 1

@@ -179,7 +179,7 @@ def test_a_form_from_another_page_is_refused_with_a_right_token(staff: Staff, he
     check(found)
     assert found.status == 403
     assert "This form has expired" in found.words
-    assert "No cases yet" in staff.role("auditor").get("/cases").words
+    assert "No open cases" in staff.role("auditor").get("/cases").words
 
 
 @pytest.mark.parametrize(

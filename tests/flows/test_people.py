@@ -1,6 +1,7 @@
 """People and programs: who may come in, with what role, until when."""
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -51,7 +52,7 @@ def core(database_url: str) -> Iterator[Core]:
     core.database.dispose()
 
 
-def let_in(core: Core, email: str = "ana@example.com", role: str = "frontline", **more: str | None) -> CreatedUser:
+def let_in(core: Core, email: str = "ana@example.com", role: str = "frontline", **more: Any) -> CreatedUser:
     return create_user(core=core, actor=SYSTEM, command=CreateUser(email=email, role=role, **more))
 
 
@@ -65,6 +66,36 @@ def count(core: Core) -> dict[str, int]:
             table.name: tx.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
             for table in (users, api_keys, audit_events)
         }
+
+
+def test_what_a_person_takes_on_is_known(core: Core) -> None:
+    command = CreateUser(email="ana@example.com", role="frontline", skills=("any-key", "at-first", "any-key"))
+    create_user(core=core, actor=SYSTEM, command=command)
+    assert [each.skills for each in person_list(core=core, actor=SYSTEM)] == [("any-key", "at-first")]
+    publish_catalog(core)
+    change_user(core=core, actor=SYSTEM, command=ChangeUser(email="ana@example.com", skills=("flight",)))
+    change_user(core=core, actor=SYSTEM, command=ChangeUser(email="ana@example.com", name="Ana"))
+    assert [each.skills for each in person_list(core=core, actor=SYSTEM)] == [("flight",)]
+    with core.database.read() as tx:
+        changes = tx.execute(sa.select(audit_events.c.facts).where(audit_events.c.action == "user.changed")).scalars()
+        assert {"skills": [["any-key", "at-first"], ["flight"]]} in list(changes)
+    change_user(core=core, actor=SYSTEM, command=ChangeUser(email="ana@example.com", skills=()))
+    assert [each.skills for each in person_list(core=core, actor=SYSTEM)] == [()]
+
+
+@pytest.mark.parametrize("skills", [("flihgt",), ("No Key",), ("",), tuple(f"k{number}" for number in range(51))])
+def test_a_skill_is_an_issue_tag_of_the_catalog(core: Core, skills: tuple[str, ...]) -> None:
+    publish_catalog(core)
+    let_in(core)
+    before = count(core)
+    for deed in (
+        lambda: create_user(core=core, actor=SYSTEM, command=CreateUser(email="bo@x.co", role="till", skills=skills)),
+        lambda: change_user(core=core, actor=SYSTEM, command=ChangeUser(email="ana@example.com", skills=skills)),
+    ):
+        with pytest.raises(InputInvalid) as refused:
+            deed()
+        assert refused.value.facts["errors"][0]["field"] == "skills"
+    assert count(core) == before
 
 
 def test_a_person_is_let_in_with_a_password_shown_once(core: Core) -> None:

@@ -10,15 +10,16 @@ from incentives.flows.issue import AwaitingApproval, CustomerGiven, Issued, Issu
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import FixedClock
+from tests.migrations.recovered import recover
 from tests.races.deeds import FRONTLINE, MANAGER
-from tests.small_catalog import TAG, catalog
+from tests.recovering_catalog import TAG, recovering_catalog
 from tests.world import PASSWORD, START, make_core, publish_catalog
 
 
 def fill(url: str) -> None:
     """Let everything happen once."""
     core = make_core(url)
-    publish_catalog(core, catalog())
+    publish_catalog(core, recovering_catalog())
     people.create_user(
         core=core, actor=SYSTEM, command=people.CreateUser(email="ana@brand.example", role="admin", password=PASSWORD)
     )
@@ -34,5 +35,6 @@ def fill(url: str) -> None:
     asked = issue_voucher(core=core, actor=FRONTLINE, command=IssueVoucher(issue_tag=TAG))
     assert isinstance(asked, AwaitingApproval)
     decide_approval(core=core, actor=MANAGER, command=DecideApproval(approval_id=asked.approval_id, decision="grant"))
+    recover(core)
     expire_due(core=replace(core, clock=FixedClock(START + timedelta(days=31))))
     core.database.dispose()

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from incentives.kernel.actors import PERMISSIONS, SYSTEM, Actor, Role, may, permit
+from incentives.kernel.actors import PERMISSIONS, SYSTEM, Actor, Role, may, permit, rule
 from incentives.kernel.errors import NotPermitted
 
 # A letter for each role that may: frontline, supervisor, manager, finance, auditor, till, integrator, admin.
@@ -16,6 +16,15 @@ MATRIX = {
     "issuances:create":   "FSMIN",
     "issuances:read":     "FSMBAIN",
     "cases:read":         "FSMBAIN",
+    "cases:work":         "FSMIN",
+    "cases:manage":       "SMN",
+    "cases:responsible":  "SMAN",
+    "feedback:create":    "FSMIN",
+    "feedback:read":      "FSMBAIN",
+    "feedback:repair":    "SMN",
+    "forms:manage":       "SMN",
+    "incidents:manage":   "SMN",
+    "criteria:read":      "SMBAN",
     "vouchers:lookup":    "FSMBTIN",
     "redemptions:create": "FSMTN",
     "approvals:read":     "SMBAN",
@@ -81,3 +90,12 @@ def test_an_actor_is_recorded_by_kind_and_id() -> None:
     assert actor("till", "key").label == f"key:{uuid.UUID(int=1)}"
     assert len(actor("till").label) <= 64
     assert SYSTEM.label == f"system:{uuid.UUID(int=0)}"
+
+
+def test_a_criterion_acts_as_a_program_under_a_name_that_stays_its_own() -> None:
+    named = rule("late", "Late flights")
+    assert (named.kind, named.role, named.name) == ("rule", Role.INTEGRATOR, "Late flights")
+    assert named.label == rule("late", "Delays", team="desk").label != rule("lost", "Late flights").label
+    assert len(named.label) <= 64
+    assert not may(named, "cases:manage")
+    assert not may(named, "approvals:decide")

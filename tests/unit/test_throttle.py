@@ -147,4 +147,5 @@ def test_the_limits_that_doors_name_are_there() -> None:
         "code-misses",
         "code-misses-of-all",
         "link-misses",
+        "form-posts",
     } <= set(LIMITS)

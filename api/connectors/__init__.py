@@ -1,0 +1,1 @@
+"""Webhooks of the tools that others report by."""
