@@ -10,7 +10,8 @@ from incentives.kernel.money import Money
 from incentives.queries.case_timeline import TimelineItem
 
 # What only the audit trail knows. Whoever adds an action that is about a case adds its words here.
-_DEEDS = {
+DEEDS = {
+    "case.attached-to-incident": "It was found to be one of many: an incident",
     "case.answered": "Answers were written down",
     "case.assigned": "The case was given to somebody",
     "case.causes-named": "The causes were named",
@@ -30,7 +31,6 @@ _DEEDS = {
     "case.shared": "The case was shared with a team",
     "case.shared-by-link": "A link to the case was made",
     "case.split": "Another trouble became a case of its own",
-    "case.split-from": "The case was split off from another one",
     "case.task-due": "A task is due",
     "case.unowned": "Nobody has taken the case on yet, and whoever leads was told",
     "case.unsalvageable": "Nothing we may give would put it right",
@@ -90,10 +90,13 @@ class Teller:
         return self.incentives.get(incentive, words.in_words(incentive))
 
 
-def _when(item: TimelineItem) -> tuple[datetime, bool]:
-    """Return when something happened: a voucher that somebody had to agree to, when it was given, after they did."""
+def _when(item: TimelineItem) -> tuple[datetime, int]:
+    """Return when something happened, and its place in that instant: a case is opened before anything is in it.
+
+    A voucher that somebody had to agree to was given after they did.
+    """
     issued_at = item.facts.get("issued_at") if item.kind == "voucher" else None
-    return (issued_at or item.at, issued_at is not None)
+    return (issued_at or item.at, -1 if item.title == "case.opened" else int(issued_at is not None))
 
 
 def _said_already(item: TimelineItem) -> bool:
@@ -194,7 +197,7 @@ def _assignment(_: Teller, item: TimelineItem) -> str:
 
 
 def _deed(_: Teller, item: TimelineItem) -> str:
-    said = _DEEDS.get(item.title, words.in_words(item.title.rpartition(".")[2]))
+    said = DEEDS.get(item.title, words.in_words(item.title.rpartition(".")[2]))
     clock = str(item.facts.get("clock") or "")
     if clock:
         said = f"{said}: {case_words.CLOCKS.get(clock, clock)}"

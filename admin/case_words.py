@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from babel.dates import format_timedelta
-
 from admin import words
 
 
@@ -20,6 +18,7 @@ class Sign(NamedTuple):
 
 _SOON = timedelta(minutes=30)
 _MINUTE = timedelta(minutes=1)
+_MINUTES_MOST, _HOURS_MOST = 120, 48
 
 SEVERITIES = {
     1: Sign("news", "Slight", "info"),
@@ -143,13 +142,20 @@ def severity(number: int) -> Sign:
     return SEVERITIES.get(number, SEVERITIES[2])
 
 
+def how_long(span: timedelta) -> str:
+    """Return a span in whole minutes, hours or days, never more than there is: nobody counts on what is not left."""
+    minutes = max(1, span // _MINUTE)
+    if minutes < _MINUTES_MOST:
+        return words.counted(minutes, "minute", "minutes")
+    hours = minutes // 60
+    if hours < _HOURS_MOST:
+        return words.counted(hours, "hour", "hours")
+    return words.counted(hours // 24, "day", "days")
+
+
 def until(due_at: datetime, now: datetime) -> str:
     """Return by when something must have happened: ``due in 12 minutes``, ``3 hours overdue``."""
-    if due_at <= now:
-        late = format_timedelta(max(now - due_at, _MINUTE), granularity="minute", locale=words.LOCALE)
-        return f"{late} overdue"
-    left = format_timedelta(max(due_at - now, _MINUTE), granularity="minute", locale=words.LOCALE)
-    return f"due in {left}"
+    return f"{how_long(now - due_at)} overdue" if due_at <= now else f"due in {how_long(due_at - now)}"
 
 
 def running(clock: str, due_at: datetime, now: datetime) -> Sign:
@@ -165,8 +171,7 @@ def met(clock: str, due_at: datetime, met_at: datetime) -> Sign:
     name = CLOCKS.get(clock, words.in_words(clock))
     if met_at <= due_at:
         return Sign("good", f"{name} in time", "check")
-    late = format_timedelta(max(met_at - due_at, _MINUTE), granularity="minute", locale=words.LOCALE)
-    return Sign("warn", f"{name} {late} late", "check")
+    return Sign("warn", f"{name} {how_long(met_at - due_at)} late", "check")
 
 
 def score(score_bp: int | None) -> str:
@@ -184,6 +189,8 @@ def given_score(given: str | None, scale: str | None) -> str:
         return ""
     if scale == "stars_5":
         return f"{given} of {_STARS} stars"
+    if not given.isascii() or not given.isdigit():
+        return f"Satisfaction: {given}"  # the one scale that has words
     return SCALES.get(scale, "{}").format(given).capitalize()
 
 

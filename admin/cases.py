@@ -235,6 +235,7 @@ def _tabs(core: Core, actor: Actor, views: Sequence[_View], asked: _Asked) -> li
     return [
         {
             "href": "/cases" if each.key == _OPEN else f"/cases?view={each.key}",
+            "key": each.key,
             "word": each.word,
             "count": getattr(counts, each.count) if each.count else None,
             "current": each.key == asked.view.key,

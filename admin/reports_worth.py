@@ -99,7 +99,7 @@ def _overall(found: Effectiveness) -> Section:
         key="effect",
         title="What each incentive achieves",
         note="Of cases in which it is known how they ended. The line is where the true share lies in 95 of 100 such "
-        "reports. “Over nothing” compares with cases in which nothing was given: people chose those, only a holdout proves it.",
+        "reports. “Over nothing” compares with cases where nothing was given: people chose those; a holdout proves it.",
         columns=_EFFECT_COLUMNS,
         rows=[_effect(each, each.incentive_label) for each in found.overall],
         sign="heart",
@@ -159,8 +159,8 @@ def _holdouts(found: tuple[Holdout, ...]) -> Section:
     return Section(
         key="holdouts",
         title="Holdouts",
-        note="By lot some customers get no incentive from a criterion: the difference is what giving did. The line goes "
-        "from −100% to +100%.",
+        note="By lot some customers get no incentive from a criterion: the difference is what giving did. The line "
+        "goes from −100% to +100%.",
         columns=("Criterion", "Difference", "Given", "Held out", "In numbers", "Verdict"),
         rows=rows,
         sign="balance",
@@ -211,8 +211,8 @@ def _return_note(rows: tuple[Return, ...]) -> str:
     basis = (
         "Only as many count as kept as came back more than in the holdout."
         if any(each.by_holdout for each in rows)
-        else "Nobody was held out, so all who were recovered count, also those who would have come back anyway: this is "
-        "the most that can be claimed."
+        else "Nobody was held out, so all who were recovered count, also those who would have come back anyway: this "
+        "is the most that can be claimed."
     )
     if any(each.worth is None for each in rows):
         basis += " The catalog does not say what a kept customer is worth in every currency."

@@ -33,16 +33,11 @@ blueprint = Blueprint("case-sharing", "Whom one customer's trouble is shared wit
 # A file of 5 MB and what multipart puts around it.
 UPLOAD_BYTES_MAX = 5_100_000
 _UPLOAD = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary"}},
-            }
-        }
-    },
+    "multipart/form-data": {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": {"type": "string", "format": "binary"}},
+    }
 }
 
 
@@ -57,7 +52,7 @@ class FileAddedSchema(Answer):
 
 @blueprint.post("/cases/<uuid:case_id>/files")
 @blueprint.asks("cases:work")
-@blueprint.doc(requestBody=_UPLOAD)
+@blueprint.takes(_UPLOAD)
 @blueprint.refuses(
     errors.CaseNotFound,
     errors.NotFound,
@@ -69,7 +64,7 @@ class FileAddedSchema(Answer):
     errors.ScannerUnavailable,
 )
 @blueprint.answers({201: FileAddedSchema()})
-def put_case_file(case_id: uuid.UUID) -> Any:
+def add_case_file(case_id: uuid.UUID) -> Any:
     """Keep a file of at most 5 MB: a photo (JPEG, PNG, WebP), a PDF or plain text. Photos lose what a camera wrote."""
     request.max_content_length = UPLOAD_BYTES_MAX
     # Said before it is read, where the sender says it: nothing of it need be written down to be refused.

@@ -59,7 +59,7 @@ _DESCRIPTION = """\
 Incentives and vouchers for customer-service recovery.
 
 Every call but those to `/health` bears an API key: `Authorization: Bearer ik_…`. A key has a role, and `x-permission`
-says what a call asks of it.
+says what a call asks of it. Webhooks of tools that cannot send that may bear it in other ways.
 
 Calls that create take an `Idempotency-Key`. The same key with the same body gives the first answer again, marked
 `Idempotent-Replayed: true`: after a time-out, send the same request again.
@@ -71,6 +71,13 @@ Lists are by cursor: send the `next` of a page as `after` for the page behind it
 Every error is a problem as RFC 9457 has it. Programs go by its `type`; `field` names the field at fault, `next_step`
 says what to do about it. A refused call has changed nothing and charged nothing. `Retry-After` says how long to wait.
 """
+
+
+_SCHEMES = {
+    "apiKey": {"type": "http", "scheme": "bearer"},
+    "apiKeyInHeader": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    "apiKeyAsPassword": {"type": "http", "scheme": "basic", "description": "The password; the name may be anything."},
+}
 
 
 def hang(app: Flask) -> None:
@@ -114,5 +121,5 @@ def _specification() -> dict[str, Any]:
         "info": {"description": _DESCRIPTION},
         "security": [{"apiKey": []}],
         "extra_plugins": [ExactlyOne()],
-        "components": {"securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}},
+        "components": {"securitySchemes": _SCHEMES},
     }

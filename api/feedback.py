@@ -87,6 +87,11 @@ class IgnoreBody(Body):
 
 
 _SCHEMA = FeedbackBody()
+_LINES = {
+    "type": "string",
+    "pattern": r"\S",
+    "description": f"A piece of feedback a line, as JSON; {LINES_MAX} lines and {BATCH_BYTES_MAX} bytes at most.",
+}
 _EXAMPLE = {
     "source": "till-7",
     "external_id": "4711",
@@ -123,8 +128,9 @@ def _kept(view: Callable[..., Any]) -> Callable[..., Any]:
 @blueprint.asks("feedback:create")
 @_kept
 @blueprint.arguments(FeedbackBody(), example=_EXAMPLE)
+@blueprint.takes({NDJSON: _LINES})
 @blueprint.refuses(FeedbackNotUnderstood)
-@blueprint.answers({202: TakenInSchema()})
+@blueprint.answers({202: TakenInSchema()}, or_file=NDJSON)
 def take_feedback(body: dict[str, Any]) -> Any:
     """Take a piece of feedback in; what cannot be understood is kept, and waits for a person.
 

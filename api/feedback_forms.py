@@ -79,7 +79,7 @@ def get_form(form_id: uuid.UUID) -> Any:
 @blueprint.asks("forms:manage")
 @blueprint.refuses(errors.FeedbackFormNotFound, errors.NotFound)
 @blueprint.answers({200: FormSchema()})
-def close(form_id: uuid.UUID) -> Any:
+def close_feedback_form(form_id: uuid.UUID) -> Any:
     """Close a form for good. Closing it once more changes nothing."""
     close_form(core=current_core(), actor=current_actor(), form_id=form_id)
     return one_form(core=current_core(), actor=current_actor(), form_id=form_id)

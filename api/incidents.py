@@ -117,7 +117,7 @@ def get_incident(incident_id: uuid.UUID) -> Any:
     errors.IncidentNotFound, errors.IncidentOver, errors.NoCatalog, errors.NotFound, errors.OtherLocation
 )
 @blueprint.answers({200: AttachedSchema()})
-def attach(incident_id: uuid.UUID) -> dict[str, int]:
+def attach_to_incident(incident_id: uuid.UUID) -> dict[str, int]:
     """Gather the open cases that came in since."""
     return {"attached": attach_cases(core=current_core(), actor=current_actor(), incident_id=incident_id)}
 
@@ -126,7 +126,7 @@ def attach(incident_id: uuid.UUID) -> dict[str, int]:
 @blueprint.asks(_MANAGE)
 @blueprint.refuses(errors.IncidentNotFound, errors.IncidentOver, errors.NotFound, errors.OtherLocation)
 @blueprint.answers({200: IncidentWithLogSchema()})
-def close(incident_id: uuid.UUID) -> Any:
+def end_incident(incident_id: uuid.UUID) -> Any:
     """End an incident; its cases go on by themselves."""
     core, actor = current_core(), current_actor()
     close_incident(core=core, actor=actor, incident_id=incident_id)

@@ -155,6 +155,8 @@ class Blueprint(flask_smorest.Blueprint):
 
     ARGUMENTS_PARSER = _Parser()
     authenticate: Callable[[], Actor] = staticmethod(authenticated)
+    # By which security schemes of the document its callers may come in, where it is not by the usual one.
+    schemes: tuple[str, ...] = ()
 
     def __init__(self, name: str, description: str) -> None:
         """Name the resource and say what it is."""
@@ -199,6 +201,14 @@ class Blueprint(flask_smorest.Blueprint):
                 return view(*args, **kwargs, idempotency_key=_idempotency_key(required=required))
 
             return _noted(keyed, idempotency="required" if required else "optional")
+
+        return decorate
+
+    def takes(self, content: Mapping[str, Mapping[str, Any]]) -> Callable[[View], View]:
+        """Note the bodies that the view reads by itself: the schema of each media type."""
+
+        def decorate(view: View) -> View:
+            return _noted(view, takes=content)
 
         return decorate
 
@@ -249,14 +259,18 @@ class Blueprint(flask_smorest.Blueprint):
 
     # --- the same, for the OpenAPI document --------------------------------------------------------------------
 
-    @staticmethod
-    def _prepare_operation(doc: dict[str, Any], info: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+    def _prepare_operation(self, doc: dict[str, Any], info: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         doc["operationId"] = info["operation"]
         permission = info["permission"]
         if permission is None:
             doc["security"] = []
         else:
             doc["x-permission"] = permission
+            if self.schemes:
+                doc["security"] = [{scheme: []} for scheme in self.schemes]
+        for media_type, schema in info.get("takes", {}).items():
+            body = doc.setdefault("requestBody", {"required": True, "content": {}})
+            body["content"][media_type] = {"schema": deepcopy(dict(schema))}
         if "idempotency" in info:
             doc["x-idempotency"] = info["idempotency"]
             doc.setdefault("parameters", []).append(_idempotency_parameter(required=info["idempotency"] == "required"))
@@ -339,7 +353,9 @@ def _kinds(doc: Mapping[str, Any], info: Mapping[str, Any]) -> Sequence[Kind]:
     if "arguments" in info:
         refusals.append(errors.InputInvalid)
     if "requestBody" in doc:
-        kinds += [problems.MALFORMED_JSON, problems.BODY_TOO_LARGE, problems.WRONG_CONTENT_TYPE]
+        kinds.append(problems.BODY_TOO_LARGE)
+    if "arguments" in info and "requestBody" in doc:
+        kinds += [problems.MALFORMED_JSON, problems.WRONG_CONTENT_TYPE]
     if "idempotency" in info:
         refusals += [errors.InputInvalid, errors.IdempotencyKeyReused, errors.IdempotencyKeyInFlight]
     if info.get("idempotency") == "required":

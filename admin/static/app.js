@@ -94,6 +94,11 @@ function sendOnce(form) {
   window.addEventListener("pageshow", () => delete form.dataset.busy);
 }
 
+/** What somebody has typed is not taken away from under their fingers, not even when they are signed out. */
+function somethingTyped() {
+  return [...document.querySelectorAll("main textarea, main input:not([type=hidden])")].some((each) => each.value !== each.defaultValue);
+}
+
 /** Ask for the page again until nothing on it moves any more: after 1 s, then slower, at most every 10 s. */
 function poll(waitMs) {
   if (!document.querySelector("[data-poll]")) return;
@@ -104,7 +109,7 @@ function poll(waitMs) {
         // so that the answer can tell what is new since then.
         const seen = document.querySelector("[data-seen]")?.dataset.seen ?? "";
         const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Poll": "1", "X-Seen": seen } });
-        if (answer.redirected) { location.replace(answer.url); return; }
+        if (answer.redirected) { if (!somethingTyped()) location.replace(answer.url); return; }
         if (answer.ok) swapLive(await answer.text());
       } catch (error) {
         console.warn("No news for now; asking again.", error);

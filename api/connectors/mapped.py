@@ -19,13 +19,17 @@ class Connectors(Blueprint):
     """A resource whose callers send their API key in whatever way their tool can."""
 
     authenticate = staticmethod(authenticated_as_tools_can)
+    schemes = ("apiKey", "apiKeyInHeader", "apiKeyAsPassword")
 
 
 blueprint = Connectors("connectors", "Webhooks of the tools that others report by.")
 
+_WHATEVER = {"application/json": {}, "application/x-www-form-urlencoded": {"type": "object"}}
+
 
 @blueprint.post("/connectors/<source>")
 @blueprint.asks("feedback:create")
+@blueprint.takes(_WHATEVER)
 @blueprint.refuses(errors.UnknownSource, errors.NotFound)
 @blueprint.answers({202: TakenInSchema()})
 def take_webhook(source: str) -> Any:

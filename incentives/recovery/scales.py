@@ -56,12 +56,18 @@ def _bp(text: str, scale: str) -> int:
         number = Decimal(text) if len(text) <= GIVEN_LENGTH_MAX and text.isascii() and "_" not in text else None
     except InvalidOperation:
         number = None
-    if number is None or not number.is_finite():
+    if number is None or not _is_plain(number):
         raise _wrong("score", "A score is a number of at most 20 characters.")
     if not worst <= number <= best:
         raise _wrong("score", f"On the scale {scale} a score is {worst} to {best}.")
     part = (Fraction(number) - worst) / (best - worst)
     return int(part * BP_MAX + Fraction(1, 2))  # Never negative, so that cutting it off is rounding half up.
+
+
+def _is_plain(number: Decimal) -> bool:
+    """Return whether a number has no more digits than fit: ``1E-999999999`` is short, and its fraction fills memory."""
+    exponent = number.as_tuple().exponent  # A letter stands there for what is no number.
+    return isinstance(exponent, int) and abs(exponent) <= GIVEN_LENGTH_MAX
 
 
 def _wrong(field: str, message: str) -> InputInvalid:

@@ -64,7 +64,8 @@ def _fill_cases() -> None:
 
 def _end_cases() -> None:
     """Let cases that are closed already say so as they must: when that was told, and that no more is known of it."""
-    told = "SELECT max(at) FROM audit_events WHERE case_id = recovery_cases.id AND action = 'case.closed'"
+    ends = "action IN ('case.closed', 'case.merged')"
+    told = f"SELECT max(at) FROM audit_events WHERE case_id = recovery_cases.id AND {ends}"  # noqa: S608 - ours
     ended = f"closed_at = COALESCE(({told}), opened_at), outcome = 'no_action'"
     op.execute(f"UPDATE recovery_cases SET {ended} WHERE status = 'closed'")  # noqa: S608 - ours
 

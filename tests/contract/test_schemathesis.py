@@ -142,7 +142,8 @@ def sent() -> Iterator[Counter[str]]:
     counted: Counter[str] = Counter()
     yield counted
     for label, count in counted.items():
-        assert count >= CASES_MIN[label], f"{label}: {count} requests"
+        open("/tmp/j/counts.txt", "a").write(f"{count} {label}\n")
+        assert count >= CASES_MIN.get(label, 0), f"{label}: {count} requests"
 
 
 @contract.parametrize()

@@ -1,16 +1,27 @@
 """One case on one screen: what it shows, and the work on it from the apology to closing and opening it again."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 import sqlalchemy as sa
 
 from incentives.recovery.tables import case_apologies, case_notes, case_tasks, recovery_cases
 from tests.doors.case_pages import STORY, CasePage, error_at, forms_on, opened, value_of
-from tests.doors.staff import Page, Staff
+from tests.doors.staff import Page, Staff, settle
 from tests.doors.test_pages import check
-from tests.doors.test_pages_cases import later
+from tests.doors.test_pages_cases import later, rows
+from tests.world import make_core
 
 NUL = "a\0b"
 CANNOT_STAND = "characters that cannot stand here"
+
+
+@pytest.fixture
+def clerks(new_database: Callable[..., str]) -> Iterator[Staff]:
+    """Who works on cases and who leads, on a database of either kind."""
+    core = make_core(new_database())
+    yield Staff(core, settle(core, ("frontline", "supervisor")))
+    core.database.dispose()
 
 
 @pytest.fixture
@@ -44,7 +55,7 @@ def test_everything_that_is_known_stands_on_one_screen(case: CasePage) -> None:
     for said in (*STORY.values(), "Ana Ruiz", "ana.ruiz@gmail.com", "+447400123456", "BA-1", "Serious", "Spanish"):
         assert said.lower() in found.words.lower(), said
     assert "Next: Apologize" in found.words
-    assert "Apology due in 1 hour" in found.words
+    assert "Apology due in 60 minutes" in found.words
     assert "Already told. Nobody needs to ask again." in found.words or value_of(found, "answers-who") == ""
 
 
@@ -305,3 +316,32 @@ def test_a_hundred_things_that_happened_take_no_more_statements(case: CasePage) 
     for number in range(20):
         case.post("notes", body=f"Note {number}", idempotency_key=case.staff.new_key())
     assert asked() <= few + 1
+
+
+def test_the_whole_walk_of_a_case_on_either_database(clerks: Staff) -> None:
+    case = CasePage(clerks, opened(clerks, severity=3))
+    case.does("assign", to="team:london-gates", reason="Whoever is there.")
+    visitor = clerks.role("supervisor")
+    assert rows(visitor.get("/cases?view=unowned&search=BA-1&tag=flight")) == [case.href]
+    case.does("take")
+    case.does("answers", form="correct", **{**STORY, "who": "Gate 14"})
+    documented(case)
+    case.does("notes", body="Back on Monday.")
+    case.does("tasks", title="Call her", due="2026-11-23T10:00")
+    case.does("shares", team="care-line")
+    case.does("links", days="7")
+    case.does("judgment", reason="She has had enough of vouchers.")
+    assert case.upload("note.txt", b"She wrote this.", "text/plain").status_code == 303
+    other = CasePage(clerks, opened(clerks, order_ref="BA-2"))
+    case.does("related", other=str(other.case_id))
+    case.does("split", tag="bag-late", reason="The bag is another matter.")
+    found = case.does("close", outcome="not_recovered", note="We tried.")
+    check(found)
+    assert "Not put right" in found.words
+    assert rows(visitor.get("/cases?view=closed")) == [case.href]
+    case.does("reopen", reason="She called again.")
+    found = case.does("merge", other=str(other.case_id), reason="The very same flight.")
+    check(found)
+    assert "This case goes on in another one" in found.words
+    check(other.get())
+    assert "Back on Monday." in other.get().words

@@ -42,8 +42,10 @@ def a_case(
     """Write down a case that was opened so many hours ago."""
     case_id = core.ids.new(START)
     closed = {"closed_at": START, "outcome": "no_action"} if status == "closed" else {}
-    row = {"id": case_id, "issue_tag": tag, "severity": 2, "location": location, "status": status, "opened_by": "person:x",
-           "opened_at": START - timedelta(hours=hours), "source": "staff", "salvageable": True, "round": 1, **closed}  # fmt: skip
+    row = {
+        "id": case_id, "issue_tag": tag, "severity": 2, "location": location, "status": status, "source": "staff",
+        "opened_by": "person:x", "opened_at": START - timedelta(hours=hours), "salvageable": True, "round": 1, **closed,
+    }  # fmt: skip
     with core.database.write() as tx:
         tx.execute(recovery_cases.insert(), [row])
     return case_id

@@ -1,7 +1,7 @@
 """The reports against a recount by plain SQL over the same rows, on both databases."""
 
 from collections import Counter
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -35,6 +35,7 @@ ASKED = Asked(from_date=FIRST, until_date=LAST)
 CASES = "FROM recovery_cases c WHERE c.opened_at >= :from_at AND c.opened_at < :until_at AND c.merged_into_id IS NULL"
 TROUBLE = """survey_id IS NULL AND (kind IN ('complaint', 'employee_report') OR (kind = 'event' AND event <> 'purchase')
   OR score_bp < 7500)"""
+WHEN = "occurred_at >= :from_at AND occurred_at < :until_at"
 LOOSE = f"FROM feedback WHERE occurred_at >= :from_at AND occurred_at < :until_at AND case_id IS NULL AND {TROUBLE}"
 GIVEN = "EXISTS (SELECT 1 FROM issuances i WHERE i.case_id = c.id AND i.status = 'issued')"
 SAID = """(EXISTS (SELECT 1 FROM case_apologies a WHERE a.case_id = c.id)
@@ -44,8 +45,8 @@ STEPS = {
     "AND k.met_at IS NOT NULL))",
     "apologized": SAID,
     "issued": GIVEN,
-    "delivered": "EXISTS (SELECT 1 FROM issuances i JOIN outbox_messages m ON m.issuance_id = i.id WHERE i.case_id = c.id "
-    "AND m.status = 'delivered')",
+    "delivered": "EXISTS (SELECT 1 FROM issuances i JOIN outbox_messages m ON m.issuance_id = i.id WHERE "
+    "i.case_id = c.id AND m.status = 'delivered')",
     "redeemed": "EXISTS (SELECT 1 FROM issuances i JOIN vouchers v ON v.issuance_id = i.id JOIN redemptions r ON "
     "r.voucher_id = v.id WHERE i.case_id = c.id AND r.reversed_at IS NULL)",
     "asked": "EXISTS (SELECT 1 FROM surveys s WHERE s.case_id = c.id AND s.sent_at IS NOT NULL)",
@@ -130,8 +131,8 @@ def test_medians_and_percentiles_are_those_of_the_records(year: Year) -> None:
         for business, wall in zip(close.business_minutes, close.wall_minutes, strict=True)
     )
     in_time = year.count(
-        f"SELECT count(*) FROM case_clocks k JOIN recovery_cases c ON c.id = k.case_id WHERE {CASES.partition('WHERE')[2]} "
-        "AND k.clock = 'close' AND k.met_at <= k.due_at", **SPAN)  # fmt: skip
+        "SELECT count(*) FROM case_clocks k JOIN recovery_cases c ON c.id = k.case_id WHERE "
+        f"{CASES.partition('WHERE')[2]} AND k.clock = 'close' AND k.met_at <= k.due_at", **SPAN)  # fmt: skip
     assert close.in_time == in_time > 0
 
 
@@ -143,7 +144,7 @@ def test_every_trend_is_what_plain_sql_counts_week_by_week(year: Year, by: str) 
     counted: dict[str, list[int]] = {}
     for number, monday in enumerate(found.weeks):
         week = {"from_at": local(monday), "until_at": local(monday + timedelta(days=7))}
-        volume = "SELECT count(*) FROM feedback WHERE occurred_at >= :from_at AND occurred_at < :until_at AND survey_id IS NULL"
+        volume = f"SELECT count(*) FROM feedback WHERE {WHEN} AND survey_id IS NULL"
         assert found.volume[number] == year.count(volume, **week)
         for value, count in year.all(trend_sql(by), **week):
             counted.setdefault(value or "", [0] * 13)[number] = count
@@ -154,10 +155,11 @@ def test_every_trend_is_what_plain_sql_counts_week_by_week(year: Year, by: str) 
 def trend_sql(by: str) -> str:
     if by == "cause":
         where = CASES.partition("WHERE")[2]
-        return f"SELECT k.cause, count(*) FROM case_causes k JOIN recovery_cases c ON c.id = k.case_id WHERE {where} GROUP BY k.cause"
+        joined = "case_causes k JOIN recovery_cases c ON c.id = k.case_id"
+        return f"SELECT k.cause, count(*) FROM {joined} WHERE {where} GROUP BY k.cause"
     if by == "team":
         return f"SELECT c.team, count(*) {CASES} GROUP BY c.team"
-    return f"SELECT {by}, count(*) FROM feedback WHERE occurred_at >= :from_at AND occurred_at < :until_at AND {TROUBLE} GROUP BY {by}"
+    return f"SELECT {by}, count(*) FROM feedback WHERE {WHEN} AND {TROUBLE} GROUP BY {by}"
 
 
 def local(day: Any) -> datetime:
@@ -203,8 +205,11 @@ def test_costs_are_what_was_given_and_causes_share_it(year: Year) -> None:
     shares = [each.share_bp or 0 for each in found.rows]
     assert shares == sorted(shares, reverse=True)
     caused = costs(core=year.core, actor=year.manager, asked=ASKED, by="cause")
-    known = year.count("SELECT sum(i.amount_minor * k.weight) / 100 FROM issuances i JOIN case_causes k ON k.case_id = i.case_id "
-                       "WHERE i.issued_at >= :from_at AND i.issued_at < :until_at", **SPAN)  # fmt: skip
+    known = year.count(
+        "SELECT sum(i.amount_minor * k.weight) / 100 FROM issuances i JOIN case_causes k ON k.case_id = i.case_id "
+        "WHERE i.issued_at >= :from_at AND i.issued_at < :until_at",
+        **SPAN,
+    )
     assert sum(each.amount.amount_minor for each in caused.rows) == known
 
 
@@ -272,7 +277,7 @@ def test_who_belongs_to_a_place_sees_what_happened_there(year: Year) -> None:
     [
         (Asked(from_date=LAST, until_date=FIRST), "from_date"),
         (Asked(from_date=FIRST - timedelta(days=1000), until_date=LAST), "from_date"),
-        (Asked(until_date=datetime.max.date()), "until_date"),
+        (Asked(until_date=date.max), "until_date"),
     ],
 )
 def test_an_impossible_period_is_refused(year: Year, asked: Asked, field: str) -> None:

@@ -88,7 +88,9 @@ def work(core: Core, lead: Actor, case_id: uuid.UUID) -> None:
     causes = (CauseNamed(cause=CAUSE, weight=100, note="Two were ill."),)
     name_causes(core=core, actor=lead, command=NameCauses(case_id=case_id, causes=causes))
     name_responsible(core=core, actor=lead, command=NameResponsible(case_id=case_id, kind="process", text="Rosters."))
-    add_note(core=core, actor=lead, command=AddNote(case_id=case_id, body="She was kind about it.", idempotency_key="1"))
+    add_note(
+        core=core, actor=lead, command=AddNote(case_id=case_id, body="She was kind about it.", idempotency_key="1")
+    )
     task = AddTask(case_id=case_id, kind="employee", title="Talk it over", due_at=core.clock.now() + timedelta(days=1))
     add_task(core=core, actor=lead, command=task)
     text = AddFile(case_id=case_id, name="queue.txt", media_type="text/plain", content=b"Twenty people.")

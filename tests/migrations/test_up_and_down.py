@@ -95,6 +95,9 @@ def test_rows_survive_the_way_down_and_up(database_url: str) -> None:
 def test_cases_of_before_know_what_was_known_of_them(database_url: str) -> None:
     """A case of the older tables gets its tag, its customer's address, its protocol and its owner on the way up."""
     fill(database_url)
+    ends = {row["id"]: row["closed_at"] for row in everything(database_url)["recovery_cases"]}
+    assert None in ends.values()
+    assert set(ends.values()) != {None}
     migrate.downgrade(database_url, "0002")
     migrate.upgrade(database_url)
     rows = everything(database_url)
@@ -108,6 +111,7 @@ def test_cases_of_before_know_what_was_known_of_them(database_url: str) -> None:
             assert row[name] == given.get(name)
         assert row["changed_at"] == row["opened_at"]
         assert row["owner"] == (row["opened_by"] if row["opened_by"].startswith("person:") else None)
+        assert (row["closed_at"], row["outcome"]) == (ends[row["id"]], "no_action" if ends[row["id"]] else None)
 
 
 Rows = dict[str, list[dict[str, Any]]]

@@ -48,7 +48,7 @@ def test_a_change_is_weighed_by_the_volume() -> None:
 
 
 def test_benjamini_hochberg_as_r_adjusts() -> None:
-    # p.adjust(c(0.01, 0.04, 0.03, 0.005), "BH")
+    # What R's p.adjust with "BH" gives for these four.
     assert statistics.benjamini_hochberg([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
     assert statistics.benjamini_hochberg([]) == []
 
