@@ -249,7 +249,7 @@ def _apology(shown: Shown) -> dict[str, Any]:
     return {
         "script": script,
         "prefilled": case_words.digest_of(script) if script else "",
-        "hint": "The words of the protocol, in the customer's language. Make them your own, and say what went wrong."
+        "hint": "The protocol's words. Make them your own; left as they are, they are said in the language you choose."
         if script
         else "Say what went wrong, and that you are sorry.",
         "channels": groups,

@@ -12,7 +12,7 @@ from api.authentication import current_actor, current_core
 from api.case_answers import CaseSchema, case_of
 from api.case_work import CaseCreatedSchema
 from api.cases import CASE_REFUSALS, NOTE_LENGTH, StoryBody
-from api.fields import Answer, Body, Key, Text, Truth, WholeNumber
+from api.fields import Answer, Body, Key, Truth, WholeNumber, Words
 from api.smorest import Blueprint
 from incentives.flows.case_files import AddFile, add_file
 from incentives.flows.join_cases import LinkCases, MergeCase, SplitCase, link_cases, merge_case, split_case
@@ -146,7 +146,7 @@ class MergeBody(Body):
     """Into which case, and why."""
 
     into_id = fields.UUID(required=True)
-    reason = Text(NOTE_LENGTH, required=True)
+    reason = Words(NOTE_LENGTH, required=True)
 
 
 @blueprint.post("/cases/<uuid:case_id>/merge")
@@ -164,7 +164,7 @@ class SplitBody(Body):
     """What is a trouble of its own, and why."""
 
     issue_tag = Key(required=True)
-    reason = Text(NOTE_LENGTH, required=True)
+    reason = Words(NOTE_LENGTH, required=True)
     severity = WholeNumber(minimum=1, maximum=4, load_default=None, allow_none=True)
     story = fields.Nested(StoryBody, load_default=dict)
 

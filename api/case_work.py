@@ -8,7 +8,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from api.authentication import current_actor, current_core
 from api.case_answers import CaseSchema, CaseTaskSchema, case_of
 from api.cases import CASE_REFUSALS, NOTE_LENGTH, StoryBody
-from api.fields import Answer, Body, Instant, Key, QueryTruth, Text, Truth, WholeNumber
+from api.fields import Answer, Body, Instant, Key, QueryTruth, Text, Truth, WholeNumber, Words
 from api.paging import PageQuery, page_of
 from api.smorest import Blueprint
 from incentives.flows.assign import RULES, AssignCase, assign_case
@@ -165,7 +165,7 @@ def put_case_responsible(body: dict[str, Any], case_id: uuid.UUID) -> Any:
 class NoteBody(Body):
     """Words for whoever works on the case next."""
 
-    body = Text(NOTE_LENGTH, required=True)
+    body = Words(NOTE_LENGTH, required=True)
 
 
 class CaseCreatedSchema(Answer):
@@ -190,7 +190,7 @@ class TaskBody(Body):
     """Something to be done, for the customer, the process or an employee."""
 
     kind = fields.String(required=True, validate=validate.OneOf(TASK_KINDS))
-    title = Text(500, required=True)
+    title = Words(500, required=True)
     due_at = Instant(required=True)
     owner = Text(64, pattern=_LABEL, load_default=None, allow_none=True, metadata={"description": "`person:<id>`"})
     owner_team = Key(load_default=None, allow_none=True)
@@ -213,7 +213,7 @@ def write_case_task(body: dict[str, Any], case_id: uuid.UUID, *, idempotency_key
 class ResultBody(Body):
     """What came of it."""
 
-    result = Text(NOTE_LENGTH, required=True)
+    result = Words(NOTE_LENGTH, required=True)
 
 
 @blueprint.post("/cases/<uuid:case_id>/tasks/<uuid:task_id>/done")
@@ -254,7 +254,7 @@ class RuleBody(Body):
 class AssignmentBody(Body):
     """Whose a case is to be: a person's, a team's, or whose a rule says."""
 
-    reason = Text(NOTE_LENGTH, required=True)
+    reason = Words(NOTE_LENGTH, required=True)
     owner = Text(64, pattern=_LABEL, load_default=None, allow_none=True, metadata={"description": "`person:<id>`"})
     team = Key(load_default=None, allow_none=True)
     rule = fields.Nested(RuleBody, load_default=None, allow_none=True)

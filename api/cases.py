@@ -8,7 +8,7 @@ from marshmallow import fields, validate
 from api.authentication import current_actor, current_core
 from api.case_answers import CaseSchema, WholeCaseSchema, case_of
 from api.customers import CustomerBody, customer_given
-from api.fields import Answer, Body, Instant, Key, QueryTruth, Text, Truth, WholeNumber
+from api.fields import Answer, Body, Instant, Key, QueryTruth, Text, Truth, WholeNumber, Words
 from api.offers import TROUBLE_REFUSALS
 from api.paging import PageQuery, page_of
 from api.smorest import Blueprint
@@ -101,7 +101,7 @@ class ClosedSchema(Answer):
 class ReasonBody(Body):
     """Why; it becomes a note of the case."""
 
-    reason = Text(NOTE_LENGTH, required=True)
+    reason = Words(NOTE_LENGTH, required=True)
 
 
 _LINKS = {"GetOpenedCase": {"operationId": "get_case", "parameters": {"case_id": "$response.body#/id"}}}

@@ -98,6 +98,7 @@ def hang(app: Flask) -> None:
         api.register_blueprint(resource.blueprint)
     app.register_blueprint(documents.pages)
     app.extensions["known_keys"] = KnownKeys()
+    app.extensions["intake"] = {}
     app.extensions["openapi_document"] = lambda: document(app)
 
 

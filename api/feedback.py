@@ -2,11 +2,12 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
 import orjson
-from flask import Response, request
+from flask import Response, current_app, request
 from marshmallow import fields, validate
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
@@ -21,6 +22,9 @@ from incentives.flows.mend import WHY_IGNORED, ignore
 from incentives.flows.respond import respond_to
 from incentives.flows.take_in import EVENTS, KINDS, SCALES, Raw, TakeIn, TakenIn, Unread, replay, take_in
 from incentives.kernel import errors
+from incentives.kernel.actors import Actor
+from incentives.kernel.combiner import Combiner
+from incentives.kernel.core import Core
 from incentives.kernel.errors import FeedbackNotUnderstood, InputInvalid
 from incentives.queries.feedback import PieceWithStory, list_feedback, list_waiting, one_feedback
 
@@ -137,10 +141,26 @@ def take_feedback(body: dict[str, Any]) -> Any:
     Up to 1000 pieces at once go as `application/x-ndjson`, a piece a line, in one transaction; the answer has a line
     for each, in order, and the worker acts on them.
     """
-    (result,) = take_in(core=current_core(), actor=current_actor(), commands=[_command(body, _raw())])
+    result = _together(current_core(), current_actor()).submit(_command(body, _raw()))
     if isinstance(result, FeedbackNotUnderstood):
         raise result
     return _responded(result)
+
+
+_Intake = Combiner[TakeIn | Unread, TakenIn | FeedbackNotUnderstood]
+
+
+def _together(core: Core, actor: Actor) -> _Intake:
+    """Return what takes in together the pieces that one program sends at the same time."""
+    combiners: dict[Actor, _Intake] = current_app.extensions["intake"]
+    # What a request adds to an actor is on no row of the feedback, and would keep every piece by itself.
+    sender = replace(actor, request_id=None, ip=None)
+    known = combiners.get(sender)
+    if known is None:
+        known = combiners.setdefault(
+            sender, Combiner(lambda commands: take_in(core=core, actor=sender, commands=commands))
+        )
+    return known
 
 
 def _responded(taken: TakenIn) -> dict[str, Any]:

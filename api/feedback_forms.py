@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
-from api.fields import KEY_LENGTH_MAX, Answer, Body, Text
+from api.fields import KEY_LENGTH_MAX, Answer, Body, Text, Words
 from api.paging import PageQuery, page_of
 from api.smorest import Blueprint
 from incentives.flows.feedback_forms import SCALES, CreateForm, close_form, create_form
@@ -21,7 +21,7 @@ blueprint = Blueprint("feedback-forms", "Forms on which customers say how it was
 class FormBody(Body):
     """A form to open."""
 
-    label = Text(100, required=True, metadata={"description": "Where it is, for staff: Table 12."})
+    label = Words(100, required=True, metadata={"description": "Where it is, for staff: Table 12."})
     issue_tag = Text(
         KEY_LENGTH_MAX, load_default=None, allow_none=True, metadata={"description": "Left out: the customer says."}
     )

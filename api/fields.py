@@ -19,6 +19,7 @@ METADATA_TEXT_LENGTH_MAX = 500
 
 # PostgreSQL cannot store the character NUL.
 _NO_NUL = r"^[^\u0000]*$"
+_NO_NUL_AND_NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
 
 def published(converter: Any, field: fields.Field[Any], ret: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -149,6 +150,14 @@ class Text(fields.String):
         length = validate.Length(min=min_length, max=max_length, error="Send {min} to {max} characters.")
         shape = validate.Regexp(pattern, error="This has characters that cannot stand here.")
         super().__init__(validate=[length, shape], error_messages={"invalid": "Send a text."}, **options)
+
+
+class Words(Text):
+    """A text that says something: white space alone is no reason, no note and no title."""
+
+    def __init__(self, max_length: int, **options: Any) -> None:
+        """Take texts of at most so many characters, one of them to be seen."""
+        super().__init__(max_length, pattern=_NO_NUL_AND_NOT_BLANK, **options)
 
 
 class Key(Text):

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import fields
 
 from api.authentication import current_actor, current_core
-from api.fields import Answer, Body, Instant, Key, Text
+from api.fields import Answer, Body, Instant, Key, Words
 from api.paging import PageQuery, page_of
 from api.smorest import Blueprint
 from incentives.flows.incidents import OpenIncident, attach_cases, close_incident
@@ -26,7 +26,7 @@ class IncidentBody(Body):
 
     issue_tag = Key(required=True)
     location = Key(load_default=None, allow_none=True)
-    title = Text(_TITLE_LENGTH, required=True)
+    title = Words(_TITLE_LENGTH, required=True)
     started_at = Instant(required=True, metadata={"description": "Within the last sixty days."})
 
 

@@ -19,8 +19,8 @@ EVERYTHING = "*"
 RESURVEY = "resurvey"
 """The source of what customers answer when they are asked again after a recovery."""
 
-OUR_SOURCES = ("staff", "form", RESURVEY)
-"""The sources that are our own: what staff report, what comes by a feedback form, what is answered when asked again."""
+OUR_SOURCES = ("staff", "form", "voucher-form", RESURVEY)
+"""The sources that are our own: what staff report, what comes by a form, by a voucher's, what is answered when asked."""
 
 # What feedback and cases are made of; ``incentives.recovery`` stores the same words.
 FEEDBACK_KINDS = ("survey", "complaint", "employee_report", "event")

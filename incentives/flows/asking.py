@@ -262,11 +262,13 @@ def _why_not(tx: Connection, case: Any, has_address: bool) -> str | None:  # noq
 
 
 def _case_now(tx: Connection, case_id: uuid.UUID) -> Any:
-    """Return the case, locked, or the one into which it was merged."""
+    """Return the case, locked, or the one into which it was merged; where that is long so, the other is not locked."""
+    table = recovery_cases.c
     query = sa.select(recovery_cases).with_for_update(key_share=True)
-    case = tx.execute(query.where(recovery_cases.c.id == case_id)).one()
+    into = tx.execute(sa.select(table.merged_into_id).where(table.id == case_id)).scalar_one()
+    case = tx.execute(query.where(table.id == (into or case_id))).one()
     while case.merged_into_id is not None:
-        case = tx.execute(query.where(recovery_cases.c.id == case.merged_into_id)).one()
+        case = tx.execute(query.where(table.id == case.merged_into_id)).one()
     return case
 
 

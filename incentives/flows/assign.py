@@ -67,6 +67,7 @@ def assign_case(*, core: Core, actor: Actor, command: AssignCase) -> Assigned:
         if team is not None and team not in catalog.teams:
             raise InputInvalid(errors=[{"field": "team", "message": "There is no such team."}])
         owning.assign(tx, core, actor, now, case, owner=owner, team=team, by=by)
+        casework.check_sees(tx, person, case.id)
         casework.note(tx, core, actor, now, case.id, reason)
     return Assigned(case_id=case.id, owner=owner, owner_name=person.name if person else None, owner_team=team)
 

@@ -47,7 +47,8 @@ __all__ = [
     "write",
 ]
 
-_OF_CLOSING = (
+# What reopening takes back: how it ended, and that the leaders know of nobody having it.
+_BEGINS_ANEW = (
     "closed_at",
     "closed_by",
     "outcome",
@@ -55,6 +56,7 @@ _OF_CLOSING = (
     "recovered",
     "recovered_evidence",
     "recovered_at",
+    "unowned_told_at",
 )
 
 
@@ -309,7 +311,7 @@ def reopen(
     moved = tx.execute(
         recovery_cases.update()
         .where(table.id == case.id, table.status == "closed", table.outcome != "merged")
-        .values(status="open", round=table.round + 1, changed_at=now, **dict.fromkeys(_OF_CLOSING))
+        .values(status="open", round=table.round + 1, changed_at=now, **dict.fromkeys(_BEGINS_ANEW))
         .returning(table.round)
     ).one_or_none()
     if moved is None:

@@ -17,8 +17,6 @@ from incentives.kernel.errors import CaseFileNotFound, TooManyFiles
 from incentives.recovery import files
 from incentives.recovery.tables import case_files
 
-_NAME_LENGTH = 120
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddFile:
@@ -56,12 +54,12 @@ def add_file(*, core: Core, actor: Actor, command: AddFile) -> FileAdded:
         known = _known(tx, case.id, digest)
         if known is not None and known.removed_at is None:
             return FileAdded(id=known.id, media_type=known.media_type, size_bytes=known.size_bytes, repeated=True)
+        _check_room(tx, case.id)
         row = _row(core, actor, now, command, content, digest)
         if known is not None:
             row["id"] = known.id
             tx.execute(case_files.update().where(case_files.c.id == known.id).values(**row, removed_at=None))
         else:
-            _check_room(tx, case.id)
             tx.execute(case_files.insert(), [row])
         casework.change(tx, case.id, now)
         facts = {"file": str(row["id"]), "media_type": row["media_type"], "sha256": digest}
@@ -83,14 +81,13 @@ def _check_room(tx: Connection, case_id: uuid.UUID) -> None:
 
 
 def _row(core: Core, actor: Actor, now: datetime, command: AddFile, content: bytes, digest: str) -> dict[str, Any]:
-    # A name may be a whole path, or hold what would break a header: of both, nothing is kept.
-    last = command.name.replace("\\", "/").rpartition("/")[2]
-    name = "".join(each for each in last if each.isprintable()).strip()[-_NAME_LENGTH:] or "file"
+    # ``files.cleaned`` let it through, so it is of a kind that is kept.
+    media_type = files.sniffed(content) or "text/plain"
     return {
         "id": core.ids.new(now),
         "case_id": command.case_id,
-        "name": core.contacts.encrypt(name),
-        "media_type": files.sniffed(content),
+        "name": core.contacts.encrypt(files.named(command.name, media_type)),
+        "media_type": media_type,
         "size_bytes": len(content),
         "sha256": digest,
         "content": core.contacts.seal(content),

@@ -16,7 +16,7 @@ from incentives.recovery.tables import TASK_KINDS, case_tasks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddTask:
-    """Something to be done until an instant. Without an owner it is the case's owner's."""
+    """Something to be done until an instant. Without an owner or a team it is the case's owner's."""
 
     case_id: uuid.UUID
     kind: str
@@ -56,13 +56,14 @@ def add_task(*, core: Core, actor: Actor, command: AddTask) -> TaskAdded:
         catalog = releases.cached_current(tx, core.cache).catalog
         if command.owner_team is not None and command.owner_team not in catalog.teams:
             raise InputInvalid(errors=[{"field": "owner_team", "message": "There is no such team."}])
-        casework.person(tx, command.owner, "owner")
+        person = casework.person(tx, command.owner, "owner")
+        casework.check_sees(tx, person, case.id)
         row = {
             "id": task_id,
             "case_id": case.id,
             "kind": command.kind,
             "title": core.contacts.encrypt(title),
-            "owner": command.owner or case.owner,
+            "owner": command.owner or (None if command.owner_team else case.owner),
             "owner_team": command.owner_team or case.owner_team,
             "due_at": command.due_at,
             "created_at": now,

@@ -14,9 +14,10 @@ from sqlalchemy.engine import Connection
 from incentives.access.tables import users
 from incentives.books import audit
 from incentives.catalog.definitions import QUESTIONS
+from incentives.flows import owning
 from incentives.flows.assessment import SEVERITIES
 from incentives.kernel import idempotency
-from incentives.kernel.actors import PERMISSIONS, Actor
+from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import CaseClosed, CaseNotFound, InputInvalid, NotPermitted, Refusal
 from incentives.kernel.idempotency import Claim
@@ -159,16 +160,28 @@ def person(tx: Connection, label: str | None, field: str) -> Any:
     """
     if label is None:
         return None
-    kind, _, number = label.partition(":")
-    try:
-        person_id = uuid.UUID(number)
-    except ValueError:
-        person_id = uuid.UUID(int=0)
-    query = sa.select(users).where(users.c.id == person_id, users.c.disabled_at.is_(None))
-    found = tx.execute(query).one_or_none() if kind == "person" else None
-    if found is None or "cases:work" not in PERMISSIONS[found.role]:
+    known = users.c.id == owning.person_id(label)
+    query = sa.select(users).where(known, users.c.disabled_at.is_(None), users.c.role.in_(owning.WORKERS))
+    found = tx.execute(query).one_or_none()
+    if found is None:
         raise InputInvalid(errors=[{"field": field, "message": "There is nobody like that who could work on it."}])
     return found
+
+
+def check_sees(tx: Connection, person: Any, case_id: uuid.UUID) -> None:
+    """Refuse with ``InputInvalid`` a person, given as their row, who could not work on a case; None is nobody.
+
+    What is given to somebody who belongs elsewhere would wait for ever: they do not see it.
+    """
+    if person is None:
+        return
+    them = Actor(
+        kind="person", id=person.id, name=person.name, role=person.role, location=person.location, team=person.team
+    )
+    query = sa.select(recovery_cases.c.id).where(recovery_cases.c.id == case_id, case_seen_by(them, to_edit=True))
+    if tx.execute(query).first() is None:
+        wrong = "They do not see this case. Share it with their team first, to work on it."
+        raise InputInvalid(errors=[{"field": "owner", "message": wrong}])
 
 
 def severity(value: int | None) -> int | None:

@@ -4,6 +4,7 @@ Not a flow: it opens no transaction. The case is locked until the transaction en
 customer is, so that two reports of one trouble that come at the same instant open one case.
 """
 
+import uuid
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.books import audit
 from incentives.catalog import protocols
+from incentives.catalog.catalog import Catalog
 from incentives.flows import caring
 from incentives.flows.firing_piece import CaseAtHand, Piece
 from incentives.kernel.actors import SYSTEM, Actor
@@ -56,28 +58,51 @@ def _own(tx: Connection, piece: Piece) -> Any:
     if piece.origin is None:
         return None
     about_a_voucher = piece.row.case_id is None and piece.row.survey_id is None
-    still = recovery_cases.c.status == "open" if about_a_voucher else sa.true()
-    return _locked(tx, sa.and_(recovery_cases.c.id == piece.origin.id, still))
+    if about_a_voucher:
+        return _locked_open(tx, piece.origin.id)
+    return _locked(tx, recovery_cases.c.id == piece.origin.id)
 
 
 def _about_the_same(tx: Connection, piece: Piece) -> Any:
-    """Return the newest open case of the customer whose issue tag is the piece's, above it, or below it."""
+    """Return the newest open case of the customer with an issue tag that is the piece's, above it, or below it.
+
+    A case has as many tags as were reported of it, or were merged into it: each is the same trouble.
+    """
     if not piece.people or piece.issue_tag is None:
         return None
-    catalog, table = piece.catalog, recovery_cases.c
-    query = sa.select(table.id, table.issue_tag).where(
-        table.customer_id.in_(piece.people),
-        table.status == "open",
-        table.merged_into_id.is_(None),
-        table.opened_at > piece.now - SAME_TROUBLE,
+    catalog, table, tagged = piece.catalog, recovery_cases.c, case_tags.c
+    query = (
+        sa.select(table.id, tagged.issue_tag)
+        .join(case_tags, tagged.case_id == table.id)
+        .where(
+            table.customer_id.in_(piece.people),
+            table.status == "open",
+            table.merged_into_id.is_(None),
+            table.opened_at > piece.now - SAME_TROUBLE,
+        )
     )
-    for row in tx.execute(query.order_by(table.opened_at.desc(), table.id.desc())):
-        near = row.issue_tag in catalog.lineage(piece.issue_tag) or piece.issue_tag in catalog.lineage(row.issue_tag)
-        # It may have been closed while we waited for it: the lock looks again.
-        found = _locked(tx, sa.and_(table.id == row.id, table.status == "open")) if near else None
-        if found is not None:
-            return found
-    return None
+    rows = tx.execute(query.order_by(table.opened_at.desc(), table.id.desc())).all()
+    near = [row.id for row in rows if _is_near(catalog, piece.issue_tag, row.issue_tag)]
+    return next((found for each in dict.fromkeys(near) if (found := _locked_open(tx, each)) is not None), None)
+
+
+def _is_near(catalog: Catalog, one: str, other: str) -> bool:
+    return one in catalog.lineage(other) or other in catalog.lineage(one)
+
+
+def _locked_open(tx: Connection, case_id: uuid.UUID) -> Any:
+    """Return a case, locked; None where it was closed while we waited, and then it is not locked any more.
+
+    PostgreSQL keeps the lock of a row that turns out not to be wanted. Whoever kept that and waited for the next case
+    could wait in a ring with somebody who merges the two, so it is given back with a savepoint.
+    """
+    savepoint = tx.begin_nested()
+    found = _locked(tx, sa.and_(recovery_cases.c.id == case_id, recovery_cases.c.status == "open"))
+    if found is None:
+        savepoint.rollback()
+    else:
+        savepoint.commit()
+    return found
 
 
 def _locked(tx: Connection, this: sa.ColumnElement[bool]) -> Any:

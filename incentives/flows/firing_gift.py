@@ -8,6 +8,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.catalog.definitions import OUR_SOURCES
 from incentives.flows import assessment, giving
 from incentives.flows.answers import AwaitingApproval, Issued
 from incentives.flows.firing_piece import (
@@ -30,6 +31,8 @@ from incentives.recovery.tables import recovery_cases
 SAME_TROUBLE = timedelta(days=30)
 NOT_SALVAGEABLE = "not-salvageable"
 BREAKER_TRIPPED = "breaker-tripped"
+UNKNOWN_SOURCES = "unknown-sources"
+"""Under this a breaker counts all sources together that the catalog does not name."""
 
 
 class _Tripped(Exception):
@@ -61,9 +64,13 @@ def give(tx: Connection, firing: Firing) -> None:
 
 
 def _gave(tx: Connection, key: str, piece: Piece) -> bool:
-    table = criteria_firings.c
+    """Return whether a criterion gave in a piece's case before, or in one of the customer's that was merged into it."""
+    table, case = criteria_firings.c, recovery_cases.c
+    merged = sa.select(case.id).where(case.customer_id.in_(piece.people), case.merged_into_id.in_(piece.cases))
     query = sa.select(table.id).where(
-        table.criterion == key, table.case_id.in_(piece.cases), table.issuance_id.is_not(None)
+        table.criterion == key,
+        sa.or_(table.case_id.in_(piece.cases), table.case_id.in_(merged)),
+        table.issuance_id.is_not(None),
     )
     return tx.execute(query.limit(1)).first() is not None
 
@@ -83,7 +90,7 @@ def _hold_out(tx: Connection, firing: Firing) -> None:
 def _try_to_give(tx: Connection, firing: Firing) -> None:
     """Give within a savepoint, so that a breaker or a budget which says no leaves nothing of it."""
     piece = firing.piece
-    hour = Hour.at(firing.rule.key, piece.row.source, piece.now)
+    hour = Hour.at(firing.rule.key, _answerable(piece), piece.now)
     breaker = Breaker.of(firing.rule.breaker)
     if breakers.is_open(tx, hour, breaker):
         _trip(tx, firing)
@@ -99,6 +106,16 @@ def _try_to_give(tx: Connection, firing: Firing) -> None:
         _refuse(tx, firing, refusal.slug)
     else:
         _note(firing, command, amount, given)
+
+
+def _answerable(piece: Piece) -> str:
+    """Return the source that a gift counts for: its own where the catalog or we ourselves know it, else one for all.
+
+    Whoever may report may make up a source, and one that was new each time would have a new hour's allowance each time.
+    """
+    named = {name for each in piece.rules for name in each.when.get("sources", ())}
+    known = (*piece.catalog.sources, *OUR_SOURCES, *named)
+    return piece.row.source if piece.row.source in known else UNKNOWN_SOURCES
 
 
 def _charge(tx: Connection, hour: Hour, breaker: Breaker, amount: Money) -> None:

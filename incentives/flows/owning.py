@@ -14,13 +14,14 @@ from sqlalchemy.engine import Connection
 from incentives.access.tables import users
 from incentives.books import audit
 from incentives.catalog.catalog import Catalog
-from incentives.kernel.actors import Actor
+from incentives.kernel.actors import PERMISSIONS, Actor
 from incentives.kernel.core import Core
 from incentives.messages import outbox
 from incentives.recovery import owners
 from incentives.recovery.tables import recovery_cases
 
 SUPERVISORS = ("supervisor", "manager")
+WORKERS = tuple(role for role, permissions in PERMISSIONS.items() if "cases:work" in permissions)
 
 
 class Placed(Protocol):
@@ -98,12 +99,24 @@ def _candidates(
     here = sa.or_(table.location.is_(None), table.location == case.location) if case.location else sa.true()
     rows = tx.execute(
         sa.select(table.id, table.team, table.skills)
-        .where(who, here, table.disabled_at.is_(None))
+        .where(who, here, table.disabled_at.is_(None), table.role.in_(WORKERS))
         .order_by(table.id)
         .with_for_update(key_share=True)
     ).all()
     lineage = catalog.lineage(case.issue_tag)
     return [row for row in rows if owners.skilled(row.skills, lineage) and f"person:{row.id}" not in not_to]
+
+
+def person_id(label: str | None) -> uuid.UUID | None:
+    """Return the id of the person whom a label names; None for a program, and for what is no label at all.
+
+    A survey tool may call whoever served by any name, such as one that only looks like a label.
+    """
+    kind, _, number = (label or "").partition(":")
+    try:
+        return uuid.UUID(number) if kind == "person" else None
+    except ValueError:
+        return None
 
 
 def _whom(
@@ -114,8 +127,8 @@ def _whom(
     if rule["to"] == "supervisor":
         return table.role.in_(SUPERVISORS)
     if rule["to"] == "same_agent":
-        ids = [uuid.UUID(name.partition(":")[2]) for name in agents if name.startswith("person:")]
-        names = [name.strip().lower() for name in agents if not name.startswith("person:")]
+        ids = [found for name in agents if (found := person_id(name))]
+        names = [name.strip().lower() for name in agents]
         named = sa.or_(table.id.in_(ids), sa.func.lower(table.email).in_(names), sa.func.lower(table.name).in_(names))
         return named if agents else None
     lineage = catalog.lineage(case.issue_tag)
@@ -173,7 +186,7 @@ def tell(
     tx: Connection, core: Core, now: datetime, case_id: uuid.UUID, labels: Collection[str | None], template: str
 ) -> None:
     """Put notices to people into the outbox; programs and rules are told nothing."""
-    ids = [uuid.UUID(label.partition(":")[2]) for label in labels if label and label.startswith("person:")]
+    ids = [found for label in labels if (found := person_id(label))]
     if not ids:
         return
     known = tx.execute(sa.select(users.c.id).where(users.c.id.in_(ids), users.c.disabled_at.is_(None))).scalars()

@@ -130,7 +130,9 @@ def _text(value: Any) -> str:
     """Return a value as a text; what has parts of its own is none."""
     if value is None or isinstance(value, dict | list):
         return ""
-    return mapping.fold(value) if isinstance(value, bool) else str(value).strip()
+    text = mapping.fold(value) if isinstance(value, bool) else str(value).strip()
+    # Tools cut texts off in the middle of an emoji; half of one is no character, and no database holds it.
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _score(value: Any, name: str) -> Decimal | int | str | None:

@@ -151,18 +151,18 @@ def _act(tx: Connection, core: Core, row: Any, now: datetime) -> Responded:
     """Act on a piece that was claimed just now."""
     current = releases.cached_current(tx, core.cache)
     asking.answered(tx, core, now, current.catalog, row)
-    if row.event == "purchase":
-        asking.bought_again(tx, core, now, current.catalog, row.customer_id, row.occurred_at)
     piece = piece_of(tx, core, now, current, row)
     fired = _fired_before(tx, row.id) if row.revision > 1 else set()
     found = [each for each in criteria.evaluate(piece.rules, piece.facts) if each.rule.key not in fired]
     opener = _opener(tx, piece, found)
     if opener is not None and piece.issue_tag is None:
+        _note_purchase(tx, piece)
         return _leave(tx, piece, status="waiting", reason=NO_TAG)
     if opener is not None:
         join_case(tx, piece, by=opener)
     elif piece.origin is not None:
         keep_with(tx, piece)
+    _note_purchase(tx, piece)
     _note_revision(tx, piece)
     _fire(tx, piece, found)
     return _leave(tx, piece, status="acted", reason=None)
@@ -179,6 +179,13 @@ def _opener(tx: Connection, piece: Piece, found: Sequence[Match]) -> Actor | Non
     label = tx.execute(query).scalar_one_or_none() or SYSTEM.label
     kind, _, actor_id = label.partition(":")
     return Actor(kind=kind, id=uuid.UUID(actor_id), name=letters.actor_names(tx, {label}).get(label, label))
+
+
+def _note_purchase(tx: Connection, piece: Piece) -> None:
+    """Note a purchase after the piece has its case: open cases are locked before closed ones, as merging does it."""
+    row = piece.row
+    if row.event == "purchase":
+        asking.bought_again(tx, piece.core, piece.now, piece.catalog, row.customer_id, row.occurred_at)
 
 
 def _fired_before(tx: Connection, feedback_id: uuid.UUID) -> Collection[str]:

@@ -132,7 +132,7 @@ class EndShare:
 def end_share(*, core: Core, actor: Actor, command: EndShare) -> None:
     """End a share at once: the link opens nothing any more, the team sees the case no longer.
 
-    Raises ``ShareNotFound``, ``CaseNotFound``, ``NotPermitted``.
+    A link is ended by those who may make one. Raises ``ShareNotFound``, ``CaseNotFound``, ``NotPermitted``.
     """
     permit(actor, "cases:work")
     now = core.clock.now()
@@ -143,8 +143,11 @@ def end_share(*, core: Core, actor: Actor, command: EndShare) -> None:
             case_shares.update()
             .where(table.id == command.share_id, table.case_id == case.id, table.revoked_at.is_(None))
             .values(revoked_at=now)
-        )
-        if ended.rowcount != 1:
+            .returning(table.team)
+        ).one_or_none()
+        if ended is None:
             raise ShareNotFound
+        if ended.team is None:
+            permit(actor, "cases:manage")
         casework.change(tx, case.id, now)
         casework.say(tx, core, actor, now, case.id, "share-ended", {"share": str(command.share_id)})

@@ -42,6 +42,9 @@ LONGEST: Mapping[str, int] = {
 _LOCALE_LENGTH_MAX = 20
 _TAGS_MAX = 20
 
+# Our own sources, and what only our own pages put into a command: what others report cannot pass for it.
+_OURS = {"staff": "story", "form": "form_id", "voucher-form": "voucher_id", criteria.RESURVEY: "survey_id"}
+
 # What of a rule can be told without the clock and the customer's past. Whoever responds asks for the rest.
 _SURE = (
     "sources", "kinds", "events", "issue_tags", "words", "segments", "locations", "score_at_most_pct",
@@ -173,6 +176,8 @@ def _check(command: TakeIn, now: datetime) -> None:
             raise wrong(name, "This has the character NUL, which cannot be kept.")
         if text is not None and len(text) > LONGEST.get(name, COMMENT_LENGTH_MAX):
             raise wrong(name, f"Send at most {LONGEST.get(name, COMMENT_LENGTH_MAX):,} characters.")
+    if command.source in _OURS and not getattr(command, _OURS[command.source]):
+        raise wrong("source", f"“{command.source}” is a source of our own; report under another name.")
     if not command.external_id.strip():
         raise wrong("external_id", "Without an id of the source's own nobody could tell it from a repetition.")
     if command.kind not in KINDS:

@@ -20,6 +20,7 @@ from incentives.queries import case_facts, case_letters
 from incentives.recovery import steps
 from incentives.recovery.tables import APOLOGY_CHANNELS, case_apologies
 
+LANGUAGE_LENGTH = 20
 _SENT_BY = {"email": "email", "sms": "phone"}
 _APOLOGIZE, _DOCUMENT = "apologize", "document"
 
@@ -129,6 +130,7 @@ def apologize_to(*, core: Core, actor: Actor, command: Apologize) -> Apologized:
     permit(actor, "cases:work")
     now = core.clock.now()
     casework.one_of(command.channel, APOLOGY_CHANNELS, "channel")
+    casework.text(command.language, "language", longest=LANGUAGE_LENGTH)
     apology_id = core.ids.new(now)
     request = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "idempotency_key"}
     with core.database.write() as tx:

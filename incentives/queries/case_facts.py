@@ -14,7 +14,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal
 from incentives.queries import case_letters
 from incentives.recovery import closing
-from incentives.recovery.tables import case_causes, case_steps
+from incentives.recovery.tables import case_causes, case_steps, recovery_cases
 from incentives.spending.tables import approvals
 from incentives.vouchers.tables import issuances
 
@@ -48,12 +48,17 @@ def steps_taken(tx: Connection, case: Any) -> dict[str, str]:
 
 
 def missing(tx: Connection, core: Core, catalog: Catalog, case: Any, now: datetime) -> list[closing.Missing]:
-    """Return everything that is missing before a case can be closed, besides what is said then."""
+    """Return everything that is missing before a case can be closed, besides what is said then.
+
+    What somebody is still to decide in a case that was merged into this one is among it: that goes on here.
+    """
     protocol = protocol_of(tx, core, catalog, case)
+    of_case = recovery_cases.c
+    these = sa.select(of_case.id).where(sa.or_(of_case.id == case.id, of_case.merged_into_id == case.id))
     waiting = (
         sa.select(sa.func.count())
         .select_from(approvals.join(issuances, issuances.c.id == approvals.c.issuance_id))
-        .where(issuances.c.case_id == case.id, approvals.c.status == "pending", approvals.c.expires_at > now)
+        .where(issuances.c.case_id.in_(these), approvals.c.status == "pending", approvals.c.expires_at > now)
     )
     causes = sa.select(sa.func.count()).where(case_causes.c.case_id == case.id)
     counted = tx.execute(sa.select(waiting.scalar_subquery(), causes.scalar_subquery())).one()

@@ -162,13 +162,15 @@ def _conditions(
 ) -> list[sa.ColumnElement[bool]]:
     table = recovery_cases.c
     equal = {
-        table.status: "open" if wanted.unowned or wanted.overdue else wanted.status,
+        table.status: wanted.status,
         table.owner: actor.label if wanted.mine else None,
         table.location: wanted.location,
         table.customer_id: wanted.customer_id,
         table.incident_id: wanted.incident_id,
     }
     found = [column == value for column, value in equal.items() if value is not None]
+    if wanted.unowned or wanted.overdue:
+        found.append(table.status == "open")
     if wanted.unowned:
         found.append(table.owner.is_(None))
     if wanted.overdue:

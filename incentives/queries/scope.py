@@ -1,7 +1,7 @@
 """What of the records somebody sees.
 
 Who belongs to one location sees what happened there, or nowhere in particular; everybody else sees all of it. A case
-is seen by the teams too that it is shared with.
+is seen too by the team that it was given to, and by the teams that it is shared with.
 """
 
 from typing import Any
@@ -19,14 +19,14 @@ def seen_by(actor: Actor, location: sa.ColumnElement[Any]) -> sa.ColumnElement[b
 
 def case_seen_by(actor: Actor, *, to_edit: bool = False) -> sa.ColumnElement[bool]:
     """Return the condition under which an actor sees a recovery case, or may work on it."""
-    here = seen_by(actor, recovery_cases.c.location)
+    case, share = recovery_cases.c, case_shares.c
+    here = seen_by(actor, case.location)
     if actor.location is None or actor.team is None:
         return here
-    share = case_shares.c
     shared = sa.select(share.id).where(
-        share.case_id == recovery_cases.c.id,
+        share.case_id == case.id,
         share.team == actor.team,
         share.revoked_at.is_(None),
         *([share.may_edit.is_(True)] if to_edit else []),
     )
-    return sa.or_(here, shared.exists())
+    return sa.or_(here, case.owner_team == actor.team, shared.exists())

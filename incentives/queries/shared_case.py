@@ -18,7 +18,7 @@ from incentives.recovery.tables import case_shares, recovery_cases
 
 _NOBODY = uuid.UUID(int=0)
 _SHOWN_KINDS = ("feedback", "apology", "step", "voucher", "redemption", "survey")
-_NOT_SHOWN = ("last4", "voucher_id", "agent", "survey_id")
+_NOT_SHOWN = ("last4", "voucher_id", "agent", "survey_id", "order_ref")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ import worker
 from channels.twilio_incoming import PATH
 from incentives.kernel.clock import FixedClock
 from tests.doors.feedback import fields_of
-from tests.house.office import Office
+from tests.house.office import SOFIA, Office
 from tests.providers.stand_in import StandIn
 from tests.recovering_catalog import CAUSE, LOCATION, RUDE, TAG, TEAM, TOOL
 
@@ -33,7 +33,7 @@ class Care:
     def __init__(self, office: Office, stand_ins: Iterable[StandIn]) -> None:
         self.office = office
         self.stand_ins = tuple(stand_ins)
-        self.open: dict[str, str] = {}  # what may be read in clear -> what it is
+        self.open = {SOFIA: "a colleague's address"}  # what may be read in clear -> what it is
         self.number = 0
 
     # --- words --------------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ class Care:
     def somebody(self) -> dict[str, str]:
         """Return a customer who is nobody else: what stands behind a plus in an address tells nobody apart."""
         self.number += 1
-        email = f"Quixana{self.number}@Customer.Example"
+        email = f"Quixana.Verloren{self.number}@Customer.Example"
         self.office.keep("a customer", email, email.lower(), email.partition("@")[0])
         return {**self.office.customer(5000 + self.number), "email": email}
 
@@ -72,7 +72,8 @@ class Care:
         return answer.get_json()
 
     def post(self, path: str, expected: int = 200, /, **body: Any) -> Any:
-        return self.ask("POST", path, expected, json=body)
+        key = {"Idempotency-Key": self.told("a program's key of a deed")}
+        return self.ask("POST", path, expected, json=body, headers=key)
 
     # --- reporting ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,71 @@
+"""Requests that arrive together do their work together: one transaction for all that wait, instead of one each."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class _Place(Generic[Item, Result]):
+    """Where one caller waits: for its result, for what went wrong, or for its turn to lead."""
+
+    __slots__ = ("error", "item", "result", "turn")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.turn = threading.Event()
+        self.result: list[Result] = []
+        self.error: BaseException | None = None
+
+
+class Combiner(Generic[Item, Result]):
+    """Runs items in the callers' own threads, as many at once as have gathered while the ones before were running.
+
+    Nobody waits for others to come: whoever finds nobody running begins at once, alone. So a single request is as fast
+    as it was, and under load the cost of a transaction is shared by all that it carries.
+    """
+
+    def __init__(self, run: Callable[[list[Item]], Sequence[Result]], *, most: int = 64) -> None:
+        """Take what does the work: a result for each item, in order. At most ``most`` go at once."""
+        self._run = run
+        self._most = most
+        self._lock = threading.Lock()
+        self._waiting: deque[_Place[Item, Result]] = deque()
+        self._running = False
+
+    def submit(self, item: Item) -> Result:
+        """Return what ``run`` makes of an item. Raises what it raises, to everybody whose item went along."""
+        mine: _Place[Item, Result] = _Place(item)
+        with self._lock:
+            self._waiting.append(mine)
+            leads, self._running = not self._running, True
+        if not leads:
+            mine.turn.wait()
+        if not mine.result and mine.error is None:
+            self._lead()
+        if mine.error is not None:
+            raise mine.error
+        return mine.result[0]
+
+    def _lead(self) -> None:
+        """Run everything that has gathered, the leader's own item first, and hand the lead to the next who waits."""
+        with self._lock:
+            together = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        try:
+            results = self._run([each.item for each in together])
+            for place, result in zip(together, results, strict=True):
+                place.result.append(result)
+        except BaseException as error:  # noqa: BLE001 - every caller hears of it, and nobody is left waiting
+            for place in together:
+                place.error = error
+        finally:
+            with self._lock:
+                following = self._waiting[0] if self._waiting else None
+                self._running = following is not None
+            for place in together:
+                place.turn.set()
+            if following is not None:
+                following.turn.set()

@@ -1,0 +1,66 @@
+"""What arrives together is done together: each gets its own answer, nobody is left waiting, whatever goes wrong."""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from incentives.kernel.combiner import Combiner
+
+
+def test_one_by_itself_waits_for_nobody() -> None:
+    together: list[int] = []
+
+    def run(items: list[int]) -> list[int]:
+        together.append(len(items))
+        return [item * 2 for item in items]
+
+    combiner = Combiner(run)
+    assert [combiner.submit(each) for each in range(3)] == [0, 2, 4]
+    assert together == [1, 1, 1]
+
+
+def test_those_who_come_meanwhile_go_together_and_each_gets_its_own_answer() -> None:
+    gate, sizes = threading.Event(), []
+
+    def run(items: list[int]) -> list[int]:
+        gate.wait(10)
+        sizes.append(len(items))
+        return [item * 2 for item in items]
+
+    combiner = Combiner(run, most=16)
+    with ThreadPoolExecutor(40) as pool:
+        answers = [pool.submit(combiner.submit, each) for each in range(40)]
+        while len(combiner._waiting) < 39:  # The first is running, all others have come.
+            time.sleep(0.001)
+        gate.set()
+        assert [each.result(10) for each in answers] == [each * 2 for each in range(40)]
+    assert sizes == [1, 16, 16, 7]
+
+
+def test_what_goes_wrong_is_heard_by_those_who_went_along_and_by_nobody_else() -> None:
+    def run(items: list[int]) -> Sequence[int]:
+        if 13 in items:
+            raise ValueError("thirteen")
+        return items
+
+    combiner = Combiner(run)
+    with pytest.raises(ValueError, match="thirteen"):
+        combiner.submit(13)
+    assert combiner.submit(14) == 14
+
+
+def test_an_answer_too_few_is_a_bug_that_leaves_nobody_waiting() -> None:
+    combiner: Combiner[int, int] = Combiner(lambda _: [])
+    with pytest.raises(ValueError, match="shorter"):
+        combiner.submit(1)
+    combiner_again: Combiner[int, int] = Combiner(lambda items: items)
+    assert combiner_again.submit(2) == 2
+
+
+def test_many_threads_over_and_over_get_every_answer() -> None:
+    combiner: Combiner[int, int] = Combiner(lambda items: [-item for item in items], most=5)
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(combiner.submit, range(3000))) == [-each for each in range(3000)]
