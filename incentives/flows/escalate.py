@@ -1,7 +1,7 @@
 """Escalate: what is late is told to whoever leads where it is, once; the worker looks for it."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,14 +9,25 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.access.tables import users
 from incentives.books import audit
 from incentives.flows import owning
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
+from incentives.messages import outbox
+from incentives.messages.tables import outbox_messages
 from incentives.recovery.tables import case_clocks, case_tasks, recovery_cases
 
 MOST_AT_ONCE = 100
 UNOWNED_AFTER = timedelta(minutes=30)
+MOST_NOTICES = 30
+"""So many things that are late one person is told of in an hour; what is more stands in the queue all the same.
+
+A whole day's trouble, or a thousand customers of one outage, would bury what somebody could still mend.
+"""
+
+_HOUR = timedelta(hours=1)
+_TEMPLATES = ("notice-escalated", "notice-unowned", "notice-task-due")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +47,26 @@ class Escalated:
 def escalate_due(*, core: Core) -> Escalated:
     """Tell of what is late, at most ``MOST_AT_ONCE`` of each kind; call it again until nothing is.
 
-    Each clock, each case that nobody owns and each task is told of once, however many processes look.
+    Each clock, each case that nobody owns and each task is told of once, however many processes look. The cases of
+    somebody who was shut out are nobody's from here on.
     """
     now = core.clock.now()
     with core.database.write() as tx:
+        _release(tx, core, now)
         clocks, unowned, tasks = _clocks(tx, now), _unowned(tx, now), _tasks(tx, now)
-        for case_id, location in sorted({(row.case_id, row.location or "") for row in clocks}):
-            owning.tell(tx, core, now, case_id, owning.leaders(tx, location or None), "notice-escalated")
-        for row in unowned:
-            owning.tell(tx, core, now, row.id, owning.leaders(tx, row.location), "notice-unowned")
-        for row in tasks:
-            whom = [row.owner] if row.owner else owning.leaders(tx, row.location)
-            owning.tell(tx, core, now, row.case_id, whom, "notice-task-due")
+        _tell(
+            tx,
+            core,
+            now,
+            [
+                *(
+                    ("notice-escalated", case_id, location or None, None)
+                    for case_id, location in sorted({(row.case_id, row.location or "") for row in clocks})
+                ),
+                *(("notice-unowned", row.id, row.location, None) for row in unowned),
+                *(("notice-task-due", row.case_id, row.location, row.owner) for row in tasks),
+            ],
+        )
         events = [
             *_events(
                 core, now, "escalated", ((row.case_id, {"clock": row.clock, "round": row.round}) for row in clocks)
@@ -57,6 +76,56 @@ def escalate_due(*, core: Core) -> Escalated:
         ]
         audit.record_all(tx, events)
     return Escalated(clocks=len(clocks), unowned=len(unowned), tasks=len(tasks))
+
+
+def _release(tx: Connection, core: Core, now: datetime) -> None:
+    """Take open cases from people who were shut out, so that they wait for somebody again."""
+    case = recovery_cases.c
+    gone = tx.execute(sa.select(users.c.id).where(users.c.disabled_at.is_not(None))).scalars().all()
+    if not gone:
+        return
+    theirs = sa.and_(case.status == "open", case.owner.in_([f"person:{each}" for each in gone]))
+    query = sa.select(case.id, case.owner, case.owner_team).where(theirs).order_by(case.id).limit(MOST_AT_ONCE)
+    found = tx.execute(query.with_for_update(skip_locked=True, key_share=True)).all()
+    if found:
+        nobodys = {"owner": None, "assigned_at": None, "unowned_told_at": None, "changed_at": now}
+        tx.execute(recovery_cases.update().where(case.id.in_([row.id for row in found])).values(nobodys))
+    facts = ((row.id, {"owner": None, "team": row.owner_team, "by": "left", "before": row.owner}) for row in found)
+    audit.record_all(tx, _events(core, now, "assigned", facts))
+
+
+_Late = tuple[str, uuid.UUID, str | None, str | None]
+"""A notice's template, its case and location, and the label of whoever it is for, None for whoever leads."""
+
+
+def _tell(tx: Connection, core: Core, now: datetime, late: Collection[_Late]) -> None:
+    """Put notices into the outbox for whom each is, else, where they are gone too, for whoever leads there."""
+    if not late:
+        return
+    table = users.c
+    ids = {found for *_, owner in late if (found := owning.person_id(owner))}
+    here = set(tx.execute(sa.select(table.id).where(table.id.in_(ids), table.disabled_at.is_(None))).scalars())
+    leaders = {
+        location: [found for label in owning.leaders(tx, location) if (found := owning.person_id(label))]
+        for location in {location for _, _, location, _ in late}
+    }
+    told, notices = _told_lately(tx, now), []
+    for template, case_id, location, owner in late:
+        person = owning.person_id(owner)
+        for user_id in [person] if person in here else leaders[location]:
+            told[user_id] = told.get(user_id, 0) + 1
+            if told[user_id] <= MOST_NOTICES:
+                notices.append(outbox.notice(core=core, now=now, case_id=case_id, user_id=user_id, template=template))
+    outbox.enqueue(tx, notices)
+
+
+def _told_lately(tx: Connection, now: datetime) -> dict[uuid.UUID, int]:
+    """Return how many things that were late each person was told of within the hour."""
+    table = outbox_messages.c
+    query = sa.select(table.user_id, sa.func.count()).where(
+        table.user_id.is_not(None), table.template.in_(_TEMPLATES), table.created_at > now - _HOUR
+    )
+    return {row[0]: row[1] for row in tx.execute(query.group_by(table.user_id))}
 
 
 def _clocks(tx: Connection, now: datetime) -> list[Any]:

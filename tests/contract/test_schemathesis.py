@@ -21,6 +21,7 @@ from schemathesis.core.result import Ok
 from schemathesis.generation.meta import TestPhase
 
 import api.door
+from tests.contract.known import NAMES, Known
 from tests.doors.machines import Machines, opened
 from tests.world import make_core
 
@@ -54,11 +55,24 @@ _KNOWN = {
     "location": ["london", "new-york", "madrid"],
     "customer.email": ["ana.ruiz@customer.example.com", "Ana.Ruiz+x@customer.example.com"],
     "customer.phone": ["+442079460000", "+34600123456"],
+    "into_id": [NAMES["other_case_id"]],
+    "other_id": [NAMES["other_case_id"]],
+    "team": ["london-gates", "care-line"],
+}
+_PATHS = {
+    **{name: [sign] for name, sign in NAMES.items() if name != "other_case_id"},
+    "source": ["asknicely", "stella-connect"],
+    "key": ["grave-words", "worse-after-recovery"],
 }
 _UNDERSTOOD = ["2xx", "401", "403", "404", "409", "422", "429"]
 _CONFIG = {
-    "dictionaries": {name.replace(".", "-"): {"values": values} for name, values in _KNOWN.items()},
-    "parameters": {f"body.{name}": {"dictionary": name.replace(".", "-"), "probability": 0.8} for name in _KNOWN},
+    "dictionaries": {
+        name.replace(".", "-"): {"values": values} for known in (_KNOWN, _PATHS) for name, values in known.items()
+    },
+    "parameters": {
+        **{f"body.{name}": {"dictionary": name.replace(".", "-"), "probability": 0.8} for name in _KNOWN},
+        **{f"path.{name}": {"dictionary": name, "probability": 0.6} for name in _PATHS},
+    },
     # Whether keys are needed is a check of its own; a request that is bent only by having no key would get one here.
     "generation": {"with-security-parameters": False},
     # A request that is well formed may still be refused by the business, by name: what must not be, is below.
@@ -90,12 +104,13 @@ class Application:
     def __init__(self) -> None:
         """Serve the documents alone."""
         self._machines: Machines | None = None
+        self._known: Known | None = None
         self._documents = Flask("documents")
         api.door.hang(self._documents)
 
-    def be(self, machines: Machines | None) -> None:
-        """Serve an application with a database from now on."""
-        self._machines = machines
+    def be(self, machines: Machines | None, known: Known | None = None) -> None:
+        """Serve an application with a database from now on; of what is known in it requests can name something."""
+        self._machines, self._known = machines, known
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer one request."""
@@ -104,6 +119,8 @@ class Application:
         role = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer test-")
         if role in ROLES:
             environ["HTTP_AUTHORIZATION"] = f"Bearer {self._machines.secrets[role]}"
+        if self._known is not None:
+            self._known.named(environ)
         return self._machines.app(environ, start_response)
 
 
@@ -141,11 +158,11 @@ def understood(context: Any, response: Response, case: Case[Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
+def known(request: pytest.FixtureRequest) -> Iterator[tuple[Machines, Known]]:
     databases = request.getfixturevalue("postgres")
     url = databases.new()
     with opened(url) as machines:
-        yield machines
+        yield machines, Known(machines)
     application.be(None)
     databases.drop(url)
 
@@ -157,9 +174,9 @@ def lines_as_they_are(_context: Any, value: Any) -> bytes:
 
 
 @pytest.fixture
-def sent(machines: Machines) -> Iterator[Counter[str]]:
+def sent(known: tuple[Machines, Known]) -> Iterator[Counter[str]]:
     """Count the requests that a test sends, and see that they are enough."""
-    application.be(machines)  # Journeys, which may be between two of these tests, leave their own.
+    application.be(*known)  # Journeys, which may be between two of these tests, leave their own.
     counted: Counter[str] = Counter()
     yield counted
     for label, count in counted.items():
@@ -169,7 +186,7 @@ def sent(machines: Machines) -> Iterator[Counter[str]]:
 
 @contract.parametrize()
 @settings(_STEADY, max_examples=_EXAMPLES)
-def test_every_operation_keeps_its_contract(case: Case[Any], machines: Machines, sent: Counter[str]) -> None:
+def test_every_operation_keeps_its_contract(case: Case[Any], sent: Counter[str]) -> None:
     case.call_and_validate()
     sent[case.operation.label] += 1
 

@@ -124,7 +124,7 @@ def test_the_list_says_what_each_rule_did_in_a_week(open_shop: Open) -> None:
     first, last = criteria.list_criteria(core=shop.core, actor=shop.manager)
     assert (first.key, first.version, first.week.outcomes) == ("bad", 1, {"acted": 2, "tripped": 1})
     assert first.week.costs == (Money(2000, "GBP"),)
-    assert [each.source for each in first.tripped] == ["survey-tool"]
+    assert [each.source for each in first.tripped] == ["unknown-sources"]
     assert (last.key, last.week.times, last.tripped) == ("last", 3, ())
     shop.later(hours=1)
     assert criteria.list_criteria(core=shop.core, actor=shop.manager)[0].tripped == ()

@@ -172,7 +172,7 @@ def test_the_breaker_lets_so_many_through_an_hour_and_each_source_has_its_own(op
     shop = open_shop(text_with(giving(breaker={"count_per_hour": 2})))
     for number in range(3):
         answer(shop, number, contact=Contact(email=f"p{number}@example.com"))
-    answer(shop, 9, source="another", contact=Contact(email="p9@example.com"))
+    answer(shop, 9, source="form", contact=Contact(email="p9@example.com"))
     assert [outcome for _, outcome in fired(shop)] == ["acted", "acted", "tripped", "acted"]
     assert len(shop.all(vouchers)) == 3
     assert len(shop.all(case_tasks)) == 1

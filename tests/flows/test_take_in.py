@@ -334,3 +334,12 @@ def test_a_program_of_one_place_reports_for_that_place(shop: Shop) -> None:
 def test_a_till_may_not_report(shop: Shop) -> None:
     shop.refused(NotPermitted, take_in, core=shop.core, actor=shop.till, commands=[piece()])
     shop.refused(NotPermitted, take_in_raw, core=shop.core, actor=shop.till, source="asknicely", raw=piece().raw)
+
+
+# --- names that are our own, and half a character -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["staff", "form", "voucher-form", "resurvey"])
+def test_nobody_reports_under_a_source_of_our_own(shop: Shop, source: str) -> None:
+    refusal = refused(shop, source=source, issue_tags=("long-wait",))
+    assert refusal.facts["field"] == "source"

@@ -1,5 +1,6 @@
 """Survey tools as their vendors publish them, through the mapped connector; and what waits, tried again."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -243,3 +244,14 @@ def test_trying_out_says_what_taking_in_would_understand_and_writes_nothing(shop
         "The mapping looks for it at /question/id, and there is nothing.",
     )
     assert shop.everything() == before
+
+
+@pytest.mark.parametrize("half", ["\ud83d", "\ude00 late"])
+def test_half_an_emoji_where_a_tool_cut_a_text_off_keeps_nothing_from_being_understood(shop: Shop, half: str) -> None:
+    document = asknicely(id=f"q{half}", comment=f"We waited {half}", theme=half)
+    document["person"] |= {"name": half, "id": half}
+    body = json.dumps(document).encode()
+    taken = take_in_raw(core=shop.core, actor=shop.manager, source="asknicely", raw=Raw(body=body))
+    assert taken.status == "settling"
+    assert "?" in shop.one(feedback).external_id
+    assert shop.core.contacts.open(shop.one(feedback_inbox).body) == body

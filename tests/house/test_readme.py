@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def _lowered(headers: Message) -> dict[str, str]:
 
 
 def test_the_first_screen_gets_a_newcomer_to_a_redeemed_voucher(demo: Demo) -> None:
-    issue, redeem = _curls()
+    issue, redeem, report = _curls()
     status, issued, _ = _send(issue, demo, INTEGRATOR_KEY=demo.key("integrator"))
     assert status == 201
     again, replayed, headers = _send(issue, demo, INTEGRATOR_KEY=demo.key("integrator"))
@@ -116,6 +117,13 @@ def test_the_first_screen_gets_a_newcomer_to_a_redeemed_voucher(demo: Demo) -> N
     assert problem["type"].endswith("/already-redeemed")
     assert problem["redeemed_at"] == redeemed["redeemed_at"]
     assert problem["location"] == "london"
+
+    report = report.replace("'$(date -u +%FT%TZ)'", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    status, taken, _ = _send(report, demo, INTEGRATOR_KEY=demo.key("integrator"))
+    assert (status, taken["status"]) == (202, "acted")
+    assert taken["case_id"]
+    assert taken["issuance_id"]
+    assert _send(report, demo, INTEGRATOR_KEY=demo.key("integrator"))[1]["issuance_id"] == taken["issuance_id"]
 
     checked = subprocess.run(
         [*INCENTIVES, "books", "check"], cwd=demo.folder, env=demo.environ(), capture_output=True, text=True, check=True

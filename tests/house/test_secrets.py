@@ -41,6 +41,8 @@ IN_CLEAR = {
     "a theme that nobody knows": {"feedback_unmapped.value"},
     "a place that nobody knows": {"feedback_unmapped.value"},
     "a segment that nobody knows": {"feedback_unmapped.value"},
+    "an event that nobody knows": {"feedback_unmapped.value"},
+    "the name of a field that there is not": {"feedback_inbox.reason"},
     "a form's label": {"feedback_forms.label"},
     "an incident's title": {"incidents.title"},
     "a program's key of a deed": {"idempotency_keys.key"},

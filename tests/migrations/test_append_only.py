@@ -75,11 +75,11 @@ def test_no_row_is_replaced(books: Database, name: str) -> None:
     keys = [column.name for column in table.primary_key]
     names = ", ".join(column.name for column in table.c)
     if books.sqlite:
-        statement = f"INSERT OR REPLACE INTO {name} ({names}) SELECT {names} FROM {name}"  # noqa: S608 - our names
+        statement = f"INSERT OR REPLACE INTO {name} ({names}) SELECT {names} FROM {name}"
     else:
         same = f"{keys[0]} = excluded.{keys[0]}"
         conflict = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {same}"
-        statement = f"INSERT INTO {name} ({names}) SELECT {names} FROM {name} {conflict}"  # noqa: S608 - our names
+        statement = f"INSERT INTO {name} ({names}) SELECT {names} FROM {name} {conflict}"
     with pytest.raises(DBAPIError, match="append-only"), books.engine.begin() as tx:
         tx.exec_driver_sql(statement)
     assert rows(books, name) == before

@@ -1,0 +1,85 @@
+"""Things that there are, for generated requests to name: most of a flow is behind its “not found”."""
+
+import io
+import uuid
+import zlib
+from typing import Any
+
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import TestResponse, encode_multipart
+
+from tests.doors.machines import Machines, fresh_key, json_of
+
+_STORY = {"what": "Four hours late.", "when": "This morning."}
+_CUSTOMER = {"name": "Ana Ruiz", "email": "ana.ruiz@customer.example.com"}
+_CASES = 12
+
+# A request names a thing by the id that stands here for the one in the database.
+NAMES = {
+    name: str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+    for name in (
+        *("case_id", "task_id", "share_id", "file_id", "feedback_id", "inbox_id", "form_id", "incident_id"),
+        *("issuance_id", "approval_id", "redemption_id", "other_case_id"),
+    )
+}
+
+
+class Known:
+    """Some things of every kind, and who they are in the path of a request."""
+
+    def __init__(self, machines: Machines) -> None:
+        """Make them."""
+        self._machines = machines
+        cases = [self._made("/cases", self._trouble()) for _ in range(_CASES)]
+        self._things = {
+            "case_id": cases,
+            "other_case_id": [*cases[1:], cases[0]],
+            "task_id": [self._task(each) for each in cases],
+            "share_id": [self._made(f"/cases/{each}/shares", {"team": "london-gates"}) for each in cases],
+            "file_id": [self._file(each) for each in cases],
+            "feedback_id": [self._feedback("good", score=5)],
+            "inbox_id": [self._feedback(f"bad-{number}", score=9, member="inbox_id") for number in range(_CASES)],
+            "form_id": [self._made("/feedback-forms", {"label": "Table 12"}) for _ in range(_CASES)],
+            "incident_id": [self._incident(tag) for tag in ("flight-delayed", "bag-lost", "long-wait")],
+            "issuance_id": [json_of(machines.issue())["id"]],
+            "approval_id": [json_of(machines.issue(amount_minor=9000))["approval"]["id"] for _ in range(3)],
+            "redemption_id": [json_of(machines.redeem(code=machines.new_code(), location="london"))["id"]],
+        }
+
+    def named(self, environ: dict[str, Any]) -> None:
+        """Let a request name things that there are: the same operation always the same case and its parts."""
+        path, body = environ["PATH_INFO"], environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        number = zlib.crc32(path.encode())
+        for name, things in self._things.items():
+            sign, thing = NAMES[name], things[number % len(things)]
+            path, body = path.replace(sign, thing), body.replace(sign.encode(), thing.encode())
+        environ["PATH_INFO"], environ["wsgi.input"] = path, io.BytesIO(body)
+
+    def _trouble(self) -> dict[str, Any]:
+        return {"issue_tag": "flight-delayed", "location": "london", "story": _STORY, "customer": _CUSTOMER}
+
+    def _made(self, path: str, body: dict[str, Any], status: int = 201, member: str = "id") -> str:
+        return self._id(self._machines.post(path, body, "admin", key=fresh_key()), status, member)
+
+    def _id(self, answer: TestResponse, status: int, member: str) -> str:
+        assert answer.status_code == status, answer.json
+        return str(json_of(answer)[member])
+
+    def _task(self, case_id: str) -> str:
+        body = {"kind": "process", "title": "Look at the roster", "due_at": "2030-01-01T12:00:00Z"}
+        return self._made(f"/cases/{case_id}/tasks", body)
+
+    def _file(self, case_id: str) -> str:
+        file = FileStorage(io.BytesIO(b"They said: wait."), "note.txt", "file", "text/plain")
+        boundary, body = encode_multipart({"file": file})
+        kind = f"multipart/form-data; boundary={boundary}"
+        answer = self._machines.call("POST", f"/cases/{case_id}/files", "admin", data=body, content_type=kind)
+        return self._id(answer, 201, "id")
+
+    def _feedback(self, external_id: str, *, score: int, member: str = "id") -> str:
+        about = {"source": "till-7", "external_id": external_id, "kind": "survey", "score": score, "scale": "stars_5"}
+        body = {**about, "occurred_at": "2026-11-20T11:58:00Z"}
+        return self._made("/feedback", body, 422 if member == "inbox_id" else 202, member)
+
+    def _incident(self, tag: str) -> str:
+        return self._made("/incidents", {"issue_tag": tag, "title": "Fog", "started_at": "2026-11-20T06:00:00Z"})
