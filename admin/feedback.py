@@ -97,7 +97,7 @@ def _one(feedback_id: uuid.UUID, refused: Refused | None = None) -> Response:
     core, actor = guard.the_core(), guard.the_actor()
     found = feedback.one_feedback(core=core, actor=actor, feedback_id=feedback_id)
     each, names, places = found.piece, said.labels(), pages.location_names(actor)
-    untagged = each.issue_tag is None and each.case_id is None
+    untagged = (each.issue_tag is None or each.status == "waiting") and each.case_id is None
     return show(
         "feedback_piece.html",
         refused.status if refused else 200,

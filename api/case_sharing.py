@@ -118,18 +118,22 @@ class CaseSharedSchema(Answer):
 @blueprint.post("/cases/<uuid:case_id>/shares")
 @blueprint.asks("cases:work")
 @blueprint.arguments(ShareBody(), example={"team": "london-gates", "may_edit": True})
+@blueprint.idempotent(required=False)
 @blueprint.refuses(errors.NoCatalog, errors.CaseNotFound, errors.NotFound)
 @blueprint.answers({201: CaseSharedSchema()})
-def share_recovery_case(body: dict[str, Any], case_id: uuid.UUID) -> Any:
+def share_recovery_case(body: dict[str, Any], case_id: uuid.UUID, *, idempotency_key: str | None) -> Any:
     """Share a case with a team, or, for those who may manage cases, by a link that ends."""
     core, actor = current_core(), current_actor()
     if ("team" in body) == ("link_days" in body):
         message = "Send a team, or for how many days a link should last."
         raise errors.InputInvalid(message, errors=[{"field": "team", "message": message}])
     if "team" in body:
-        command = ShareWithTeam(case_id=case_id, team=body["team"], may_edit=body["may_edit"])
+        command = ShareWithTeam(
+            case_id=case_id, team=body["team"], may_edit=body["may_edit"], idempotency_key=idempotency_key
+        )
         return share_with_team(core=core, actor=actor, command=command)
-    return share_by_link(core=core, actor=actor, command=ShareByLink(case_id=case_id, days=body["link_days"]))
+    link = ShareByLink(case_id=case_id, days=body["link_days"], idempotency_key=idempotency_key)
+    return share_by_link(core=core, actor=actor, command=link)
 
 
 @blueprint.delete("/cases/<uuid:case_id>/shares/<uuid:share_id>")

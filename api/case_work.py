@@ -18,10 +18,12 @@ from incentives.flows.describe_case import (
     AddNote,
     AnswerQuestions,
     CauseNamed,
+    JudgeSalvageable,
     NameCauses,
     NameResponsible,
     add_note,
     answer_questions,
+    judge_salvageable,
     name_causes,
     name_responsible,
 )
@@ -159,6 +161,24 @@ class ResponsibleBody(Body):
 def put_case_responsible(body: dict[str, Any], case_id: uuid.UUID) -> Any:
     """Say who was at fault, for those who may see it."""
     name_responsible(core=current_core(), actor=current_actor(), command=NameResponsible(case_id=case_id, **body))
+    return case_of(case_id)
+
+
+class JudgmentBody(Body):
+    """Whether an incentive could still mend it."""
+
+    salvageable = Truth(required=True, metadata={"description": "Where not, no rule gives anything in this case."})
+    reason = Words(NOTE_LENGTH, required=True, metadata={"description": "Why; it becomes a note."})
+
+
+@blueprint.put("/cases/<uuid:case_id>/salvageable")
+@blueprint.asks("cases:work")
+@blueprint.arguments(JudgmentBody(), example={"salvageable": False, "reason": "She wants an answer, not a gift."})
+@blueprint.refuses(*CASE_REFUSALS)
+@blueprint.answers({200: CaseSchema()})
+def put_case_salvageable(body: dict[str, Any], case_id: uuid.UUID) -> Any:
+    """Say that no incentive could mend it, so that no rule gives one; or that one could after all."""
+    judge_salvageable(core=current_core(), actor=current_actor(), command=JudgeSalvageable(case_id=case_id, **body))
     return case_of(case_id)
 
 

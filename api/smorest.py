@@ -315,9 +315,9 @@ def _noted(view: View, **notes: Any) -> View:
 
 def _idempotency_key(*, required: bool) -> str | None:
     key = request.headers.get(IDEMPOTENCY_KEY)
-    if not key:
-        if required:
-            raise errors.IdempotencyKeyMissing(field=IDEMPOTENCY_KEY)
+    if not key and required:
+        raise errors.IdempotencyKeyMissing(field=IDEMPOTENCY_KEY)
+    if key is None:
         return None
     if not _VISIBLE.fullmatch(key):
         message = "Send 1 to 255 visible ASCII characters."

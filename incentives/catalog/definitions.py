@@ -20,7 +20,7 @@ RESURVEY = "resurvey"
 """The source of what customers answer when they are asked again after a recovery."""
 
 OUR_SOURCES = ("staff", "form", "voucher-form", RESURVEY)
-"""The sources that are our own: what staff report, what comes by a form, by a voucher's, what is answered when asked."""
+"""The sources that are our own: what staff report, what comes by a form or a voucher's, what is answered when asked."""
 
 # What feedback and cases are made of; ``incentives.recovery`` stores the same words.
 FEEDBACK_KINDS = ("survey", "complaint", "employee_report", "event")
@@ -238,6 +238,7 @@ class RecoveryPolicy(Definition):
     item_kind: ClassVar[str] = "recovery_policy"
 
     root_cause_from_severity: int = 3  # closing such a case needs a root cause, where the catalog has any
+    escalate_from_severity: int = 4  # whoever leads is told at once of such a case that somebody else opens
     recovered_score_pct: int = 75  # an answer at least this good is a recovery
     recovered_uplift_pct: int = 40  # … or one that is better than the first by so much
     purchase_within_days: int = 90  # … or who buys again within so many days of closing

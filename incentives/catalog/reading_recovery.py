@@ -168,6 +168,7 @@ def read_root_cause(fields: Fields, brand: Brand) -> RootCause:
 
 _POLICY_NUMBERS = {
     "root_cause_from_severity": (1, 4),
+    "escalate_from_severity": (1, 4),
     "recovered_score_pct": (1, 100),
     "recovered_uplift_pct": (1, 100),
     "purchase_within_days": (1, _DAYS_MOST),

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -12,6 +12,9 @@ from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid, TaskAlreadyDone, TaskNotFound
 from incentives.recovery.tables import TASK_KINDS, case_tasks
+
+# The end of the calendar is an instant too, but no page east of Greenwich can say which day that is.
+_LONGEST = timedelta(days=10 * 366)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,9 @@ def add_task(*, core: Core, actor: Actor, command: AddTask) -> TaskAdded:
     task_id = core.ids.new(now)
     casework.one_of(command.kind, TASK_KINDS, "kind")
     title = casework.text(command.title, "title", longest=500, needed="Say what is to be done.")
-    if command.due_at <= now:
-        raise InputInvalid(errors=[{"field": "due_at", "message": "Choose a time that is yet to come."}])
+    if not now < command.due_at <= now + _LONGEST:
+        wrong = "a time that is yet to come" if command.due_at <= now else "a time within the next ten years"
+        raise InputInvalid(errors=[{"field": "due_at", "message": f"Choose {wrong}."}])
     request = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "idempotency_key"}
     with core.database.write() as tx:
         before = casework.claimed_before(tx, core, actor, "tasks", command.idempotency_key, request, task_id, now)

@@ -112,7 +112,7 @@ def _tell(tx: Connection, core: Core, now: datetime, late: Collection[_Late]) ->
     told, notices = _told_lately(tx, now), []
     for template, case_id, location, owner in late:
         person = owning.person_id(owner)
-        for user_id in [person] if person in here else leaders[location]:
+        for user_id in [person] if person and person in here else leaders[location]:
             told[user_id] = told.get(user_id, 0) + 1
             if told[user_id] <= MOST_NOTICES:
                 notices.append(outbox.notice(core=core, now=now, case_id=case_id, user_id=user_id, template=template))

@@ -60,7 +60,10 @@ def _own(tx: Connection, piece: Piece) -> Any:
     about_a_voucher = piece.row.case_id is None and piece.row.survey_id is None
     if about_a_voucher:
         return _locked_open(tx, piece.origin.id)
-    return _locked(tx, recovery_cases.c.id == piece.origin.id)
+    row = _locked(tx, recovery_cases.c.id == piece.origin.id)
+    while row.merged_into_id is not None:  # While we waited: what comes out of it belongs to the other from here on.
+        row = _locked(tx, recovery_cases.c.id == row.merged_into_id)
+    return row
 
 
 def _about_the_same(tx: Connection, piece: Piece) -> Any:

@@ -1,5 +1,6 @@
 """Follow up: surveys that are due are sent by the outbox, unless asking now would nag; then the reason is kept."""
 
+import logging
 import uuid
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -12,14 +13,18 @@ from incentives.books import audit
 from incentives.catalog import releases
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
-from incentives.kernel.errors import KeyRetired
+from incentives.kernel.errors import KeyRetired, StorageUnavailable
 from incentives.messages import outbox
 from incentives.queries import case_letters
 from incentives.recovery import customers, surveys
 from incentives.recovery import tables as recovery
 
+log = logging.getLogger("incentives.follow_up")
+
 MORNING, EVENING = time(9), time(20)
 """Between these a customer may be sent an SMS, by the clock of where their trouble was."""
+
+AFTER_A_MISTAKE = timedelta(hours=1)
 
 _SUPPRESSED, _WITHDRAWN = "suppressed", "withdrawn"
 
@@ -32,7 +37,20 @@ def follow_up_due(*, core: Core, limit: int = 100) -> int:
     """
     with core.database.read() as tx:
         ids = surveys.due(tx, core.clock.now(), limit)
-    return sum(_follow_up(core, survey_id) for survey_id in ids)
+    return sum(_follow_up_or_put_off(core, survey_id) for survey_id in ids)
+
+
+def _follow_up_or_put_off(core: Core, survey_id: uuid.UUID) -> bool:
+    """Follow one up; one that stumbles on a mistake of ours holds up none of the others, and is tried again later."""
+    try:
+        return _follow_up(core, survey_id)
+    except StorageUnavailable:
+        raise
+    except Exception:
+        log.exception("survey %s could not be followed up", survey_id)
+        with core.database.write() as tx:
+            surveys.postpone(tx, survey_id, core.clock.now() + AFTER_A_MISTAKE)
+        return False
 
 
 def _follow_up(core: Core, survey_id: uuid.UUID) -> bool:

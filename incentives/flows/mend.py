@@ -45,6 +45,10 @@ def ignore(*, core: Core, actor: Actor, inbox_id: uuid.UUID, reason: str) -> Non
         raise InputInvalid(message, errors=[{"field": "reason", "message": message}])
     now = core.clock.now()
     with core.database.write() as tx:
+        # Opened only where that matters: one whose key was retired can be set aside all the same.
+        piece = inbox.locked(tx, core, inbox_id) if actor.location is not None else None
+        if piece is not None and not inbox.is_seen_by(actor, piece):
+            raise FeedbackNotWaiting
         if not inbox.end_waiting(tx, inbox_id, now, status="ignored", reason=WHY_IGNORED[reason]):
             raise FeedbackNotWaiting
         audit.record(
@@ -60,10 +64,10 @@ def ignore(*, core: Core, actor: Actor, inbox_id: uuid.UUID, reason: str) -> Non
 
 
 def name_trouble(*, core: Core, actor: Actor, feedback_id: uuid.UUID, issue_tag: str) -> Tagged:
-    """Say what a piece without an issue tag is about; the criteria look at it again.
+    """Say what a piece is about that has no issue tag, or that no rule could act on; the criteria look at it again.
 
-    Raises ``FeedbackNotFound``, ``FeedbackNotWaiting`` (it has a tag, or is in a case), ``UnknownIssueTag``,
-    ``OtherLocation`` and ``NotPermitted``.
+    Raises ``FeedbackNotFound``, ``FeedbackNotWaiting`` (it has a tag and waits for nobody, or is in a case),
+    ``UnknownIssueTag``, ``OtherLocation`` and ``NotPermitted``.
     """
     permit(actor, "feedback:repair")
     now = core.clock.now()
@@ -76,7 +80,8 @@ def name_trouble(*, core: Core, actor: Actor, feedback_id: uuid.UUID, issue_tag:
         assessment.at_home(actor, known.location)
         changed = tx.execute(
             feedback.update()
-            .where(table.id == feedback_id, table.issue_tag.is_(None), table.case_id.is_(None))
+            .where(table.id == feedback_id, table.case_id.is_(None))
+            .where(sa.or_(table.issue_tag.is_(None), table.status == "waiting"))
             .values(issue_tag=key, tagged_by="person", **_again(known.status, known.revision, now)),
         )
         if changed.rowcount != 1:

@@ -3,13 +3,13 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
 from incentives.catalog.definitions import Protocol
-from incentives.flows import assessment, caring, casework
+from incentives.flows import assessment, caring, casework, owning
 from incentives.flows.assessment import Trouble
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -17,6 +17,7 @@ from incentives.kernel.errors import InputInvalid
 from incentives.recovery import customers
 from incentives.recovery.customers import CustomerGiven
 
+_LONGEST_AGO = timedelta(days=10 * 366)
 _REQUEST_LEAVES_OUT = "idempotency_key"
 
 
@@ -66,6 +67,7 @@ def open_case(*, core: Core, actor: Actor, command: OpenCase) -> CaseOpened:
         rows = _rows(tx, core, actor, command, case_id, now)
         caring.write(tx, [rows])
         casework.say(tx, core, actor, now, case_id, "opened", {"issue_tag": command.issue_tag, "source": rows.source})
+        owning.tell_if_grave(tx, core, actor, now, rows.case)
     return CaseOpened(id=case_id)
 
 
@@ -87,8 +89,9 @@ def _rows(
     protocol = ground.resolution.protocol
     if not command.answers_to_come:
         _check_answers(protocol, story)
-    if command.occurred_at is not None and command.occurred_at > now:
-        raise InputInvalid(errors=[{"field": "occurred_at", "message": "This is yet to come."}])
+    if command.occurred_at is not None and not now - _LONGEST_AGO <= command.occurred_at <= now:
+        wrong = "This is yet to come." if command.occurred_at > now else "This is too long ago."
+        raise InputInvalid(errors=[{"field": "occurred_at", "message": wrong}])
     (people,), _ = customers.settle(tx, core, [(ground.contact, ground.locale)], now)
     new = caring.NewCase(
         id=case_id,

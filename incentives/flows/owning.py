@@ -13,8 +13,9 @@ from sqlalchemy.engine import Connection
 
 from incentives.access.tables import users
 from incentives.books import audit
+from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
-from incentives.kernel.actors import PERMISSIONS, Actor
+from incentives.kernel.actors import PERMISSIONS, Actor, may
 from incentives.kernel.core import Core
 from incentives.messages import outbox
 from incentives.recovery import owners
@@ -210,3 +211,13 @@ def leaders(tx: Connection, location: str | None) -> list[str]:
     ]
     chosen: list[Any] = next((some for each in nearest if (some := [row for row in found if each(row)])), [])
     return [f"person:{row.id}" for row in chosen]
+
+
+def tell_if_grave(tx: Connection, core: Core, actor: Actor, now: datetime, case: Mapping[str, Any]) -> None:
+    """Tell whoever leads there of a case that was just opened, by its row, if it is as grave as the policy says.
+
+    Who leads knows what they open themselves.
+    """
+    grave = releases.cached_current(tx, core.cache).catalog.recovery.escalate_from_severity
+    if case["severity"] >= grave and not may(actor, "cases:manage"):
+        tell(tx, core, now, case["id"], leaders(tx, case["location"]), "notice-new")

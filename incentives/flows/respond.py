@@ -7,9 +7,9 @@ and the piece is due again.
 
 import logging
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +30,7 @@ from incentives.recovery.feedback_tables import criteria_firings, feedback, feed
 
 log = logging.getLogger("incentives.respond")
 
+PUT_OFF = timedelta(minutes=1)
 NO_TAG = "It says no issue tag, and a case is to be opened: name what went wrong."
 STUMBLED = "No rule could act on it. Somebody who looks after the system must look into its log."
 
@@ -88,12 +89,25 @@ def _respond_next(core: Core) -> bool:
             if row is not None:
                 _act(tx, core, row, now)
     except StorageUnavailable:
-        raise
+        if due_id is None:
+            raise
+        _put_off(core, due_id, now)
     except Exception as error:
         if due_id is None:
             raise
         _set_aside(core, due_id, error)
     return due_id is not None
+
+
+def _put_off(core: Core, feedback_id: uuid.UUID, now: datetime) -> None:
+    """Let a piece that the database was too busy for come later: tried first each time, it would hold up all others.
+
+    Raises ``StorageUnavailable`` where it is the database itself that cannot be reached.
+    """
+    table = feedback.c
+    mine = sa.and_(table.id == feedback_id, table.status == "settling", table.act_at <= now)
+    with core.database.write() as tx:
+        tx.execute(feedback.update().where(mine).values(act_at=now + PUT_OFF))
 
 
 def _due(tx: Connection, now: datetime) -> uuid.UUID | None:
@@ -152,7 +166,9 @@ def _act(tx: Connection, core: Core, row: Any, now: datetime) -> Responded:
     current = releases.cached_current(tx, core.cache)
     asking.answered(tx, core, now, current.catalog, row)
     piece = piece_of(tx, core, now, current, row)
-    fired = _fired_before(tx, row.id) if row.revision > 1 else set()
+    fired = _fired_before(tx, row.id) if row.revision > 1 else {}
+    # A newer version of a piece that was given something for is given nothing more, by whichever criterion.
+    piece.taken_by = next((key for key, gave in fired.items() if gave), None)
     found = [each for each in criteria.evaluate(piece.rules, piece.facts) if each.rule.key not in fired]
     opener = _opener(tx, piece, found)
     if opener is not None and piece.issue_tag is None:
@@ -188,10 +204,11 @@ def _note_purchase(tx: Connection, piece: Piece) -> None:
         asking.bought_again(tx, piece.core, piece.now, piece.catalog, row.customer_id, row.occurred_at)
 
 
-def _fired_before(tx: Connection, feedback_id: uuid.UUID) -> Collection[str]:
-    """Return the criteria that acted on an earlier revision: they never act on the same piece again."""
-    query = sa.select(criteria_firings.c.criterion).where(criteria_firings.c.feedback_id == feedback_id)
-    return set(tx.execute(query).scalars())
+def _fired_before(tx: Connection, feedback_id: uuid.UUID) -> Mapping[str, bool]:
+    """Return the criteria that acted on an earlier version, and whether each gave: they never act on it again."""
+    table = criteria_firings.c
+    query = sa.select(table.criterion, table.issuance_id).where(table.feedback_id == feedback_id).order_by(table.id)
+    return {row.criterion: row.issuance_id is not None for row in tx.execute(query)}
 
 
 def _fire(tx: Connection, piece: Piece, found: Sequence[Match]) -> None:

@@ -26,6 +26,7 @@ class ShareWithTeam:
     case_id: uuid.UUID
     team: str
     may_edit: bool = False
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class ShareByLink:
 
     case_id: uuid.UUID
     days: int = 7
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +45,20 @@ class Shared:
     id: uuid.UUID
     url: str | None = None
     expires_at: datetime | None = None
+    replayed: bool = False
 
 
 def share_with_team(*, core: Core, actor: Actor, command: ShareWithTeam) -> Shared:
     """Let a team see a case, or work on it; sharing it again changes which. Its leaders are told.
 
-    Raises ``InputInvalid``, ``CaseNotFound``, ``NotPermitted``.
+    Raises ``InputInvalid``, ``CaseNotFound``, ``IdempotencyKeyReused``, ``NotPermitted``.
     """
     permit(actor, "cases:work")
     now = core.clock.now()
     share_id = core.ids.new(now)
     with core.database.write() as tx:
+        if _claimed_before(tx, core, actor, command, share_id, now):
+            return Shared(id=_latest(tx, command), replayed=True)
         case = casework.work_on(tx, actor, command.case_id, closed_too=True)
         if command.team not in releases.cached_current(tx, core.cache).catalog.teams:
             raise InputInvalid(errors=[{"field": "team", "message": "There is no such team."}])
@@ -81,7 +86,7 @@ def _leaders_of(tx: Connection, team: str) -> list[str]:
 def share_by_link(*, core: Core, actor: Actor, command: ShareByLink) -> Shared:
     """Make a link by which somebody outside looks at a case: it shows no code and no address, and changes nothing.
 
-    Raises ``InputInvalid``, ``CaseNotFound``, ``NotPermitted``.
+    Raises ``InputInvalid``, ``CaseNotFound``, ``IdempotencyKeyReused``, ``NotPermitted``.
     """
     permit(actor, "cases:manage")
     now = core.clock.now()
@@ -89,6 +94,9 @@ def share_by_link(*, core: Core, actor: Actor, command: ShareByLink) -> Shared:
         raise InputInvalid(errors=[{"field": "days", "message": f"Choose 1 to {MOST_DAYS} days."}])
     share_id, expires_at = core.ids.new(now), now + timedelta(days=command.days)
     with core.database.write() as tx:
+        before = _claimed_before(tx, core, actor, command, share_id, now)
+        if before:
+            return _link_again(tx, core, before)
         case = casework.work_on(tx, actor, command.case_id, closed_too=True)
         _insert(tx, actor, now, case.id, share_id, may_edit=False, expires_at=expires_at)
         casework.change(tx, case.id, now)
@@ -96,6 +104,27 @@ def share_by_link(*, core: Core, actor: Actor, command: ShareByLink) -> Shared:
         casework.say(tx, core, actor, now, case.id, "shared-by-link", facts)
     url = shared_links.url_of(core.settings.public_url, core.keys.links, share_id)
     return Shared(id=share_id, url=url, expires_at=expires_at)
+
+
+def _claimed_before(
+    tx: Connection, core: Core, actor: Actor, command: ShareWithTeam | ShareByLink, share_id: uuid.UUID, now: datetime
+) -> uuid.UUID | None:
+    request = {name: getattr(command, name) for name in command.__dataclass_fields__ if name != "idempotency_key"}
+    return casework.claimed_before(tx, core, actor, "shares", command.idempotency_key, request, share_id, now)
+
+
+def _latest(tx: Connection, command: ShareWithTeam) -> uuid.UUID:
+    """Return the share that the first request made, or found: sharing again keeps the one that stands."""
+    table = case_shares.c
+    theirs = sa.select(table.id).where(table.case_id == command.case_id, table.team == command.team)
+    found: uuid.UUID = tx.execute(theirs.order_by(table.id.desc()).limit(1)).scalar_one()
+    return found
+
+
+def _link_again(tx: Connection, core: Core, share_id: uuid.UUID) -> Shared:
+    expires_at = tx.execute(sa.select(case_shares.c.expires_at).where(case_shares.c.id == share_id)).scalar_one()
+    url = shared_links.url_of(core.settings.public_url, core.keys.links, share_id)
+    return Shared(id=share_id, url=url, expires_at=expires_at, replayed=True)
 
 
 def _insert(

@@ -7,7 +7,7 @@ understood is kept all the same and waits for a person. Nothing is acted on here
 import logging
 import traceback
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -122,7 +122,7 @@ def replay(*, core: Core, actor: Actor, inbox_id: uuid.UUID, mending: Mending | 
     now = core.clock.now()
     with core.database.write() as tx:
         piece = inbox.locked(tx, core, inbox_id)
-        if piece is None or piece.status != "waiting":
+        if piece is None or piece.status != "waiting" or not inbox.is_seen_by(actor, piece):
             raise FeedbackNotWaiting
         draft = _draft_again(core, piece, mending or Mending(), now)
         # It happened where its sender is, whoever looks at it now.
@@ -192,9 +192,6 @@ def _note_replay(
     )
 
 
-# --- one sequence ---------------------------------------------------------------------------------------------
-
-
 def _draft(core: Core, source: str, raw: Raw, now: datetime, read: Callable[[CurrentCatalog], TakeIn]) -> Draft:
     return Draft(source=source, raw=raw, read=read, id=core.ids.new(now), inbox_id=core.ids.new(now), received_at=now)
 
@@ -239,7 +236,7 @@ def _take_all(
         if isinstance(draft.refusal, UnknownSource):
             raise draft.refusal
     new = inbox.keep(tx, [_inbox_row(core, actor, current, draft, now) for draft in drafts])
-    before = [draft for draft in drafts if draft.inbox_id not in new]
+    before = sorted((draft for draft in drafts if draft.inbox_id not in new), key=lambda each: (each.source, each.key))
     known = inbox.before(tx, {(each.source, each.key) for each in before})
     again = [each for each in before if _is_understood_now(tx, each, known[each.source, each.key], now)]
     fresh = [draft for draft in drafts if draft.inbox_id in new]
@@ -247,8 +244,13 @@ def _take_all(
         if draft.understood is None or draft.understood.echo:
             status, reason = _kept_as(draft)
             draft.result = TakenIn(id=None, inbox_id=draft.inbox_id, status=status, reason=inbox.short(reason))
-    write_them(tx, core, [each for each in (*fresh, *again) if each.result is None], now)
+    write_them(tx, core, _in_order(each for each in (*fresh, *again) if each.result is None), now)
     _answer_repeated(tx, [each for each in before if each not in again], known, now)
+
+
+def _in_order(drafts: Iterable[Draft]) -> list[Draft]:
+    """Return pieces by their ids, versions of one as they came: so no two sequences wait for each other in a ring."""
+    return sorted(drafts, key=lambda each: (each.source, each.command.external_id if each.command else ""))
 
 
 def _is_understood_now(tx: Connection, draft: Draft, known: Any, now: datetime) -> bool:

@@ -21,6 +21,7 @@ from incentives.recovery.inbox import Raw
 
 OLDER = "It is older than what was known already, so it changed nothing."
 SAME = "It says what was known already."
+ELSEWHERE = "It is a newer version of what another location reported, and its sender speaks for its own."
 
 # What a later version may add where the first one said nothing.
 _GAPS = (
@@ -157,6 +158,10 @@ def _revise(tx: Connection, core: Core, draft: Draft, each: Understood, row: dic
     A rule may act on it again, for a score may have become worse; what was given for the first one stays given.
     """
     known = feedback.locked(tx, draft.source, each.command.external_id)
+    if draft.location is not None and known.location not in (None, draft.location):
+        inbox.change(tx, draft.inbox_id, now, status="waiting", feedback_id=None, reason=ELSEWHERE)
+        draft.result = TakenIn(id=None, inbox_id=draft.inbox_id, status="waiting", reason=ELSEWHERE)
+        return
     if _is_older(known, draft, each):
         inbox.change(tx, draft.inbox_id, now, feedback_id=known.id, reason=OLDER)
         draft.result = _taken(draft, known.id, known.status, known.act_at, OLDER, now)

@@ -41,6 +41,7 @@ class PolicyRow:
     """What holds for every recovery: percents of the comparable scale, amounts in minor units by currency."""
 
     root_cause_from_severity: int
+    escalate_from_severity: int
     recovered_score_pct: int
     recovered_uplift_pct: int
     purchase_within_days: int

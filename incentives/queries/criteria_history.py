@@ -19,7 +19,7 @@ from incentives.kernel.errors import InputInvalid, Refusal
 from incentives.kernel.money import Money
 from incentives.queries.scope import seen_by
 from incentives.recovery.criteria import RESURVEY
-from incentives.recovery.feedback_tables import feedback
+from incentives.recovery.feedback_tables import feedback, feedback_tags
 from incentives.recovery.scales import ENDS, score_of
 
 DAYS_MOST = 730
@@ -127,10 +127,17 @@ def _groups(
     # A rule that names no source is not asked about answers after a recovery.
     query = query.where(table.source.in_(question.sources) if question.sources else table.source != RESURVEY)
     if question.issue_tags:
-        query = query.where(table.issue_tag.in_(_below(catalog, question.issue_tags)))
+        query = query.where(_is_about(_below(catalog, question.issue_tags)))
     if question.locations:
         query = query.where(table.location.in_(question.locations))
     return tx.execute(query.where(seen_by(actor, table.location)).group_by(*trouble)).all()
+
+
+def _is_about(keys: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Return whether any of a piece's issue tags is one of these: so criteria ask too, whichever was named first."""
+    table, tagged = feedback.c, feedback_tags.c
+    also = sa.select(tagged.feedback_id).where(tagged.feedback_id == table.id, tagged.issue_tag.in_(keys))
+    return sa.or_(table.issue_tag.in_(keys), also.exists())
 
 
 def _below(catalog: Catalog, keys: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from incentives.kernel.actors import Actor, may, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import FeedbackNotFound, FeedbackNotWaiting
+from incentives.kernel.errors import FeedbackNotFound, FeedbackNotWaiting, KeyRetired
 from incentives.queries.paging import Page, page
 from incentives.queries.scope import seen_by
 from incentives.recovery import inbox
@@ -210,11 +210,15 @@ def _percent(score_bp: int | None) -> Decimal | None:
 
 
 def list_waiting(*, core: Core, actor: Actor, limit: int = 50, after: str | None = None) -> Page[WaitingPiece]:
-    """Return the kept requests that wait for a person, the newest first."""
+    """Return the kept requests that wait for a person, the newest first.
+
+    Where its sender is stands encrypted, so who belongs to a location may get fewer than a page of them.
+    """
     permit(actor, "feedback:repair")
     with core.database.read() as tx:
         query = sa.select(feedback_inbox).where(feedback_inbox.c.status == "waiting")
-        return page(tx, query, feedback_inbox.c.id, lambda row: _waiting(core, row), limit=limit, after=after)
+        found = page(tx, query, feedback_inbox.c.id, lambda row: _opened(core, row), limit=limit, after=after)
+    return Page(items=[_waiting(each) for each in found.items if inbox.is_seen_by(actor, each)], next=found.next)
 
 
 def one_waiting(*, core: Core, actor: Actor, inbox_id: uuid.UUID) -> WaitingPiece:
@@ -224,13 +228,23 @@ def one_waiting(*, core: Core, actor: Actor, inbox_id: uuid.UUID) -> WaitingPiec
         table = feedback_inbox.c
         query = sa.select(feedback_inbox).where(table.id == inbox_id, table.status == "waiting")
         row = tx.execute(query).one_or_none()
-        if row is None:
+        piece = _opened(core, row) if row is not None else None
+        if piece is None or not inbox.is_seen_by(actor, piece):
             raise FeedbackNotWaiting
-        return _waiting(core, row)
+        return _waiting(piece)
 
 
-def _waiting(core: Core, row: Any) -> WaitingPiece:
-    piece = inbox.opened(core, row)
+def _opened(core: Core, row: Any) -> inbox.Piece:
+    """Return a kept request; one that no key opens any more has no body, and hides none of the others."""
+    try:
+        return inbox.opened(core, row)
+    except KeyRetired:
+        names = ("id", "source", "status", "received_at", "tries", "feedback_id")
+        known = {name: getattr(row, name) for name in names}
+        return inbox.Piece(**known, reason=f"{KeyRetired.title}.", raw=inbox.Raw(body=b""), location=None, command=None)
+
+
+def _waiting(piece: inbox.Piece) -> WaitingPiece:
     return WaitingPiece(
         id=piece.id,
         source=piece.source,

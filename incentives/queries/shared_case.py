@@ -1,5 +1,6 @@
 """A case as somebody outside sees it by a link: what happened, and neither codes nor addresses nor notes."""
 
+import re
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +15,7 @@ from incentives.queries.case_parts import StepShown, Tools, steps_shown
 from incentives.queries.case_timeline import TimelineItem, timeline
 from incentives.queries.cases import Case, shown
 from incentives.recovery import shared_links
+from incentives.recovery.customers import Contact
 from incentives.recovery.tables import case_shares, recovery_cases
 
 _NOBODY = uuid.UUID(int=0)
@@ -53,12 +55,15 @@ def shared_case(*, core: Core, token: str) -> SharedCase | None:
         if row is None:
             return None
         catalog = releases.cached_current(tx, core.cache).catalog
-        name = case_letters.reach(tx, core, row).name
+        contact = case_letters.reach(tx, core, row)
+        name = contact.name
         tools = Tools(tx=tx, core=core, actor=SYSTEM, catalog=catalog, case=row, now=now)
         (case,) = shown(tx, core, [row], now)
         first_name = name.split()[0] if name else None
         return SharedCase(
-            case=replace(case, customer_name=first_name, owner=None, owner_name=None, order_ref=None),
+            case=replace(
+                case, customer_name=first_name, owner=None, owner_name=None, order_ref=None, opened_by_name=""
+            ),
             about=case_letters.about(catalog, row.issue_tag, catalog.brand.default_language),
             brand=catalog.brand.name,
             time_zone=catalog.locations[row.location].time_zone
@@ -69,7 +74,7 @@ def shared_case(*, core: Core, token: str) -> SharedCase | None:
                 _without_note(each) for each in steps_shown(tools, case_facts.protocol_of(tx, core, catalog, row))
             ),
             timeline=tuple(
-                _outside(each, name, first_name)
+                _outside(each, contact, first_name)
                 for each in timeline(tx, core, [row.id], now)
                 if each.kind in _SHOWN_KINDS
             ),
@@ -81,11 +86,12 @@ def _without_note(step: StepShown) -> StepShown:
     return StepShown(step=step.step, required=step.required, status=step.status, at=step.at, channel=step.channel)
 
 
-def _outside(item: TimelineItem, name: str | None, first_name: str | None) -> TimelineItem:
-    """Return an item without what staff wrote of it, without the whole name, and without what tells of a code."""
+def _outside(item: TimelineItem, contact: Contact, first_name: str | None) -> TimelineItem:
+    """Return an item without what staff wrote of it, the whole name, the addresses, and what tells of a code."""
     said = item.text if item.kind in ("feedback", "apology") else None
-    if said and name:
-        said = said.replace(name, first_name or "")
+    for known, instead in ((contact.email, "…"), (contact.phone, "…"), (contact.name, first_name or "")):
+        if said and known:
+            said = instead.join(re.split(re.escape(known), said, flags=re.IGNORECASE))
     facts = {name: value for name, value in item.facts.items() if name not in _NOT_SHOWN}
     return TimelineItem(
         id=item.id, at=item.at, kind=item.kind, title=item.title, text=said, facts=facts, case_id=item.case_id

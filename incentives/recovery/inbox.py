@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_new
 from incentives.recovery.feedback_tables import feedback_inbox
@@ -135,6 +136,11 @@ def opened(core: Core, found: Any) -> Piece:
         location=kept.get("location"),
         command=kept.get("command"),
     )
+
+
+def is_seen_by(actor: Actor, piece: Piece) -> bool:
+    """Return whether an actor sees a kept request: who has a location sees what was sent from there, or from nowhere."""
+    return actor.location is None or piece.location in (None, actor.location)
 
 
 def change(tx: Connection, inbox_id: uuid.UUID, now: datetime, **values: Any) -> None:

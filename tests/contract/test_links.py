@@ -21,6 +21,9 @@ def test_every_link_can_be_followed(machines: Machines) -> None:
     issued = machines.issue()
     reached = {"issue": issued} | _follow_all(machines, document, "/api/v1/issuances", issued)
     reached |= _follow_all(machines, document, "/api/v1/redemptions", reached["redeem"])
+    opened_case = machines.post("/cases", {"issue_tag": "long-wait", "answers_to_come": True})
+    reached |= {"open_recovery_case": opened_case}
+    reached |= {"of_opened": _follow_all(machines, document, "/api/v1/cases", opened_case)["get_case"]}
     statuses = {name: answer.status_code for name, answer in reached.items()}
     assert statuses == {
         "issue": 201,
@@ -29,6 +32,8 @@ def test_every_link_can_be_followed(machines: Machines) -> None:
         "look_up_voucher": 200,
         "redeem": 201,
         "get_redemption": 200,
+        "open_recovery_case": 201,
+        "of_opened": 200,
     }
 
 

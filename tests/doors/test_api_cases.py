@@ -115,6 +115,17 @@ def test_notes_tasks_and_who_was_at_fault(machines: Machines) -> None:
     assert whole(machines, case_id, "frontline")["responsible"] is None
 
 
+def test_a_case_is_said_to_be_beyond_incentives_and_not_to_be_after_all(machines: Machines) -> None:
+    case_id = open_case(machines)
+    path = f"/cases/{case_id}/salvageable"
+    assert_problem(machines.call("PUT", path, json={"salvageable": False}), 422, "input-invalid", field="reason")
+    for salvageable in (False, True):
+        found = done(machines, path, {"salvageable": salvageable, **REASON}, method="PUT")
+        assert found["salvageable"] is salvageable
+    notes = [each["text"] for each in whole(machines, case_id)["timeline"] if each["kind"] == "note"]
+    assert notes == ["Because.", "Because."]
+
+
 def test_a_case_is_given_to_a_team_or_by_a_rule(machines: Machines) -> None:
     case = f"/cases/{open_case(machines)}"
     team = json_of(machines.get("/cases"))["items"][0]["team"]
@@ -163,6 +174,12 @@ def test_a_case_is_shared_by_a_link_that_can_be_taken_back(machines: Machines) -
     assert "/shared/" in link["url"]
     for body in ({}, {"team": "london-gates", "link_days": 3}):
         assert_problem(machines.post(f"{case}/shares", body, "supervisor"), 422, "input-invalid", field="team")
+    key = fresh_key()
+    first = machines.post(f"{case}/shares", {"link_days": 3}, "supervisor", key=key)
+    again = machines.post(f"{case}/shares", {"link_days": 3}, "supervisor", key=key)
+    assert json_of(first) == json_of(again)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert_problem(machines.call("DELETE", f"{case}/shares/{link['id']}"), 403, "not-permitted")
     ended = machines.call("DELETE", f"{case}/shares/{link['id']}", "supervisor")
     assert ended.status_code == 200
     again = machines.call("DELETE", f"{case}/shares/{link['id']}", "supervisor")
@@ -187,6 +204,7 @@ def test_the_list_is_filtered_and_asked_again_for_changes(machines: Machines) ->
     found = json_of(machines.get("/cases?q=zz-top&status=open&unowned=true"))["items"]
     assert [each["id"] for each in found] == [case_id]
     assert json_of(machines.get("/cases?q=zz-top&overdue=true"))["items"] == []
+    assert json_of(machines.get("/cases?q=zz-top&status=closed&unowned=true"))["items"] == []
     changed = found[0]["changed_at"].replace("+00:00", "Z")
     assert json_of(machines.get(f"/cases?q=zz-top&changed_since={changed}"))["items"] == []
     assert_problem(machines.get("/cases?mine=yes"), 422, "input-invalid", field="mine")

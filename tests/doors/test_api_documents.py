@@ -31,7 +31,12 @@ def test_the_committed_contract_is_the_one_that_is_served(machines: Machines) ->
 def test_the_contract_says_its_version_and_how_to_come_in(machines: Machines) -> None:
     document = machines.app.extensions["openapi_document"]()
     assert document["openapi"] == "3.1.0"
-    assert document["components"]["securitySchemes"]["apiKey"] == {"type": "http", "scheme": "bearer"}
+    schemes = document["components"]["securitySchemes"]
+    assert schemes["apiKey"] == {"type": "http", "scheme": "bearer"}
+    assert document["security"] == [{"apiKey": []}]
+    webhook = document["paths"]["/api/v1/connectors/{source}"]["post"]
+    ways = [next(iter(way)) for way in webhook["security"]]
+    assert [schemes[way].get("scheme", schemes[way].get("name")) for way in ways] == ["bearer", "X-Api-Key", "basic"]
 
 
 def test_every_problem_in_the_contract_is_one_of_the_table(machines: Machines) -> None:
@@ -47,16 +52,42 @@ def test_every_operation_has_a_name_a_summary_and_its_problems(machines: Machine
         operation for path in document["paths"].values() for method, operation in path.items() if method != "parameters"
     ]
     names = [operation["operationId"] for operation in operations]
-    assert len(set(names)) == len(names) == 20
+    assert len(set(names)) == len(names) == 68
     for operation in operations:
         assert operation["summary"].endswith(".") or len(operation["summary"]) > 10
         assert "503" in operation["responses"]
         if "requestBody" in operation:
-            assert {"400", "401", "403", "413", "415", "422"} <= set(operation["responses"])
+            assert {"400", "401", "403", "413"} <= set(operation["responses"])
+        if "application/json" in operation.get("requestBody", {}).get("content", {}) and "security" not in operation:
+            assert {"415", "422"} <= set(operation["responses"])
     keyed = {
         operation["operationId"]: operation["x-idempotency"] for operation in operations if "x-idempotency" in operation
     }
-    assert keyed == {"issue": "required", "redeem": "required", "decide": "optional"}
+    assert {name for name, how in keyed.items() if how == "required"} == {"issue", "redeem"}
+    assert {name for name, how in keyed.items() if how == "optional"} == {
+        *("decide", "open_recovery_case", "split_recovery_case", "apologize_in_case", "write_case_note"),
+        *("write_case_task", "open_form", "share_recovery_case"),
+    }
+
+
+def test_no_two_schemas_are_told_apart_by_a_number(machines: Machines) -> None:
+    names = machines.app.extensions["openapi_document"]()["components"]["schemas"]
+    assert [name for name in names if name[-1].isdigit()] == []
+
+
+def test_bodies_that_are_not_only_json_say_so(machines: Machines) -> None:
+    paths = machines.app.extensions["openapi_document"]()["paths"]
+    taken = {
+        path.removeprefix("/api/v1"): set(operations["post"]["requestBody"]["content"])
+        for path, operations in paths.items()
+        if "requestBody" in operations.get("post", {})
+    }
+    assert {path: types for path, types in taken.items() if types != {"application/json"}} == {
+        "/feedback": {"application/json", "application/x-ndjson"},
+        "/connectors/{source}": {"application/json", "application/x-www-form-urlencoded"},
+        "/cases/{case_id}/files": {"multipart/form-data"},
+    }
+    assert set(paths["/api/v1/feedback"]["post"]["responses"]["202"]["content"]) == taken["/feedback"]
 
 
 def test_the_page_loads_only_from_this_machine_and_runs_only_its_own_script(machines: Machines) -> None:

@@ -51,7 +51,7 @@ def test_every_route_asks_for_a_key_but_those_that_say_nothing(machines: Machine
             assert_problem(answer, 401, "not-authenticated")
             assert rule.endpoint
             asked += 1
-    assert asked >= 18
+    assert asked >= 65
 
 
 def test_every_route_keeps_out_every_role_that_may_not(machines: Machines) -> None:
@@ -64,13 +64,14 @@ def test_every_route_keeps_out_every_role_that_may_not(machines: Machines) -> No
             for role, permissions in PERMISSIONS.items():
                 answer = machines.call(method.upper(), _filled(path.removeprefix("/api/v1")), role)
                 if operation["x-permission"] in permissions:
-                    assert answer.status_code in (200, 404, 415), (method, path, role)
+                    # Of an empty body, or of what no id names, it says so only to whoever may come in.
+                    assert answer.status_code in (200, 404, 409, 415, 422), (method, path, role)
                     let_in += 1
                 else:
                     assert_problem(answer, 403, "not-permitted")
                     refused += 1
-    assert refused >= 30
-    assert let_in >= 30
+    assert refused >= 190
+    assert let_in >= 200
 
 
 def test_the_documents_name_a_permission_that_there_is_for_every_route(machines: Machines) -> None:
@@ -83,9 +84,10 @@ def test_the_documents_name_a_permission_that_there_is_for_every_route(machines:
                 name = f"{method.upper()} {path}"
                 documented.add(_plain(name))
                 assert operation.get("x-permission") in known or name in PUBLIC, name
-                assert ("security" in operation) == (name in PUBLIC), name
-    routes = {_plain(name) for name, _ in _rules(machines) if name.startswith(("GET /api/v1", "POST /api/v1"))}
+                assert (operation.get("security") == []) == (name in PUBLIC), name
+    routes = {_plain(name) for name, _ in _rules(machines) if " /api/v1/" in name}
     assert documented == routes
+    assert {name.split(" ", 1)[0] for name in routes} == {"GET", "POST", "PUT", "DELETE"}
 
 
 def test_a_view_that_says_nothing_about_who_may_cannot_be_registered() -> None:

@@ -134,7 +134,7 @@ def test_one_rule_shows_each_firing_with_its_facts_and_what_came_of_it(staff: St
     assert "survey-tool, London, score 0%" in found.words
     assert "Case: opened; Incentive: issued (The voucher)" in found.words
     assert "Incentive: breaker tripped" in found.words
-    assert "The breaker has tripped For unknown-sources this rule has given all that it may in this hour." in found.words
+    assert "The breaker has tripped For survey-tool this rule has given all that it may in this hour." in found.words
     assert "£20.00 in the last 7 days" in found.words
     assert "Ana Secret" not in found.html
     assert len([each for each in found.all("a") if (each.get("href") or "").startswith("/cases/")]) == 3

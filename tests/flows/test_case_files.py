@@ -168,3 +168,62 @@ def test_without_its_scanner_no_file_is_kept(open_shop: OpenShop) -> None:
     desk = Desk(open_shop(CASES, INCENTIVES_FILE_SCANNER_COMMAND="/there/is/no-scanner -"))
     case_id = desk.open()
     desk.shop.refused(ScannerUnavailable, add, desk, case_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "kept"),
+    [
+        ("evil.html", "text/plain", "evil.html.txt"),
+        ("../../etc/passwd", "text/plain", "passwd.txt"),
+        ("fdp.\u202etxt.exe", "text/plain", "fdp.txt.exe.txt"),
+        ("a\r\nSet-Cookie: x.txt", "text/plain", "aSet-Cookie: x.txt"),
+        ("..", "text/plain", "file.txt"),
+        ("", "application/pdf", "file.pdf"),
+        ("Letter.PDF", "application/pdf", "Letter.PDF"),
+        ("x" * 500 + ".bat", "text/plain", "x" * 112 + ".bat.txt"),
+        ("photo.jpeg", "image/jpeg", "photo.jpeg"),
+    ],
+)
+def test_a_name_is_no_path_and_ends_as_what_the_file_is(name: str, media_type: str, kept: str) -> None:
+    assert files.named(name, media_type) == kept
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow says of some damage that there is some
+def test_a_photo_whose_camera_wrote_nonsense_is_kept_all_the_same() -> None:
+    whole = photo("JPEG", turned=6)
+    # Every byte of it by itself: among them the type of the description, which becomes one of numbers.
+    at = whole.index(b"Exif\x00\x00")
+    for offset in range(at + 6, at + 58):
+        damaged = bytearray(whole)
+        damaged[offset] ^= 0x0F
+        assert PLACE.encode() not in files.cleaned(bytes(damaged), "image/jpeg")
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_a_photo_stands_upright_however_the_camera_was_held(turned: int) -> None:
+    from PIL import Image, ImageOps  # noqa: PLC0415 - as the code does
+
+    given = photo("PNG", turned=turned)
+    with Image.open(io.BytesIO(given)) as image, Image.open(io.BytesIO(files.cleaned(given, "image/png"))) as kept:
+        assert kept.size == ImageOps.exif_transpose(image).size
+        assert not kept.info
+
+
+def test_a_small_photo_that_would_be_drawn_anew_as_a_large_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image  # noqa: PLC0415 - as the code does
+
+    drawn = io.BytesIO()
+    Image.effect_noise((256, 256), 90).quantize(8).save(drawn, format="PNG")
+    monkeypatch.setattr(files, "MOST_BYTES", len(drawn.getvalue()))
+    with pytest.raises(FileTooLarge):
+        files.cleaned(drawn.getvalue(), "image/png")
+
+
+def test_a_file_that_comes_again_finds_no_room_that_is_taken(desk: Desk) -> None:
+    case_id = desk.open()
+    first = add(desk, case_id)
+    command = RemoveFile(case_id=case_id, file_id=first.id, reason="A stranger is on it.")
+    remove_file(core=desk.core, actor=desk.shop.supervisor, command=command)
+    for number in range(files.MOST_FILES):
+        add(desk, case_id, content=b"file %d" % number)
+    desk.shop.refused(TooManyFiles, add, desk, case_id)

@@ -1,4 +1,4 @@
-"""Whose a case may be: somebody who sees it and may work on it; nobody's case, and what is late, is told with measure."""
+"""Whose a case may be: somebody who sees it and may work on it. What is late is told, with measure."""
 
 from datetime import timedelta
 from typing import Any
@@ -79,6 +79,15 @@ def test_nothing_is_given_to_those_who_do_not_see_the_case(desk: Desk) -> None:
     desk.task(case_id, owner=person(desk, "Here").label, **due)
 
 
+def test_what_is_beyond_the_calendar_of_anybody_is_refused(desk: Desk) -> None:
+    case_id = desk.open()
+    beyond = START.replace(year=9999)
+    refusal = desk.shop.refused(InputInvalid, desk.task, case_id, kind="process", title="Mend", due_at=beyond)
+    assert refusal.facts["errors"][0]["field"] == "due_at"
+    refusal = desk.shop.refused(InputInvalid, desk.open, occurred_at=START.replace(year=1))
+    assert refusal.facts["errors"][0]["field"] == "occurred_at"
+
+
 def test_a_task_of_a_team_is_nobodys_yet(desk: Desk) -> None:
     case_id = desk.open()
     task = desk.task(case_id, kind="process", title="Mend", due_at=START + timedelta(hours=1), owner_team="desk").id
@@ -138,3 +147,21 @@ def test_a_flood_of_what_is_late_does_not_bury_whoever_leads(desk: Desk, monkeyp
     desk.shop.later(minutes=31)
     escalate_due(core=desk.core)
     assert len(told(desk)) == 6
+
+
+def test_whoever_leads_is_told_at_once_of_what_is_grave(desk: Desk) -> None:
+    lead = person(desk, "Lead", role="supervisor", team=None)
+    desk.open(severity=3)
+    assert told(desk) == []
+    desk.open(severity=4)
+    assert told(desk) == [("notice-new", lead.id)]
+    desk.open(lead, severity=4)
+    assert len(told(desk)) == 1
+
+
+def test_from_which_severity_whoever_leads_is_told_stands_in_the_catalog(open_shop: OpenShop) -> None:
+    desk = Desk(open_shop(cases_catalog(teams=TEAMS, recovery={"escalate_from_severity": 2})))
+    lead = person(desk, "Lead", role="supervisor", team=None)
+    desk.open(severity=1)
+    desk.open(program(desk), severity=2)
+    assert told(desk) == [("notice-new", lead.id)]

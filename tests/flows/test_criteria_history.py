@@ -89,6 +89,12 @@ def test_what_has_no_price_is_a_case_all_the_same(shop: Shop) -> None:
     assert first.costs == (Money(1000, "GBP"), Money(1000, "USD"))
 
 
+def test_a_trouble_that_was_named_second_counts_as_criteria_count_it(shop: Shop) -> None:
+    report(shop, 90, tags=("odd", "long-wait"))
+    assert counted(ask(shop, issue_tags=("long-wait",)))[5] == 11
+    assert counted(ask(shop, issue_tags=("odd",)))[5] == 1
+
+
 def test_a_place_sees_its_own(shop: Shop) -> None:
     here = moved(shop.manager, location="london")
     assert counted(simulate(core=shop.core, actor=here, question=Question(at_most=5)))[5] == 5

@@ -9,8 +9,10 @@ from incentives.flows.join_cases import LinkCases, MergeCase, SplitCase, link_ca
 from incentives.flows.share_case import EndShare, ShareByLink, ShareWithTeam, end_share, share_by_link, share_with_team
 from incentives.kernel.errors import (
     CaseClosed,
+    CaseNotDocumented,
     CaseNotFound,
     CaseOfAnotherCustomer,
+    IdempotencyKeyReused,
     InputInvalid,
     NotPermitted,
     ShareNotFound,
@@ -189,3 +191,49 @@ def test_links_are_for_leaders_and_for_a_month_at_most(desk: Desk) -> None:
     link(desk, case_id)
     assert [share.url is not None for share in desk.screen(case_id).shares] == [True]
     assert [share.url for share in desk.screen(case_id, desk.shop.agent).shares] == [None]
+
+
+def test_a_link_is_ended_by_those_who_may_make_one(desk: Desk) -> None:
+    case_id = desk.open()
+    share, token = link(desk, case_id)
+    command = EndShare(case_id=case_id, share_id=share.id)
+    desk.shop.refused(NotPermitted, end_share, core=desk.core, actor=desk.shop.agent, command=command)
+    assert shared_case(core=desk.core, token=token) is not None
+
+
+def test_what_the_customer_wrote_shows_no_address_either(desk: Desk) -> None:
+    case_id = desk.open(customer=named("ana.lopez@example.com", name="Ana López", phone="+447400123456"))
+    desk.apologize(case_id, words="Sorry! We write to Ana.Lopez@example.com and call +447400123456, ana lópez.")
+    _, token = link(desk, case_id)
+    shown = shared_case(core=desk.core, token=token)
+    assert shown is not None
+    assert [item.text for item in shown.timeline if item.text] == ["Sorry! We write to … and call …, Ana."]
+    assert shown.case.opened_by_name == ""
+
+
+def test_one_press_makes_one_link_and_one_share(desk: Desk) -> None:
+    case_id = desk.open()
+    command = ShareByLink(case_id=case_id, idempotency_key="k")
+    first = share_by_link(core=desk.core, actor=desk.shop.supervisor, command=command)
+    again = share_by_link(core=desk.core, actor=desk.shop.supervisor, command=command)
+    assert (again.id, again.url, again.expires_at, again.replayed) == (first.id, first.url, first.expires_at, True)
+    other = ShareByLink(case_id=case_id, days=30, idempotency_key="k")
+    desk.shop.refused(IdempotencyKeyReused, share_by_link, core=desk.core, actor=desk.shop.supervisor, command=other)
+    team = ShareWithTeam(case_id=case_id, team="desk", idempotency_key="t")
+    shared = share_with_team(core=desk.core, actor=desk.shop.agent, command=team)
+    assert share_with_team(core=desk.core, actor=desk.shop.agent, command=team).id == shared.id
+    # One that stands already is what a second key gets, and again.
+    later = ShareWithTeam(case_id=case_id, team="desk", idempotency_key="u")
+    for _ in range(2):
+        assert share_with_team(core=desk.core, actor=desk.shop.agent, command=later).id == shared.id
+
+
+def test_what_is_to_be_decided_in_a_merged_case_is_to_be_decided_before_the_other_is_closed(desk: Desk) -> None:
+    kept, gone = desk.open(), desk.open()
+    asked = desk.shop.ask(case_id=gone, amount_minor=2500)
+    desk.work_through(kept)
+    merge(desk, gone, kept)
+    refusal = desk.shop.refused(CaseNotDocumented, desk.close, kept)
+    assert [each["field"] for each in refusal.facts["errors"]] == ["approvals"]
+    desk.shop.decide(asked.approval_id, "decline")
+    assert desk.close(kept).outcome == "recovered"

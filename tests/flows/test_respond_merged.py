@@ -7,7 +7,7 @@ from incentives.recovery.customers import Contact
 from incentives.recovery.feedback_tables import criteria_hours
 from incentives.recovery.tables import recovery_cases
 from incentives.vouchers.tables import vouchers
-from tests.flows.reported import Open, answer, criterion, fired, giving, text_with
+from tests.flows.reported import Open, answer, criterion, fired, giving, report, respond, revise, text_with
 from tests.flows.shop import Shop
 
 ODD = {"when": {"issue_tags": ["odd"]}, "priority": 1}
@@ -47,3 +47,15 @@ def test_a_source_that_a_criterion_names_has_its_own_allowance(open_shop: Open) 
     for number, source in enumerate(("made-up", "till-7")):
         answer(shop, number, source=source, contact=Contact(email=f"p{number}@example.com"))
     assert [outcome for key, outcome in fired(shop) if key == "bad"] == ["acted", "acted"]
+
+
+def test_a_worse_score_of_a_piece_that_was_paid_for_is_not_paid_for_by_another_rule(open_shop: Open) -> None:
+    mild = giving("mild", when={"score_at_most_pct": 50})
+    shop = open_shop(text_with(mild, giving("grave", priority=200, settle_minutes=0)))
+    piece = report(shop, score_bp=5000, score_given="3")
+    assert respond(shop, piece).issuance_id is not None
+    revise(shop, piece, 0)
+    respond(shop, piece)
+    assert fired(shop) == [("mild", "acted"), ("grave", "outranked")]
+    assert len(shop.all(vouchers)) == 1
+    shop.check()

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from incentives.flows import taking, understanding
-from incentives.flows.take_in import CustomerGiven, TakeIn, TakenIn, take_in, take_in_raw
+from incentives.flows.take_in import CustomerGiven, TakeIn, TakenIn, replay, take_in, take_in_raw
+from incentives.flows.taking import ELSEWHERE
 from incentives.kernel.errors import FeedbackNotUnderstood, NotPermitted, Refusal
 from incentives.recovery.feedback_tables import (
     feedback,
@@ -22,7 +23,7 @@ from incentives.recovery.feedback_tables import (
 )
 from incentives.recovery.tables import customers
 from tests.flows.feedback_shop import ANA, catalog, piece
-from tests.flows.shop import Shop
+from tests.flows.shop import Shop, moved
 
 
 @pytest.fixture
@@ -343,3 +344,16 @@ def test_a_till_may_not_report(shop: Shop) -> None:
 def test_nobody_reports_under_a_source_of_our_own(shop: Shop, source: str) -> None:
     refusal = refused(shop, source=source, issue_tags=("long-wait",))
     assert refusal.facts["field"] == "source"
+
+
+def test_who_speaks_for_one_location_revises_nothing_of_another(shop: Shop) -> None:
+    first = take(shop, location="london", score=5)
+    stranger = moved(shop.manager, location="leeds")
+    (result,) = take_in(core=shop.core, actor=stranger, commands=[piece(score=1, comment="Bad.")])
+    assert isinstance(result, FeedbackNotUnderstood)
+    row = shop.one(feedback)
+    assert (row.id, row.revision, row.score_given, row.status) == (first.id, 1, "5", "acted")
+    assert shop.one(feedback_inbox, feedback_inbox.c.status == "waiting").reason == ELSEWHERE
+    kept = uuid.UUID(result.facts["inbox_id"])
+    replayed = replay(core=shop.core, actor=shop.manager, inbox_id=kept)
+    assert (replayed.id, shop.one(feedback).score_given) == (first.id, "1")

@@ -1,6 +1,7 @@
 """Survey tools as their vendors publish them, through the mapped connector; and what waits, tried again."""
 
 import json
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -21,9 +22,10 @@ from incentives.kernel.errors import (
     UnknownIssueTag,
     UnknownSource,
 )
+from incentives.queries.feedback import list_waiting, one_waiting
 from incentives.recovery.feedback_tables import feedback, feedback_inbox, feedback_revisions, feedback_unmapped
 from tests.flows.feedback_shop import ASKNICELY, STELLA, asknicely, catalog, piece, raw, stella
-from tests.flows.shop import Shop
+from tests.flows.shop import Shop, moved
 from tests.world import publish_catalog
 
 
@@ -255,3 +257,16 @@ def test_half_an_emoji_where_a_tool_cut_a_text_off_keeps_nothing_from_being_unde
     assert taken.status == "settling"
     assert "?" in shop.one(feedback).external_id
     assert shop.core.contacts.open(shop.one(feedback_inbox).body) == body
+
+
+def test_what_waits_of_one_location_is_not_for_another_to_see_or_set_aside(shop: Shop) -> None:
+    core, there = shop.core, moved(shop.manager, location="leeds")
+    (answer,) = take_in(core=core, actor=moved(shop.manager, location="london"), commands=[piece(score=9)])
+    assert isinstance(answer, FeedbackNotUnderstood)
+    inbox_id = uuid.UUID(answer.facts["inbox_id"])
+    assert list_waiting(core=core, actor=there).items == []
+    shop.refused(FeedbackNotWaiting, one_waiting, core=core, actor=there, inbox_id=inbox_id)
+    shop.refused(FeedbackNotWaiting, ignore, core=core, actor=there, inbox_id=inbox_id, reason="spam")
+    shop.refused(FeedbackNotWaiting, replay, core=core, actor=there, inbox_id=inbox_id)
+    assert [each.id for each in list_waiting(core=core, actor=shop.supervisor).items] == [inbox_id]
+    ignore(core=core, actor=shop.supervisor, inbox_id=inbox_id, reason="spam")

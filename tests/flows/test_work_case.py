@@ -270,3 +270,9 @@ def test_nothing_is_done_elsewhere_or_after_the_end_or_by_a_till(desk: Desk) -> 
     desk.shop.refused(CaseClosed, desk.step, case_id, "follow_up")
     desk.shop.refused(CaseClosed, desk.apologize, case_id)
     desk.shop.refused(CaseClosed, desk.causes, case_id, few=100)
+
+
+def test_a_language_is_the_name_of_one(desk: Desk) -> None:
+    case_id = desk.open()
+    refusal = desk.shop.refused(InputInvalid, desk.apologize, case_id, language="e" * 21)
+    assert refusal.facts["errors"][0]["field"] == "language"

@@ -210,11 +210,26 @@ class Care:
         task_id = self.post(f"{case}/tasks", 201, **task)["id"]
         self.post(f"{case}/tasks/{task_id}/done", result=word("a task's result"))
         self.ask("PUT", f"{case}/assignment", 200, json={"reason": word("why it is theirs"), "team": TEAM})
+        self.ask_to_give(case_id)
         self.files(case)
         self.shares(case)
         self.parts(case_id)
         title = {"issue_tag": TAG, "title": self.told("an incident's title"), "location": LOCATION}
         self.post("/incidents", 201, **title, started_at="2026-11-20T10:00:00Z")
+
+    def ask_to_give(self, case_id: str) -> None:
+        """Let the frontline ask for an incentive with a note, and a manager grant it."""
+        asked = {"issue_tag": TAG, "case_id": case_id, "note": self.word("a note on what is given")}
+        more = {"metadata": {"seat": self.told("what a program adds to what is given")}}
+        _, answer = self.office.post("/issuances", {**asked, **more}, "frontline", "care-asks")
+        granted = {"decision": "grant", "comment": self.told("a comment on a decision")}
+        self.post(f"/approvals/{answer['approval']['id']}/decision", **granted)
+
+    def sell(self, code: str) -> None:
+        """Let a till take a voucher."""
+        sale = {"code": code, "order_ref": self.told("a sale")}
+        status, _ = self.office.post("/redemptions", sale, "till", "care-sells")
+        assert status == 201
 
     def files(self, case: str) -> None:
         """Add a file, and have it back."""
@@ -304,7 +319,7 @@ def recover(care: Care) -> None:
     care.wait(hours=25)
     worker.sweep(care.office.core)
     worker.drain(care.office.core)
-    assert care.codes_sent()
+    care.sell(care.codes_sent()[0])
     by_email, _by_sms = care.links_sent()
     care.fill(by_email, score="1", comment=care.word("an answer's comment"))
     care.answered_by_sms(f"2 {care.word('an SMS')}")

@@ -70,6 +70,26 @@ def test_sixteen_versions_at_once_are_one_piece_and_none_is_lost(crew: Crew, cor
         assert tx.execute(sa.select(feedback.c.revision)).scalar_one() == SIZE
 
 
+def revise_all(core: Core, job: Any) -> Outcome:
+    """Send a newer version of the same pieces in one batch, in an order of one's own."""
+    turn, order = job
+    commands = [piece(str(number), score=1 + turn / 100) for number in order]
+    results = take_in(core=core, actor=MANAGER, commands=commands)
+    return Outcome("taken" if all(isinstance(each, TakenIn) for each in results) else "refused")
+
+
+def test_batches_that_name_the_same_pieces_in_any_order_do_not_wait_in_a_ring(crew: Crew, core: Core) -> None:
+    publish_catalog(core, catalog())
+    numbers = list(range(30))
+    revise_all(core, (0, numbers))
+    rounds = [
+        [(turn * SIZE + each + 1, numbers if each % 2 else numbers[::-1]) for each in range(SIZE)] for turn in range(4)
+    ]
+    outcomes = flat(crew.at_once(revise_all, rounds, core.settings.database_url))
+    assert count(outcomes) == {"taken": 4 * SIZE}
+    assert rows(core, feedback) == len(numbers)
+
+
 def test_one_who_looks_first_and_writes_then_has_it_twice(
     crew: Crew, core: Core, drop_constraint: DropConstraint
 ) -> None:

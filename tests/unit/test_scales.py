@@ -71,7 +71,9 @@ def test_anything_else_is_refused_by_its_field_and_never_breaks(scale: str, anyt
     assert fields == ["score"] or (0 <= found.bp <= BP_MAX and len(found.given) <= 20)
 
 
-@pytest.mark.parametrize("score", ["1_0", "٣", "1e999999999", "1e-999999999", "0e-999999999", "Infinity", "", "0x5", "5" * 21, "good"])
+@pytest.mark.parametrize(
+    "score", ["1_0", "٣", "1e999999999", "1e-999999999", "0e-999999999", "Infinity", "", "0x5", "5" * 21, "good"]
+)
 def test_what_is_no_number_is_refused(score: str) -> None:
     with pytest.raises(InputInvalid) as caught:
         score_of(score, "nps")

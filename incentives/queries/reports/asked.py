@@ -22,6 +22,7 @@ NOTHING = ""
 """Stands for "none" where a report is split: cases without a product, a team …"""
 
 _USUAL_DAYS = 90
+_DAY_OF_1970 = "2440587.5"
 _MOST_DAYS = 800
 _DAY = timedelta(days=1)
 
@@ -101,9 +102,15 @@ def tags_below(catalog: Catalog, key: str) -> list[str]:
 def seconds(tx: Connection, column: ColumnElement[Any]) -> ColumnElement[int]:
     """Return an instant as whole seconds since 1970: numbers come out of a database ten times as fast as instants."""
     if tx.dialect.name == "sqlite":
-        # The name of the column only: its own type would turn the text back into an instant first.
-        return sa.cast(sa.func.strftime("%s", column), sa.BigInteger)
-    return sa.cast(sa.func.floor(sa.extract("epoch", column)), sa.BigInteger)
+        # Reckoned from the day's number, whose last digits are microseconds: a third of what STRFTIME takes.
+        day: ColumnElement[float] = sa.func.julianday(column, type_=sa.Float())
+        return sa.cast((day - _lite(_DAY_OF_1970)) * _lite("86400.0") + _lite("0.0005"), sa.BigInteger)
+    # EXTRACT would reckon in NUMERIC, which takes several times as long.
+    return sa.cast(sa.func.floor(sa.func.date_part("epoch", column)), sa.BigInteger)
+
+
+def _lite(number: str) -> ColumnElement[float]:
+    return sa.literal_column(number, sa.Float())
 
 
 def local_seconds(tx: Connection, column: ColumnElement[Any], span: Window) -> ColumnElement[int]:

@@ -14,8 +14,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.money import Money
 from incentives.queries.reports import statistics
 from incentives.queries.reports.asked import Asked, Window, catalog_for, labels_of, window
-from incentives.queries.reports.facts import kept_to
-from incentives.queries.scope import seen_by
+from incentives.queries.reports.facts import cohort_of
 from incentives.recovery.feedback_tables import criteria_firings
 from incentives.recovery.tables import recovery_cases
 from incentives.vouchers.tables import issuances
@@ -96,22 +95,6 @@ def effectiveness(*, core: Core, actor: Actor, asked: Asked) -> Effectiveness:
         overall=_effects(catalog, _summed(cells)),
         by_tag=_effects(catalog, cells),
         holdouts=arms,
-    )
-
-
-def cohort_of(catalog: Catalog, actor: Actor, span: Window, asked: Asked) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions on cases of a period; what they were given is asked for elsewhere."""
-    case = recovery_cases.c
-    return (
-        case.opened_at >= span.from_at,
-        case.opened_at < span.until_at,
-        case.merged_into_id.is_(None),
-        seen_by(actor, case.location),
-        *(
-            kept_to(catalog, case[name], name, value)
-            for name, value in asked.wanted().items()
-            if name not in ("incentive", "channel")
-        ),
     )
 
 

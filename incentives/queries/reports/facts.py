@@ -1,13 +1,12 @@
 """One row a case, with the instant of every step that it came to: what the funnel, the times and the returns count.
 
-Each kind of record is asked for by itself, boiled down to a row a case, and laid beside the others here: one statement
-that joins them all took a database minutes that has to guess how many rows there will be. A case that was merged into
+The rows are laid out, counted and boiled down within the database; only figures leave it. A case that was merged into
 another is that other one.
 """
 
-import uuid
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,7 +15,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from incentives.catalog.catalog import Catalog
 from incentives.kernel.actors import Actor
 from incentives.messages.tables import outbox_messages
-from incentives.queries.reports.asked import Asked, Window, seconds, tags_below
+from incentives.queries.reports.asked import DIMENSIONS, Asked, Window, seconds, tags_below
 from incentives.queries.scope import seen_by
 from incentives.recovery.feedback_tables import feedback
 from incentives.recovery.tables import case_apologies, case_clocks, case_steps, recovery_cases, surveys
@@ -26,68 +25,34 @@ ARRIVED = ("sent", "delivered", "captured")
 CONTACTS = ("gather", "follow_up")
 FIXES = ("fix", "resolve")
 DAY_SECONDS = 86_400
+OF_GIFTS = ("incentive", "channel")
+"""What only those cases know that were given something."""
 
-Key = str
-"""A case's id as its database writes it: making a ``uuid.UUID`` of every row would take longer than the query."""
-
-
-class CaseFacts(NamedTuple):
-    """A case: what it is counted by, and when each step was, in seconds since 1970 (None: not yet)."""
-
-    key: Key
-    issue_tag: str
-    location: str | None
-    team: str | None
-    source: str
-    product: str | None
-    severity: int
-    segment: str | None
-    recovered: bool | None
-    salvageable: bool
-    opened: int
-    closed: int | None
-    decided: int | None
-    incentive: str | None
-    channel: str | None
-    contacted: int | None
-    apologized: int | None
-    issued: int | None
-    delivered: int | None
-    redeemed: int | None
-    asked: int | None
-    answered: int | None
-    fixed: int | None
-    bought: int | None
-
-    @property
-    def id(self) -> uuid.UUID:
-        """Return the case's id."""
-        return uuid.UUID(self.key)
+_NEVER = 2**62
+_OF_CASES = (*(name for name in DIMENSIONS if name not in OF_GIFTS), "recovered", "salvageable")
+_OWN_MOMENTS = {"opened": "opened_at", "closed": "closed_at", "decided": "recovered_at"}
+_GIFT_MOMENTS = ("issued", "delivered", "redeemed")
+# Of which records' instants each step is the earliest.
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "contacted": ("contact_clock", "contact_step", "apology_step", "apology"),
+    "apologized": ("apology_step", "apology"),
+    "fixed": ("fix_clock", "fix_step"),
+    "asked": ("asked",),
+    "answered": ("answered",),
+    "bought": ("bought_reported", "bought_spent"),
+}
 
 
-_COUNTED_BY = ("issue_tag", "location", "team", "source", "product", "severity", "segment", "recovered", "salvageable")
-
-
-def case_facts(tx: Connection, catalog: Catalog, actor: Actor, span: Window, asked: Asked) -> list[CaseFacts]:
-    """Return the cases that were opened in a period, as far as the actor sees them and was asked for."""
+def cohort_of(catalog: Catalog, actor: Actor, span: Window, asked: Asked) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions on cases of a period; what they were given is asked for elsewhere."""
     case = recovery_cases.c
-    cohort = (
+    return (
         case.opened_at >= span.from_at,
         case.opened_at < span.until_at,
         case.merged_into_id.is_(None),
         seen_by(actor, case.location),
-        *(
-            kept_to(catalog, case[name], name, value)
-            for name, value in asked.wanted().items()
-            if name not in ("incentive", "channel")
-        ),
+        *(kept_to(catalog, case[name], name, value) for name, value in asked.wanted().items() if name not in OF_GIFTS),
     )
-    found = _Reader(tx, catalog, cohort).facts()
-    for name in ("incentive", "channel"):
-        wanted = getattr(asked, name)
-        if wanted is not None:
-            found = [each for each in found if (getattr(each, name) or "") == wanted]
-    return found
 
 
 def kept_to(catalog: Catalog, column: ColumnElement[Any], name: str, value: str) -> ColumnElement[bool]:
@@ -99,173 +64,242 @@ def kept_to(catalog: Catalog, column: ColumnElement[Any], name: str, value: str)
     return column == value if value else column.is_(None)
 
 
-def key_of(tx: Connection, column: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return an id as text, the way that costs its database nothing."""
-    return sa.type_coerce(column, sa.String()) if tx.dialect.name == "sqlite" else sa.cast(column, sa.Text())
-
-
 def purchases() -> sa.Subquery:
     """Return when which customer bought something: as a shop reported, or by spending a voucher on an order."""
-    paid, given = feedback.c, issuances.c
+    paid = feedback.c
     reported = sa.select(paid.customer_id, paid.occurred_at.label("at")).where(
         paid.event == "purchase", paid.customer_id.is_not(None)
     )
-    spent = (
-        sa.select(given.customer_id, redemptions.c.redeemed_at.label("at"))
-        .select_from(redemptions)
-        .join(vouchers, vouchers.c.id == redemptions.c.voucher_id)
-        .join(issuances, given.id == vouchers.c.issuance_id)
-        .where(
-            redemptions.c.order_ref.is_not(None), redemptions.c.reversed_at.is_(None), given.customer_id.is_not(None)
-        )
-    )
-    return sa.union_all(reported, spent).subquery()
+    return sa.union_all(reported, _spent_on_orders()).subquery()
 
 
-class _Reader:
-    """Reads the records of a cohort of cases, a kind after the other."""
+def case_facts(
+    tx: Connection, catalog: Catalog, actor: Actor, span: Window, asked: Asked, *, steps: Collection[str]
+) -> sa.CTE:
+    """Return the cases that were opened in a period, as far as the actor sees them and was asked for.
+
+    A row has ``id``, what a case is counted by, and the instants of ``steps`` in seconds since 1970 (None: not yet)
+    beside ``opened``, ``closed`` and ``decided``. ``incentive`` and ``channel`` count as steps too.
+    """
+    wanted = {name: value for name, value in asked.wanted().items() if name in OF_GIFTS}
+    return _Table(tx, catalog, cohort_of(catalog, actor, span, asked)).facts(steps, wanted)
+
+
+def minutes_between(earlier: ColumnElement[int], later: ColumnElement[int]) -> ColumnElement[int]:
+    """Return the whole minutes from one instant in seconds to another; fewer than none where the other came first."""
+    return (later - earlier) // sa.literal_column("60", sa.Integer())
+
+
+def listed(numbers: ColumnElement[int]) -> ColumnElement[str]:
+    """Return all numbers of a group in one text: a row for each of them would take ten times as long to fetch."""
+    return sa.func.aggregate_strings(sa.cast(numbers, sa.Text()), ",")
+
+
+def numbers_of(text: str | None) -> list[int]:
+    """Return the numbers of such a text."""
+    return list(map(int, text.split(","))) if text else []
+
+
+def in_order(numbers: Iterable[int]) -> list[int]:
+    """Return minutes sorted; what came before that since which its time counts took none."""
+    found = sorted(numbers)
+    return found if not found or found[0] >= 0 else [max(0, each) for each in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Records of cases, and the instant of which the earliest of each case is wanted.
+
+    What is rare is better looked for by itself than asked of every case.
+    """
+
+    source: sa.FromClause
+    of_case: ColumnElement[bool]
+    at: ColumnElement[Any]
+    where: tuple[ColumnElement[bool], ...] = ()
+    rare: bool = False
+
+
+class _Table:
+    """Lays the records of a cohort of cases beside the cases, in the way that the database at hand does best."""
 
     def __init__(self, tx: Connection, catalog: Catalog, cohort: tuple[ColumnElement[bool], ...]) -> None:
         self._tx, self._catalog, self._cohort = tx, catalog, cohort
 
-    def facts(self) -> list[CaseFacts]:
-        """Return a row a case."""
-        gifts, asks, bought = self._gifts(), self._asks(), self._bought()
-        clocks, steps, apologies = self._clocks(), self._steps(), self._apologies()
-        found = []
-        nobody = (None, None)
-        for row in self._cases():
-            key = row[0]
-            met, (contact, step, fix) = clocks.get(key, nobody), steps.get(key, _NO_STEPS)
-            incentive, channel, issued, delivered, redeemed = gifts.get(key, _NO_GIFT)
-            apology = _earliest(apologies.get(key), step)
-            contacted = _earliest(_earliest(met[0], contact), apology)
-            fixed = _earliest(met[1], fix)
-            asked, answered = asks.get(key, nobody)
-            steps_taken = (contacted, apology, issued, delivered, redeemed, asked, answered, fixed, bought.get(key))
-            found.append(CaseFacts._make((*row, incentive, channel, *steps_taken)))
-        return found
-
-    def _cases(self) -> list[Any]:
-        case = recovery_cases.c
+    def facts(self, steps: Collection[str], wanted: Mapping[str, str]) -> sa.CTE:
+        """Return the rows."""
+        steps = {*steps, *wanted}
+        parts = {name: _part(name) for step in steps for name in _PARTS.get(step, ())}
+        gifts = self._gifts(steps) if steps & {*_GIFT_MOMENTS, *OF_GIFTS} else None
+        lay = self._beside if self._tx.dialect.name == "sqlite" else self._together
+        row = lay(parts, gifts).c
         query = sa.select(
-            key_of(self._tx, case.id),
-            *(case[name] for name in _COUNTED_BY),
-            *(seconds(self._tx, case[name]) for name in ("opened_at", "closed_at", "recovered_at")),
+            row.id,
+            *(row[name] for name in (*_OF_CASES, *_OWN_MOMENTS)),
+            *(row[name] for name in ((*_GIFT_MOMENTS, *OF_GIFTS) if gifts is not None else ()) if name in row),
+            *(sa.type_coerce(self._earliest(row, step), sa.BigInteger()).label(step) for step in steps if step in _PARTS),
         )
-        return list(self._tx.execute(query.where(*self._cohort)).all())
+        query = query.where(*(sa.func.coalesce(row[name], "") == value for name, value in wanted.items()))
+        return query.cte("facts").prefix_with("MATERIALIZED")  # what is reckoned here is counted more than once
 
-    def _of_the_cohort(self, table: sa.Table, *columns: ColumnElement[Any]) -> sa.Select[Any]:
-        case = recovery_cases.c
-        query = sa.select(key_of(self._tx, table.c.case_id), *columns).select_from(table)
-        return query.join(recovery_cases, case.id == table.c.case_id).where(*self._cohort)
+    def _earliest(self, row: Any, step: str) -> ColumnElement[int]:
+        names = _PARTS[step]
+        smaller = sa.func.min if self._tx.dialect.name == "sqlite" else sa.func.least
+        at: ColumnElement[int] = (
+            row[names[0]]
+            if len(names) == 1
+            else sa.func.nullif(smaller(*(sa.func.coalesce(row[name], _NEVER) for name in names)), _NEVER)
+        )
+        if step != "bought":
+            return at
+        # Only what was bought within the policy's days of closing counts.
+        return sa.case((at - row.closed <= self._catalog.recovery.purchase_within_days * DAY_SECONDS, at))
 
     def _at(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         return seconds(self._tx, column)
 
-    def _clocks(self) -> dict[Key, tuple[int | None, int | None]]:
-        """Return when the first contact was and when it was fixed, as the clocks were met."""
-        clock = case_clocks.c
-        met = (self._at(sa.func.min(sa.case((clock.clock == name, clock.met_at)))) for name in ("first_contact", "fix"))
-        query = (
-            self._of_the_cohort(case_clocks, *met)
-            .where(clock.met_at.is_not(None), clock.clock.in_(("first_contact", "fix")))
-            .group_by(clock.case_id)
-        )
-        return {key: (contact, fix) for key, contact, fix in self._tx.execute(query).all()}
+    def _own(self) -> list[ColumnElement[Any]]:
+        case = recovery_cases.c
+        return [
+            case.id,
+            *(case[name] for name in _OF_CASES),
+            *(self._at(case[column]).label(name) for name, column in _OWN_MOMENTS.items()),
+        ]
 
-    def _steps(self) -> dict[Key, tuple[int | None, int | None, int | None]]:
-        """Return when somebody spoke to the customer, apologized, and fixed it, as the steps say."""
-        step = case_steps.c
-        kinds = (CONTACTS, ("apologize",), FIXES)
-        done = (self._at(sa.func.min(sa.case((step.step.in_(names), step.at)))) for names in kinds)
-        query = (
-            self._of_the_cohort(case_steps, *done)
-            .where(step.status == "done", step.step.in_((*CONTACTS, "apologize", *FIXES)))
-            .group_by(step.case_id)
-        )
-        return {key: (contact, apology, fix) for key, contact, apology, fix in self._tx.execute(query).all()}
+    def _beside(self, parts: Mapping[str, _Part], gifts: sa.CTE | None) -> sa.CTE:
+        """Look each case's records up by their index: what SQLite does best, which can join in loops only."""
+        columns = self._own()
+        joined: sa.FromClause = recovery_cases
+        for name, part in parts.items():
+            if part.rare:
+                found = self._grouped(part).cte(name).prefix_with("MATERIALIZED")
+                joined = joined.outerjoin(found, found.c.id == recovery_cases.c.id)
+                columns.append(self._at(found.c.at).label(name))
+                continue
+            first = sa.select(sa.func.min(part.at)).select_from(part.source).where(part.of_case, *part.where)
+            columns.append(self._at(first.correlate(recovery_cases).scalar_subquery()).label(name))
+        if gifts is not None:
+            joined = joined.outerjoin(gifts, gifts.c.case_id == recovery_cases.c.id)
+            columns += [each for each in gifts.c if each.name != "case_id"]
+        query = sa.select(*columns).select_from(joined).where(*self._cohort)
+        return query.cte("laid_out").prefix_with("MATERIALIZED")
 
-    def _apologies(self) -> dict[Key, int]:
-        said = case_apologies.c
-        query = self._of_the_cohort(case_apologies, self._at(sa.func.min(said.at))).group_by(said.case_id)
-        return dict(self._tx.execute(query).all())
+    def _grouped(self, part: _Part) -> sa.Select[Any]:
+        case = recovery_cases.c
+        query = sa.select(case.id, sa.func.min(part.at).label("at")).select_from(part.source)
+        return query.join(recovery_cases, part.of_case).where(*self._cohort, *part.where).group_by(case.id)
 
-    def _gifts(self) -> dict[Key, tuple[str | None, str | None, int | None, int | None, int | None]]:
-        """Return the first incentive of each case; what is shown on the screen is handed over at once."""
-        given = issuances.c
-        on_screen = sa.cast(given.channels, sa.Text()) == "[]"
-        query = self._of_the_cohort(
-            issuances, key_of(self._tx, given.id), given.incentive, on_screen, self._at(given.issued_at)
-        ).where(given.status == "issued")
-        arrived, spent = self._arrivals(), self._spendings()
-        found: dict[Key, tuple[str | None, str | None, int | None, int | None, int | None]] = {}
-        for key, issuance, incentive, shown, issued in self._tx.execute(
-            query.order_by(given.issued_at, given.id)
-        ).all():
-            if key not in found:
-                delivered, channel = (issued, "screen") if shown else arrived.get(issuance, (None, None))
-                found[key] = (incentive, channel, issued, delivered, spent.get(issuance))
-        return found
+    def _together(self, parts: Mapping[str, _Part], gifts: sa.CTE | None) -> sa.CTE:
+        """Heap the records of all kinds up and group them by case: no guess at numbers can make that slow.
 
-    def _arrivals(self) -> dict[Key, tuple[int, str]]:
-        message, given = outbox_messages.c, issuances.c
-        query = (
-            sa.select(key_of(self._tx, given.id), self._at(message.ended_at), message.channel)
-            .select_from(outbox_messages)
-            .join(issuances, given.id == message.issuance_id)
-            .join(recovery_cases, recovery_cases.c.id == given.case_id)
-            # An apology may have gone out while the incentive waited for its approval.
-            .where(*self._cohort, message.status.in_(ARRIVED), message.ended_at >= given.issued_at)
-            .order_by(message.ended_at.desc(), message.id.desc())
-        )
-        return {issuance: (at, channel) for issuance, at, channel in self._tx.execute(query).all()}
+        Left to join them all, PostgreSQL has been seen to take minutes where it guessed wrong.
+        """
+        case = recovery_cases.c
+        given = [each for each in gifts.c if each.name != "case_id"] if gifts is not None else []
+        kinds: dict[str, Any] = {
+            **{name: part.at for name, part in parts.items()},
+            **{each.name: each for each in given},
+        }
 
-    def _spendings(self) -> dict[Key, int]:
-        given, spent = issuances.c, redemptions.c
-        query = (
-            sa.select(key_of(self._tx, given.id), sa.func.min(self._at(spent.redeemed_at)))
-            .select_from(redemptions)
-            .join(vouchers, vouchers.c.id == spent.voucher_id)
-            .join(issuances, given.id == vouchers.c.issuance_id)
-            .join(recovery_cases, recovery_cases.c.id == given.case_id)
-            .where(*self._cohort, spent.reversed_at.is_(None))
-            .group_by(given.id)
-        )
-        return {issuance: at for issuance, at in self._tx.execute(query).all()}  # noqa: C416 - rows are no pairs to mypy
-
-    def _asks(self) -> dict[Key, tuple[int | None, int | None]]:
-        table = surveys.c
-        query = self._of_the_cohort(
-            surveys, sa.func.min(self._at(table.sent_at)), sa.func.min(self._at(table.answered_at))
-        ).group_by(table.case_id)
-        return {key: (asked, answered) for key, asked, answered in self._tx.execute(query).all()}
-
-    def _bought(self) -> Mapping[Key, int]:
-        """Return when customers first bought again, within the policy's days of closing."""
-        case, purchase = recovery_cases.c, purchases()
-        within = self._catalog.recovery.purchase_within_days * DAY_SECONDS
-        query = (
-            sa.select(
-                key_of(self._tx, case.id),
-                self._at(purchase.c.at),
-                self._at(case.closed_at),
+        def heap(key: ColumnElement[Any], **values: ColumnElement[Any]) -> sa.Select[Any]:
+            return sa.select(
+                key.label("id"),
+                *(values.get(name, sa.cast(sa.null(), of.type)).label(name) for name, of in kinds.items()),
             )
-            .join(purchase, purchase.c.customer_id == case.customer_id)
-            .where(*self._cohort, purchase.c.at > case.closed_at)
+
+        heaps = [heap(case.id).where(*self._cohort)]
+        heaps += [
+            heap(case.id, **{name: part.at})
+            .select_from(part.source.join(recovery_cases, part.of_case))
+            .where(*self._cohort, *part.where)
+            for name, part in parts.items()
+        ]
+        if gifts is not None:
+            heaps.append(heap(gifts.c.case_id, **{each.name: each for each in given}).select_from(gifts))
+        rows = sa.union_all(*heaps).subquery()
+        grouped = sa.select(rows.c.id, *(sa.func.min(rows.c[name]).label(name) for name in kinds)).group_by(rows.c.id)
+        found = grouped.subquery()
+        columns = [self._at(found.c[name]).label(name) if name in parts else found.c[name] for name in kinds]
+        return sa.select(*self._own(), *columns).join(found, found.c.id == case.id).cte("laid_out")
+
+    def _gifts(self, steps: Collection[str]) -> sa.CTE:
+        """Return the first incentive of each case; what is shown on the screen is handed over at once."""
+        given, case, earlier = issuances.c, recovery_cases.c, issuances.alias("earlier")
+        on_screen = sa.cast(given.channels, sa.Text()) == "[]"
+        columns: dict[str, ColumnElement[Any]] = {"incentive": given.incentive, "issued": self._at(given.issued_at)}
+        if "delivered" in steps:
+            at = _arrival(sa.func.min(outbox_messages.c.ended_at)).scalar_subquery()
+            columns["delivered"] = self._at(sa.case((on_screen, given.issued_at), else_=at))
+        if "channel" in steps:
+            message = outbox_messages.c
+            first = _arrival(message.channel).order_by(message.ended_at, message.id).limit(1).scalar_subquery()
+            columns["channel"] = sa.case((on_screen, "screen"), else_=first)
+        if "redeemed" in steps:
+            columns["redeemed"] = self._at(_spending())
+        before = sa.tuple_(earlier.c.issued_at, earlier.c.id) < sa.tuple_(given.issued_at, given.id)
+        one_before = sa.exists().where(earlier.c.case_id == given.case_id, earlier.c.status == "issued", before)
+        query = (
+            sa.select(given.case_id, *(each.label(name) for name, each in columns.items()))
+            .select_from(issuances.join(recovery_cases, case.id == given.case_id))
+            .where(*self._cohort, given.status == "issued", sa.not_(one_before))
         )
-        found: dict[Key, int] = {}
-        for key, at, closed in self._tx.execute(query).all():
-            if at - closed <= within and at < found.get(key, at + 1):
-                found[key] = at
-        return found
+        return query.cte("gifts").prefix_with("MATERIALIZED")
 
 
-_NO_GIFT = (None, None, None, None, None)
-_NO_STEPS = (None, None, None)
+def _arrival(what: ColumnElement[Any]) -> sa.Select[Any]:
+    """Return the query of what an issuance's messages that arrived say."""
+    message, given = outbox_messages.c, issuances.c
+    query = sa.select(what).where(
+        message.issuance_id == given.id,
+        message.status.in_(ARRIVED),
+        # An apology may have gone out while the incentive waited for its approval.
+        message.ended_at >= given.issued_at,
+    )
+    return query.correlate(issuances)
 
 
-def _earliest(one: int | None, other: int | None) -> int | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)
+def _spending() -> ColumnElement[Any]:
+    """Return when a voucher of an issuance was first redeemed."""
+    spent = redemptions.c
+    query = (
+        sa.select(sa.func.min(spent.redeemed_at))
+        .select_from(vouchers.join(redemptions, spent.voucher_id == vouchers.c.id))
+        .where(vouchers.c.issuance_id == issuances.c.id, spent.reversed_at.is_(None))
+    )
+    return query.correlate(issuances).scalar_subquery()
+
+
+def _spent_on_orders() -> sa.Select[Any]:
+    """Return the query of which customer spent a voucher on an order, and when."""
+    given, spent = issuances.c, redemptions.c
+    return (
+        sa.select(given.customer_id, spent.redeemed_at.label("at"))
+        .select_from(redemptions)
+        .join(vouchers, vouchers.c.id == spent.voucher_id)
+        .join(issuances, given.id == vouchers.c.issuance_id)
+        .where(spent.order_ref.is_not(None), spent.reversed_at.is_(None), given.customer_id.is_not(None))
+    )
+
+
+def _part(name: str) -> _Part:
+    """Return what one kind of record says."""
+    case, clock, step = recovery_cases.c, case_clocks.c, case_steps.c
+    said, asked, paid = case_apologies.c, surveys.c, feedback.c
+    done = {"contact_step": CONTACTS, "apology_step": ("apologize",), "fix_step": FIXES}
+    met = {"contact_clock": "first_contact", "fix_clock": "fix"}
+    if name in done:
+        return _Part(case_steps, step.case_id == case.id, step.at, (step.status == "done", step.step.in_(done[name])))
+    if name in met:
+        return _Part(
+            case_clocks, clock.case_id == case.id, clock.met_at, (clock.clock == met[name], clock.met_at.is_not(None))
+        )
+    if name == "apology":
+        return _Part(case_apologies, said.case_id == case.id, said.at)
+    if name in ("asked", "answered"):
+        at = asked.sent_at if name == "asked" else asked.answered_at
+        return _Part(surveys, asked.case_id == case.id, at, (at.is_not(None),))
+    if name == "bought_reported":
+        later = (paid.event == "purchase", paid.occurred_at > case.closed_at)
+        return _Part(feedback, paid.customer_id == case.customer_id, paid.occurred_at, later)
+    spent = _spent_on_orders().cte("spent").prefix_with("MATERIALIZED")
+    return _Part(spent, spent.c.customer_id == case.customer_id, spent.c.at, (spent.c.at > case.closed_at,), rare=True)

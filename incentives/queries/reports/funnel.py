@@ -5,10 +5,10 @@ A step's share says of what: of all who were let down, of the cases, or of those
 
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import attrgetter
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.queries.reports import statistics
 from incentives.queries.reports.asked import DIMENSIONS, Asked, Window, catalog_for, labels_of, window
-from incentives.queries.reports.facts import CaseFacts, case_facts, kept_to
+from incentives.queries.reports.facts import case_facts, in_order, kept_to, listed, minutes_between, numbers_of
 from incentives.queries.scope import seen_by
 from incentives.recovery.feedback_tables import feedback
 
@@ -42,7 +42,6 @@ ON_FEEDBACK = ("issue_tag", "location", "source", "product", "severity", "segmen
 """What feedback can be told apart by that no case was opened for; the rest only cases know."""
 
 _WHOLE_BP = 10_000
-_MINUTE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +95,14 @@ def funnel(*, core: Core, actor: Actor, asked: Asked, by: str = "issue_tag") -> 
     catalog = catalog_for(core, actor)
     span = window(catalog, core.clock.now(), asked)
     with core.database.read() as tx:
-        cases = case_facts(tx, catalog, actor, span, asked)
+        found = _tallies(tx, catalog, actor, span, asked, by)
         unseen = _without_case(tx, catalog, actor, span, asked, by)
     return Funnel(
         window=span,
-        steps=_steps(cases, sum(unseen.values()) if unseen is not None else None),
-        unsalvageable=sum(not each.salvageable for each in cases),
+        steps=_steps(list(found.values()), sum(unseen.values()) if unseen is not None else None),
+        unsalvageable=sum(each.unsalvageable for each in found.values()),
         by=by,
-        groups=_groups(catalog, cases, unseen, by),
+        groups=_groups(catalog, found, unseen, by),
     )
 
 
@@ -125,42 +124,85 @@ def cases_at(
     catalog = catalog_for(core, actor)
     span = window(catalog, core.clock.now(), asked)
     with core.database.read() as tx:
-        cases = case_facts(tx, catalog, actor, span, asked)
-    found = [each for each in cases if reached(each, step) is not missing]
-    found.sort(key=lambda each: each.opened, reverse=True)
-    return len(found), tuple(
+        row = case_facts(tx, catalog, actor, span, asked, steps=(step,)).c
+        came = {"case": sa.true(), "recovered": sa.func.coalesce(row.recovered, sa.false())}.get(step)
+        came = row[step].is_not(None) if came is None else came
+        found = tx.execute(
+            sa.select(row.id, row.issue_tag, row.location, row.closed, row.opened, sa.func.count().over())
+            .where(sa.not_(came) if missing else came)
+            .order_by(row.opened.desc(), row.id.desc())
+            .limit(limit)
+        ).all()
+    return found[0][-1] if found else 0, tuple(
         CaseAt(
-            id=each.id,
-            issue_tag=each.issue_tag,
-            location=each.location,
-            status="open" if each.closed is None else "closed",
-            opened_at=datetime.fromtimestamp(each.opened, UTC),
+            id=case_id,
+            issue_tag=tag,
+            location=location,
+            status="open" if closed is None else "closed",
+            opened_at=datetime.fromtimestamp(opened, UTC),
         )
-        for each in found[:limit]
+        for case_id, tag, location, closed, opened, _ in found
     )
 
 
-def reached(case: CaseFacts, step: str) -> bool:
-    """Return whether a case came to a step."""
-    if step == "case":
-        return True
-    if step == "recovered":
-        return case.recovered is True
-    return getattr(case, step) is not None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tally:
+    """The cases of one value of a dimension: how many came to each step, and each one's minutes since another step."""
+
+    counts: dict[str, int]
+    unsalvageable: int
+    minutes: Mapping[str, list[int]]
 
 
-def _steps(cases: Sequence[CaseFacts], unseen: int | None) -> tuple[Step, ...]:
-    counts = _counts(cases)
-    counts["eligible"] = len(cases) + (unseen or 0)
+def _tallies(tx: Connection, catalog: Catalog, actor: Actor, span: Window, asked: Asked, by: str) -> dict[str, _Tally]:
+    """Return the tallies by the values of a dimension: one statement counts all of them."""
+    row = case_facts(tx, catalog, actor, span, asked, steps=[*(name for name in STEPS if name not in _ALWAYS), by]).c
+    value = row[by if by in DIMENSIONS else "issue_tag"]
+    counted = [name for name in STEPS if name != "case"]
+    timed = [name for name in STEPS if STEPS[name][1]]
+    query = sa.select(
+        value,
+        sa.func.count(),
+        sa.func.sum(sa.case((row.salvageable, 0), else_=1)),
+        *(_came(row, name) for name in counted),
+        *(listed(_minutes_between(row, name)) for name in timed),
+    ).group_by(value)
+    found = {}
+    for key, cases, unsalvageable, *rest in tx.execute(query):
+        came = dict(zip(counted, map(int, rest), strict=False))
+        minutes = dict(zip(timed, map(numbers_of, rest[len(counted) :]), strict=True))
+        found[_text(key)] = _Tally(counts={"case": cases, **came}, unsalvageable=int(unsalvageable), minutes=minutes)
+    return found
+
+
+_ALWAYS = ("case", "recovered")
+
+
+def _came(row: Any, name: str) -> ColumnElement[int]:
+    if name == "recovered":
+        return sa.func.sum(sa.case((row.recovered, 1), else_=0))
+    return sa.func.count(row[name])
+
+
+def _minutes_between(row: Any, name: str) -> ColumnElement[int]:
+    """Return the whole minutes between a step and the one since which its time counts."""
+    at = sa.case((row.recovered, row.decided)) if name == "recovered" else row[name]
+    return minutes_between(row[STEPS[name][1]], at)
+
+
+def _steps(found: Sequence[_Tally], unseen: int | None) -> tuple[Step, ...]:
+    counts = _summed([each.counts for each in found])
+    counts["eligible"] = counts["case"] + (unseen or 0)
     first = Step(
         name="eligible", count=counts["eligible"], of=None, of_count=None, share_bp=None, since=None,
         median_minutes=None,
     )  # fmt: skip
-    return (first, *(_step(cases, counts, name) for name in STEPS))
+    return (first, *(_step(found, counts, name) for name in STEPS))
 
 
-def _step(cases: Sequence[CaseFacts], counts: Mapping[str, int], name: str) -> Step:
+def _step(found: Sequence[_Tally], counts: Mapping[str, int], name: str) -> Step:
     of, since = STEPS[name]
+    minutes = in_order(chain.from_iterable(each.minutes[name] for each in found)) if since else []
     return Step(
         name=name,
         count=counts[name],
@@ -168,7 +210,7 @@ def _step(cases: Sequence[CaseFacts], counts: Mapping[str, int], name: str) -> S
         of_count=counts[of],
         share_bp=share_bp(counts[name], counts[of]),
         since=since or None,
-        median_minutes=statistics.percentile(_minutes(cases, name, since), 50) if since else None,
+        median_minutes=statistics.percentile(minutes, 50),
     )
 
 
@@ -177,27 +219,12 @@ def share_bp(count: int, of: int) -> int | None:
     return (2 * count * _WHOLE_BP + of) // (2 * of) if of else None
 
 
-def _minutes(cases: Sequence[CaseFacts], name: str, since: str) -> list[int]:
-    """Return the minutes between two steps, sorted; a step that came before the other one took none."""
-    both = attrgetter(since, _AT.get(name, name))
-    counted = cases if name != "recovered" else [case for case in cases if case.recovered]
-    pairs = map(both, counted)
-    return sorted(
-        max(0, later - earlier) // _MINUTE_SECONDS
-        for earlier, later in pairs
-        if earlier is not None and later is not None
-    )
-
-
-_AT = {"recovered": "decided"}
-
-
-def _counts(cases: Sequence[CaseFacts]) -> dict[str, int]:
-    counts = {"case": len(cases), "recovered": sum(each.recovered is True for each in cases)}
-    for name in STEPS.keys() - counts.keys():
-        index = CaseFacts._fields.index(name)
-        counts[name] = sum(each[index] is not None for each in cases)
-    return counts
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    whole = dict.fromkeys(STEPS, 0)
+    for each in counts:
+        for name, number in each.items():
+            whole[name] += number
+    return whole
 
 
 def _without_case(
@@ -223,18 +250,14 @@ def _without_case(
     return Counter({_text(key): number for key, number in rows})
 
 
-def _groups(catalog: Catalog, cases: Sequence[CaseFacts], unseen: Counter[str] | None, by: str) -> tuple[Group, ...]:
-    index = CaseFacts._fields.index(by if by in DIMENSIONS else "issue_tag")
-    members: dict[str, list[CaseFacts]] = {}
-    for each in cases:
-        members.setdefault(_text(each[index]), []).append(each)
+def _groups(catalog: Catalog, found: Mapping[str, _Tally], unseen: Counter[str] | None, by: str) -> tuple[Group, ...]:
     known = unseen if unseen is not None and by in ON_FEEDBACK else None
-    keys = sorted({*members, *(known or ())})
+    keys = sorted({*found, *(known or ())})
     labels = labels_of(catalog, by, keys)
     groups = []
     for key in keys:
-        counts: dict[str, int | None] = dict(_counts(members.get(key, [])))
-        counts["eligible"] = None if known is None else len(members.get(key, [])) + known[key]
+        counts: dict[str, int | None] = dict(_summed([found[key].counts] if key in found else []))
+        counts["eligible"] = None if known is None else (counts["case"] or 0) + known[key]
         groups.append(Group(key=key, label=labels[key], counts={name: counts[name] for name in NAMES}))
     return tuple(sorted(groups, key=lambda each: -(each.counts["eligible"] or each.counts["case"] or 0)))
 

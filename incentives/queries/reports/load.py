@@ -8,7 +8,7 @@ from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.queries.letters import actor_names
 from incentives.queries.reports.asked import Asked, Window, catalog_for, window
-from incentives.queries.reports.effectiveness import cohort_of
+from incentives.queries.reports.facts import cohort_of
 from incentives.queries.reports.funnel import share_bp
 from incentives.recovery.tables import case_clocks, recovery_cases
 

@@ -20,8 +20,8 @@ from incentives.kernel.core import Core
 from incentives.kernel.money import Money
 from incentives.queries.reports import statistics
 from incentives.queries.reports.asked import Asked, Window, catalog_for, seconds, window
-from incentives.queries.reports.effectiveness import Holdout, Share, cohort_of, difference_of, holdouts, share_of
-from incentives.queries.reports.facts import DAY_SECONDS, purchases
+from incentives.queries.reports.effectiveness import Holdout, Share, difference_of, holdouts, share_of
+from incentives.queries.reports.facts import DAY_SECONDS, cohort_of, purchases
 from incentives.queries.scope import seen_by
 from incentives.recovery.feedback_tables import feedback
 from incentives.recovery.tables import recovery_cases
