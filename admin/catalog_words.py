@@ -104,9 +104,13 @@ def criterion(row: CriterionRow, names: criteria_words.Names) -> dict[str, Any]:
     }
 
 
+def _severity(number: int) -> str:
+    return words.SEVERITIES.get(number, "").lower()
+
+
 def policy(row: PolicyRow) -> tuple[str, ...]:
     """Return what holds for every recovery, a sentence each."""
-    severity = words.SEVERITIES.get(row.root_cause_from_severity, "").lower()
+    severity = _severity(row.root_cause_from_severity)
     won_back = (
         f"A customer counts as won back with a score of {row.recovered_score_pct}% or more, one that is "
         f"{row.recovered_uplift_pct} points better than the first, or a purchase within "
@@ -114,6 +118,7 @@ def policy(row: PolicyRow) -> tuple[str, ...]:
     )
     parts = (
         f"A root cause is needed to close what is {severity} or worse.",
+        f"Whoever leads is told at once of what is {_severity(row.escalate_from_severity)} or worse.",
         won_back,
         f"Nobody is asked again within {words.counted(row.survey_quiet_days, 'day', 'days')}.",
         f"Above {_amounts(row.automation_ceiling_minor)} a person decides, whatever the rule."

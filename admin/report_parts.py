@@ -28,6 +28,7 @@ WORDS = {
     "cause": "root cause",
     "location": "location",
     "team": "team",
+    "owner": "owner",
     "source": "source",
     "product": "product",
     "incentive": "incentive",

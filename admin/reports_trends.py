@@ -10,7 +10,7 @@ from admin.guard import page
 from admin.report_parts import Cell, Section, address, amount, label, number, percent, percent_words
 from incentives.queries.reports import costs as cost_queries
 from incentives.queries.reports import trends as trend_queries
-from incentives.queries.reports.asked import Asked, Window
+from incentives.queries.reports.asked import DIMENSIONS, Asked, Window
 from incentives.queries.reports.costs import Costs
 from incentives.queries.reports.trends import Trend, Trends
 
@@ -27,11 +27,16 @@ def trends() -> ResponseReturnValue:
 
     def build(asked: Asked, by: str) -> tuple[Window, list[Section]]:
         found = trend_queries.trends(core=core, actor=actor, asked=asked, by=by)
-        costs = cost_queries.costs(core=core, actor=actor, asked=asked, by=by)
-        return found.window, [_lines_section(found), _trend_section(found), _cost_section(costs)]
+        sections = [_lines_section(found), _trend_section(found)]
+        if by in cost_queries.BY:
+            sections.append(_cost_section(cost_queries.costs(core=core, actor=actor, asked=asked, by=by)))
+        return found.window, sections
 
-    about = "What keeps going wrong, in whole weeks. Teams, places and causes stand here, never people."
-    return report_parts.show_report("Trends", about, trend_queries.BY, build)
+    offered = trend_queries.dimensions(core=core, actor=actor)
+    who = "Teams, places and causes stand here, never people."
+    if trend_queries.OWNER in offered:
+        who = "By owner it shows whose cases they were: not whose fault."
+    return report_parts.show_report("Trends", f"What keeps going wrong, in whole weeks. {who}", offered, build)
 
 
 def _lines_section(found: Trends) -> Section:
@@ -70,7 +75,7 @@ def _trend_section(found: Trends) -> Section:
         rows=[
             [
                 label(each.label, href=address("/reports/funnel", by=None, **{found.by: each.key})
-                      if each.key and found.by != "cause" else None),
+                      if each.key and found.by in DIMENSIONS else None),
                 Cell(text="", raw=" ".join(map(str, each.counts)),
                      chart=charts.spark(each.counts, f"{each.counts[0]} to {each.counts[-1]} a week")),
                 number(each.total),

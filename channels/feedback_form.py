@@ -3,6 +3,7 @@
 Nobody is locked out for looking like a program: who does is asked one simple question in words.
 """
 
+import re
 import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ FILLED_IN_LEAST = timedelta(seconds=2)
 TRAP = "website"
 """A field that no person sees, and programs fill in."""
 
+_ADDRESS = re.compile(r"[:/\\@<>]|\w{2,}\.\w{2,}")
 _SALT = "feedback-page"
 _ID_LENGTH = 16
 _SHOWN_AGAIN = 2 * COMMENT_LONGEST
@@ -81,6 +83,14 @@ class Filled:
     asked: bool = False
     trapped: bool = False
     page: str = ""
+
+    @property
+    def greeted_as(self) -> str | None:
+        """Return the name as letters may say it; one that is, or holds, an address is left out of them.
+
+        Nobody knows who typed it, and for whose address: in our letters a stranger would be told to go there.
+        """
+        return None if not self.name or _ADDRESS.search(self.name) else self.name
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str], choices: Sequence[str]) -> "Filled":

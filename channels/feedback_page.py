@@ -140,7 +140,7 @@ def _command(core: Core, form: CustomerForm, filled: Filled, page: Page, raw: Ra
     tags = chosen or ((form.issue_tag,) if form.issue_tag else ())
     customer = form.customer
     if form.kind == FORM:
-        customer = named_by(filled.contact, name=filled.name, locale=_speech(form).tag)
+        customer = named_by(filled.contact, name=filled.greeted_as, locale=_speech(form).tag)
     return TakeIn(
         source=form.source,
         external_id=str(form.subject_id if form.is_again else page.id),

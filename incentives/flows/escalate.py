@@ -48,7 +48,7 @@ def escalate_due(*, core: Core) -> Escalated:
     """Tell of what is late, at most ``MOST_AT_ONCE`` of each kind; call it again until nothing is.
 
     Each clock, each case that nobody owns and each task is told of once, however many processes look. The cases of
-    somebody who was shut out are nobody's from here on.
+    somebody who was shut out, or whose role works on none any more, are nobody's from here on.
     """
     now = core.clock.now()
     with core.database.write() as tx:
@@ -79,9 +79,10 @@ def escalate_due(*, core: Core) -> Escalated:
 
 
 def _release(tx: Connection, core: Core, now: datetime) -> None:
-    """Take open cases from people who were shut out, so that they wait for somebody again."""
+    """Take open cases from people who were shut out, or work on cases no longer, so that they wait for somebody."""
     case = recovery_cases.c
-    gone = tx.execute(sa.select(users.c.id).where(users.c.disabled_at.is_not(None))).scalars().all()
+    left = sa.or_(users.c.disabled_at.is_not(None), users.c.role.not_in(owning.WORKERS))
+    gone = tx.execute(sa.select(users.c.id).where(left)).scalars().all()
     if not gone:
         return
     theirs = sa.and_(case.status == "open", case.owner.in_([f"person:{each}" for each in gone]))

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import IncidentNotFound
+from incentives.queries.case_letters import reach
 from incentives.queries.letters import actor_names
 from incentives.queries.paging import Page, page
 from incentives.queries.scope import seen_by
@@ -85,9 +86,33 @@ def one_incident(*, core: Core, actor: Actor, incident_id: uuid.UUID) -> Inciden
 
 
 def untold(*, core: Core, actor: Actor, incident_id: uuid.UUID, limit: int) -> tuple[uuid.UUID, ...]:
-    """Return open cases of an incident whose customers nobody has told yet. Raises ``IncidentNotFound``."""
-    found = one_incident(core=core, actor=actor, incident_id=incident_id)
-    return tuple(each.case_id for each in found.log if each.told_at is None and each.status == "open")[:limit]
+    """Return open cases of an incident whose customers nobody has told yet, those who waited longest first.
+
+    Who has no address for email or SMS comes after all who have: nobody waits behind those whom no message reaches.
+    Raises ``IncidentNotFound`` and ``NotPermitted``.
+    """
+    one_incident(core=core, actor=actor, incident_id=incident_id)
+    said, case = case_apologies.c, recovery_cases.c
+    reachable: list[uuid.UUID] = []
+    others: list[uuid.UUID] = []
+    with core.database.read() as tx:
+        waiting = tx.execute(
+            sa.select(case.id, case.customer_id, case.contact)
+            .where(
+                case.incident_id == incident_id,
+                case.status == "open",
+                case.merged_into_id.is_(None),
+                seen_by(actor, case.location),
+                sa.not_(sa.exists().where(said.case_id == case.id)),
+            )
+            .order_by(case.opened_at, case.id)
+        ).all()
+        for each in waiting:
+            contact = reach(tx, core, each)
+            (reachable if contact.email or contact.phone else others).append(each.id)
+            if len(reachable) == limit:
+                break
+    return tuple((reachable + others)[:limit])
 
 
 def _incidents(tx: Connection, actor: Actor, rows: Any) -> list[Incident]:

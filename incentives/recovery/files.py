@@ -88,12 +88,12 @@ def _redrawn(content: bytes, media_type: str) -> bytes:
             if image.width * image.height > _MOST_PIXELS:
                 raise FileTooLarge("This photo has too many pixels.", field="file", most_pixels=_MOST_PIXELS)
             plain = _upright(image.convert(_mode(image, kind)), image)
+        # What a camera wrote, comments and color profiles among it, would be saved with the pixels.
+        plain.info.clear()
+        drawn = io.BytesIO()
+        plain.save(drawn, format=kind, **({} if kind == "PNG" else {"quality": 88}))
     except (*_DAMAGED, Image.DecompressionBombError):
         raise FileTypeRefused("This is no photo that could be opened.", field="file", found=None) from None
-    # What a camera wrote, comments and color profiles among it, would be saved with the pixels.
-    plain.info.clear()
-    drawn = io.BytesIO()
-    plain.save(drawn, format=kind, **({} if kind == "PNG" else {"quality": 88}))
     if drawn.tell() > MOST_BYTES:
         raise FileTooLarge(field="file", most_bytes=MOST_BYTES)
     return drawn.getvalue()

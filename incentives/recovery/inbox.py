@@ -139,7 +139,7 @@ def opened(core: Core, found: Any) -> Piece:
 
 
 def is_seen_by(actor: Actor, piece: Piece) -> bool:
-    """Return whether an actor sees a kept request: who has a location sees what was sent from there, or from nowhere."""
+    """Return whether an actor sees a kept request: who has a location sees what came from there, or from nowhere."""
     return actor.location is None or piece.location in (None, actor.location)
 
 

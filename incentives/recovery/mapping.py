@@ -50,7 +50,7 @@ def document_of(body: bytes, media_type: str) -> Any:
         return _form(body)
     try:
         return json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:  # An exponent may be more than a Decimal holds.
         raise _unreadable("The body is not JSON in UTF-8, or is nested too deep.") from error
 
 

@@ -19,6 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import Case, Response
 from schemathesis.core.result import Ok
 from schemathesis.generation.meta import TestPhase
+from schemathesis.schemas import BaseSchema
 
 import api.door
 from tests.contract.known import NAMES, Known
@@ -160,7 +161,7 @@ class Application:
         return self._machines.app(environ, start_response)
 
 
-def _contract(**changes: Any) -> Any:
+def _contract(**changes: Any) -> BaseSchema:
     config = schemathesis.Config.from_dict({**_CONFIG, **changes})
     return schemathesis.openapi.from_wsgi("/api/openapi.json", application, config=config)
 

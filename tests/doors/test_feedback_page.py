@@ -1,5 +1,6 @@
 """The page on which customers say how it was: what it takes, what it refuses, and that opening it changes nothing."""
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -360,3 +361,14 @@ def test_the_page_says_so_where_the_records_cannot_be_reached(
     assert answer.status_code == 503
     assert EN.failed_title in words_of(answer)
     assert answer.headers["Retry-After"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("name", "greeted"),
+    [("Win at evil.example", None), ("https://evil", None), ("a@b", None), ("J. R. Ruiz-López", "J. R. Ruiz-López")],
+)
+def test_a_name_that_leads_somewhere_stands_in_no_letter(on_sqlite: FeedbackPages, name: str, greeted: Any) -> None:
+    sent = on_sqlite.fill(on_sqlite.form(), score="1", name=name, contact="ana.ruiz@gmail.com", consent="yes")
+    assert sent.status_code == 303
+    contact = json.loads(on_sqlite.core.contacts.decrypt(on_sqlite.pieces()[0].contact) or "")
+    assert contact.get("name") == greeted

@@ -98,6 +98,7 @@ def test_the_catalog_shows_what_is_done_about_a_trouble(staff: Staff) -> None:
     assert "Mon to Sun all day" in row(found, "Madrid Gran Vía")
     assert "Mon to Fri 07:00 to 22:00; Sat to Sun 08:00 to 20:00" in row(found, "London Heathrow")
     assert "A root cause is needed to close what is serious or worse." in found.words
+    assert "Whoever leads is told at once of what is grave or worse." in found.words
     two_stars = row(found, "Two stars or fewer")
     assert "When it is a survey or a complaint, it scored 25% or less (2 stars of 5)" in two_stars
     assert "send the protocol's default incentive by email." in two_stars

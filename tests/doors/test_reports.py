@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,8 @@ from werkzeug.test import TestResponse
 
 from bench.trouble import SMALL
 from bench.trouble_rows import fill
+from incentives.catalog.catalog import Catalog
+from incentives.catalog.definitions import RecoveryPolicy
 from incentives.kernel.clock import FixedClock
 from incentives.queries.reports.funnel import NAMES
 from tests.databases import SqliteDatabases
@@ -114,6 +117,17 @@ def test_a_question_that_makes_no_sense_is_said(seen: Seen, query: str, said: st
     found = seen.get(f"/reports/funnel?{query}")
     assert found.status == 422
     assert said in found.words
+
+
+def test_owners_stand_in_trends_only_where_the_policy_allows_it(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Choose one of the list." in seen.get("/reports/trends?by=owner").words
+    assert "By owner" not in seen.get("/reports/trends").words
+    monkeypatch.setattr(Catalog, "recovery", replace(RecoveryPolicy(), blame_free=False))
+    found = seen.get("/reports/trends?by=owner")
+    check(found)
+    assert found.status == 200
+    assert "By owner" in found.words
+    assert "Staff 3" in found.words
 
 
 def test_an_unknown_value_finds_nothing_and_breaks_nothing(seen: Seen) -> None:

@@ -22,10 +22,10 @@ def desk(open_shop: OpenShop) -> Desk:
     return Desk(open_shop(cases_catalog(teams=TEAMS)))
 
 
-def shut_out(desk: Desk, name: str) -> None:
-    """Shut a person out."""
+def become(desk: Desk, name: str, **values: Any) -> None:
+    """Change what a person is; without more they are shut out."""
     with desk.core.database.write() as tx:
-        tx.execute(users.update().where(users.c.name == name).values(disabled_at=START))
+        tx.execute(users.update().where(users.c.name == name).values(values or {"disabled_at": START}))
 
 
 def served_by(desk: Desk, case_id: Any, agent: str) -> None:
@@ -99,18 +99,19 @@ def test_the_task_of_somebody_who_left_is_told_to_whoever_leads(desk: Desk) -> N
     lead, ana = person(desk, "Lead", role="supervisor", team=None), person(desk, "Ana")
     case_id = desk.open()
     desk.task(case_id, kind="customer", title="Call", due_at=START + timedelta(minutes=10), owner=ana.label)
-    shut_out(desk, "Ana")
+    become(desk, "Ana")
     desk.shop.later(minutes=10)
     assert escalate_due(core=desk.core).tasks == 1
     assert told(desk) == [("notice-task-due", lead.id)]
 
 
-def test_the_cases_of_somebody_who_left_wait_for_somebody_again(desk: Desk) -> None:
+@pytest.mark.parametrize("now", [{}, {"role": "till"}])
+def test_the_cases_of_somebody_who_left_wait_for_somebody_again(desk: Desk, now: dict[str, Any]) -> None:
     lead, ana = person(desk, "Lead", role="supervisor", team=None), person(desk, "Ana")
     case_id = desk.open(program(desk))
     desk.shop.later(minutes=29)
     take_case(core=desk.core, actor=ana, command=TakeCase(case_id=case_id))
-    shut_out(desk, "Ana")
+    become(desk, "Ana", **now)
     desk.shop.later(minutes=1)
     assert escalate_due(core=desk.core).unowned == 1
     assert ("notice-unowned", lead.id) in told(desk)

@@ -22,6 +22,7 @@ from incentives.kernel.errors import (
 )
 from incentives.queries.catalog import issue_tags
 from incentives.queries.incidents import list_incidents, one_incident, untold
+from incentives.recovery.customers import Contact
 from incentives.recovery.tables import recovery_cases
 from tests.schema import all_tables
 from tests.world import START, actor, make_core, publish_catalog
@@ -37,14 +38,22 @@ def core(new_database: Callable[..., str]) -> Iterator[Core]:
 
 
 def a_case(
-    core: Core, *, tag: str = "flight-delayed", location: str = "london", hours: int = 2, status: str = "open"
+    core: Core,
+    *,
+    tag: str = "flight-delayed",
+    location: str = "london",
+    hours: int = 2,
+    status: str = "open",
+    email: str | None = None,
 ) -> uuid.UUID:
     """Write down a case that was opened so many hours ago."""
     case_id = core.ids.new(START)
+    contact = core.contacts.encrypt(Contact(email=email).to_text()) if email else None
     closed = {"closed_at": START, "outcome": "no_action"} if status == "closed" else {}
     row = {
         "id": case_id, "issue_tag": tag, "severity": 2, "location": location, "status": status, "source": "staff",
-        "opened_by": "person:x", "opened_at": START - timedelta(hours=hours), "salvageable": True, "round": 1, **closed,
+        "opened_by": "person:x", "opened_at": START - timedelta(hours=hours), "salvageable": True, "round": 1,
+        "contact": contact, **closed,
     }  # fmt: skip
     with core.database.write() as tx:
         tx.execute(recovery_cases.insert(), [row])
@@ -139,6 +148,22 @@ def test_the_log_says_who_was_told(core: Core) -> None:
     assert untold(core=core, actor=manager, incident_id=opened.id, limit=10) == (waiting,)
     (listed,) = list_incidents(core=core, actor=manager).items
     assert (listed.cases, listed.told, listed.answered) == (2, 1, 0)
+
+
+def test_whom_nobody_can_reach_keeps_nobody_waiting(core: Core) -> None:
+    manager = actor(core, "manager")
+    without = [a_case(core, hours=hours) for hours in (5, 4)]
+    later, first = a_case(core, hours=1, email="b@example.com"), a_case(core, hours=3, email="a@example.com")
+    opened = open_incident(core=core, actor=manager, command=command())
+
+    def waiting(limit: int) -> tuple[uuid.UUID, ...]:
+        return untold(core=core, actor=manager, incident_id=opened.id, limit=limit)
+
+    assert waiting(1) == (first,)
+    assert waiting(2) == (first, later)
+    assert waiting(10) == (first, later, *without)
+    apologize_to(core=core, actor=manager, command=Apologize(case_id=first, channel="email", words="We are sorry."))
+    assert waiting(2) == (later, without[0])
 
 
 @pytest.mark.parametrize(

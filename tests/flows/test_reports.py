@@ -1,6 +1,7 @@
 """The reports against a recount by plain SQL over the same rows, on both databases."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from statistics import median
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from bench.seeing import families, replay
 from bench.trouble import SMALL
+from incentives.catalog import releases
+from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid, NotPermitted
 from incentives.kernel.money import Money
 from incentives.queries.reports.alerts import alerts
@@ -20,7 +23,7 @@ from incentives.queries.reports.funnel import cases_at, funnel
 from incentives.queries.reports.load import load
 from incentives.queries.reports.returns import paradox, returns
 from incentives.queries.reports.times import times
-from incentives.queries.reports.trends import trends
+from incentives.queries.reports.trends import dimensions, trends
 from tests.flows.year import Year, a_year, all_years  # noqa: F401 - fixtures, known by their names
 from tests.world import actor
 
@@ -164,6 +167,29 @@ def trend_sql(by: str) -> str:
 
 def local(day: Any) -> datetime:
     return datetime.combine(day, time.min, LONDON)
+
+
+def test_trends_name_people_only_where_the_policy_allows_it(year: Year) -> None:
+    core = year.core
+    with pytest.raises(InputInvalid) as refusal:
+        trends(core=core, actor=year.manager, asked=Asked(), by="owner")
+    assert [each["field"] for each in refusal.value.facts["errors"]] == ["by"]
+    assert "owner" not in dimensions(core=core, actor=year.manager)
+    found = trends(core=naming_people(core), actor=year.manager, asked=Asked(), by="owner")
+    whole = {"from_at": local(found.weeks[0]), "until_at": local(found.weeks[-1] + timedelta(days=7))}
+    assert {each.key: each.total for each in found.series} == dict(
+        year.all(f"SELECT c.owner, count(*) {CASES} GROUP BY c.owner", **whole)
+    )
+    assert all(each.label.startswith("Staff ") for each in found.series)
+
+
+def naming_people(core: Core) -> Core:
+    """Return a core whose policy is not free of blame; nobody else sees it."""
+    with core.database.read() as tx:
+        known = releases.cached_current(tx, core.cache)
+    policies = {"recovery": replace(known.catalog.recovery, blame_free=False)}
+    loose = replace(known, catalog=replace(known.catalog, recovery_policies=policies))
+    return replace(core, cache={key: loose if value is known else value for key, value in core.cache.items()})
 
 
 def test_what_is_planted_is_new_in_its_first_week(year: Year) -> None:

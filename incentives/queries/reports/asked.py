@@ -109,6 +109,14 @@ def seconds(tx: Connection, column: ColumnElement[Any]) -> ColumnElement[int]:
     return sa.cast(sa.func.floor(sa.func.date_part("epoch", column)), sa.BigInteger)
 
 
+def days_after(tx: Connection, column: ColumnElement[Any], days: int) -> ColumnElement[Any]:
+    """Return the instant so many days later, to be compared with others of its database."""
+    if tx.dialect.name != "sqlite":
+        return sa.type_coerce(column, sa.DateTime(timezone=True)) + sa.literal(timedelta(days=days), sa.Interval())
+    # Instants are texts there; the nines stand for what is smaller than the thousandths that SQLite reckons in.
+    return sa.func.strftime("%Y-%m-%d %H:%M:%f", column, f"+{days} days", type_=sa.Text()).concat("999")
+
+
 def _lite(number: str) -> ColumnElement[float]:
     return sa.literal_column(number, sa.Float())
 

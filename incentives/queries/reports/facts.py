@@ -137,7 +137,11 @@ class _Table:
             row.id,
             *(row[name] for name in (*_OF_CASES, *_OWN_MOMENTS)),
             *(row[name] for name in ((*_GIFT_MOMENTS, *OF_GIFTS) if gifts is not None else ()) if name in row),
-            *(sa.type_coerce(self._earliest(row, step), sa.BigInteger()).label(step) for step in steps if step in _PARTS),
+            *(
+                sa.type_coerce(self._earliest(row, step), sa.BigInteger()).label(step)
+                for step in steps
+                if step in _PARTS
+            ),
         )
         query = query.where(*(sa.func.coalesce(row[name], "") == value for name, value in wanted.items()))
         return query.cte("facts").prefix_with("MATERIALIZED")  # what is reckoned here is counted more than once

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -19,9 +20,9 @@ from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.money import Money
 from incentives.queries.reports import statistics
-from incentives.queries.reports.asked import Asked, Window, catalog_for, seconds, window
+from incentives.queries.reports.asked import Asked, Window, catalog_for, days_after, window
 from incentives.queries.reports.effectiveness import Holdout, Share, difference_of, holdouts, share_of
-from incentives.queries.reports.facts import DAY_SECONDS, cohort_of, purchases
+from incentives.queries.reports.facts import cohort_of, purchases
 from incentives.queries.scope import seen_by
 from incentives.recovery.feedback_tables import feedback
 from incentives.recovery.tables import recovery_cases
@@ -215,7 +216,7 @@ def _range(kept: tuple[int, int, int], worth_minor: int, spent_minor: int, curre
 # --- the recovery paradox -------------------------------------------------------------------------------------
 
 
-def _references(catalog: Catalog, actor: Actor, span: Window) -> Mapping[str, sa.Subquery]:
+def _references(catalog: Catalog, actor: Actor, span: Window) -> Mapping[str, sa.Select[Any]]:
     """Return who is of which kind, and since when it counts what they do: (customer, at)."""
     case, said = recovery_cases.c, feedback.c
     closed = sa.select(case.customer_id, sa.func.min(case.closed_at).label("at")).where(
@@ -239,38 +240,42 @@ def _references(catalog: Catalog, actor: Actor, span: Window) -> Mapping[str, sa
         .group_by(said.customer_id)
     )
     return {
-        "recovered": closed.where(case.recovered.is_(True)).group_by(case.customer_id).subquery(),
-        "not_recovered": closed.where(case.recovered.is_(False)).group_by(case.customer_id).subquery(),
-        "never_failed": never.subquery(),
+        "recovered": closed.where(case.recovered.is_(True)).group_by(case.customer_id),
+        "not_recovered": closed.where(case.recovered.is_(False)).group_by(case.customer_id),
+        "never_failed": never,
     }
 
 
-def _loyalty(tx: Connection, kind: str, refs: sa.Subquery, within_days: int) -> Loyalty:
+def _loyalty(tx: Connection, kind: str, found: sa.Select[Any], within_days: int) -> Loyalty:
+    who = found.cte("who").prefix_with("MATERIALIZED")
+    refs = sa.select(who, days_after(tx, who.c.at, within_days).label("until")).cte("refs").prefix_with("MATERIALIZED")
     ref, bought, said = refs.c, purchases(), feedback.c
-    days: ColumnElement[int] = sa.literal_column(str(within_days * DAY_SECONDS))
-    customers = int(tx.execute(sa.select(sa.func.count()).select_from(refs)).scalar_one())
-    buyers = tx.execute(
+    buyers = (
         sa.select(sa.func.count(sa.distinct(ref.customer_id)))
-        .select_from(refs)
         .join(bought, bought.c.customer_id == ref.customer_id)
-        .where(bought.c.at > ref.at, seconds(tx, bought.c.at) - seconds(tx, ref.at) <= days)
-    ).scalar_one()
-    scored, total = tx.execute(
-        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(said.score_bp), 0))
+        .where(bought.c.at > ref.at, bought.c.at <= ref.until)
+    )
+    scores = (
+        sa.select(sa.func.count().label("number"), sa.func.coalesce(sa.func.sum(said.score_bp), 0).label("total"))
         .select_from(refs)
         .join(feedback, said.customer_id == ref.customer_id)
         .where(
             said.score_bp.is_not(None),
             said.survey_id.is_(None),
             said.occurred_at > ref.at,
-            seconds(tx, said.occurred_at) - seconds(tx, ref.at) <= days,
+            said.occurred_at <= ref.until,
         )
+        .subquery()
+    )
+    everybody = sa.select(sa.func.count()).select_from(refs).scalar_subquery()
+    customers, bought_again, scored, total = tx.execute(
+        sa.select(everybody, buyers.scalar_subquery(), scores.c.number, scores.c.total)
     ).one()
     return Loyalty(
         kind=kind,
         customers=customers,
-        bought=int(buyers),
-        share=share_of(int(buyers), customers),
+        bought=bought_again,
+        share=share_of(bought_again, customers),
         scored=scored,
         mean_score_bp=int(total) // scored if scored else None,
     )

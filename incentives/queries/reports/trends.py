@@ -4,7 +4,7 @@ A week counts against the one before it by the volume of all feedback, so that a
 tested at once, at most one in twenty that are called significant is so by chance (Benjamini and Hochberg).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -16,7 +16,8 @@ from sqlalchemy.sql.expression import ColumnElement
 from incentives.catalog.catalog import Catalog
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
-from incentives.kernel.errors import InputInvalid
+from incentives.kernel.errors import InputInvalid, NoCatalog
+from incentives.queries.letters import actor_names
 from incentives.queries.reports import statistics
 from incentives.queries.reports.asked import Asked, Window, catalog_for, labels_of, week_number, window
 from incentives.queries.reports.facts import kept_to
@@ -27,6 +28,8 @@ from incentives.recovery.tables import case_causes, recovery_cases
 
 BY = ("issue_tag", "cause", "location", "product", "team")
 """Tags, places and products are counted in feedback; causes and teams only cases have."""
+OWNER = "owner"
+"""Whose cases they were: only where the policy does not keep reports free of blame."""
 
 FALSE_SHARE = 0.05
 _WEEKS = 13
@@ -71,24 +74,46 @@ class Trends:
 
 
 def trends(*, core: Core, actor: Actor, asked: Asked, by: str = "issue_tag") -> Trends:
-    """Return the trends of whole weeks. Raises ``NotPermitted``, ``NoCatalog`` and ``InputInvalid``."""
-    if by not in BY:
-        raise InputInvalid(errors=[{"field": "by", "message": f"Choose one of {', '.join(BY)}."}])
+    """Return the trends of whole weeks, of people only as ``dimensions`` offers them.
+
+    Raises ``NotPermitted``, ``NoCatalog`` and ``InputInvalid``.
+    """
     catalog = catalog_for(core, actor)
+    offered = _dimensions(catalog)
+    if by not in offered:
+        raise InputInvalid(errors=[{"field": "by", "message": f"Choose one of {', '.join(offered)}."}])
     span = whole_weeks(catalog, core, asked)
     number = ((span.until_date - span.from_date).days + 1) // 7
     with core.database.read() as tx:
         volume = _volume(tx, actor, span, number)
-        counted = _of_cases if by in ("cause", "team") else _of_feedback
+        counted = _of_cases if by in ("cause", "team", OWNER) else _of_feedback
         series = counted(tx, catalog, actor, span, asked, by, number)
+        labels = _names(tx, series) if by == OWNER else labels_of(catalog, by, series)
     return Trends(
         window=span,
         by=by,
         weeks=tuple(span.from_date + week * _WEEK for week in range(number)),
         volume=tuple(volume),
         least=catalog.recovery.trend_volume_least,
-        series=_tested(series, volume, labels_of(catalog, by, series), catalog.recovery.trend_volume_least),
+        series=_tested(series, volume, labels, catalog.recovery.trend_volume_least),
     )
+
+
+def dimensions(*, core: Core, actor: Actor) -> tuple[str, ...]:
+    """Return what trends can be of, by the policy in force; no policy names nobody. Raises ``NotPermitted``."""
+    try:
+        return _dimensions(catalog_for(core, actor))
+    except NoCatalog:
+        return BY
+
+
+def _dimensions(catalog: Catalog) -> tuple[str, ...]:
+    return BY if catalog.recovery.blame_free else (*BY, OWNER)
+
+
+def _names(tx: Connection, owners: Iterable[str]) -> dict[str, str]:
+    names = actor_names(tx, {each for each in owners if each})
+    return {each: names.get(each, each) or "Nobody" for each in owners}
 
 
 def whole_weeks(catalog: Catalog, core: Core, asked: Asked) -> Window:
@@ -150,7 +175,7 @@ def _of_cases(
 ) -> dict[str, list[int]]:
     case = recovery_cases.c
     week = week_number(tx, case.opened_at, span)
-    value: ColumnElement[Any] = case_causes.c.cause if by == "cause" else case.team
+    value: ColumnElement[Any] = case_causes.c.cause if by == "cause" else case[by]
     source = recovery_cases.join(case_causes, case_causes.c.case_id == case.id) if by == "cause" else recovery_cases
     wanted = {name: value for name, value in asked.wanted().items() if name not in ("incentive", "channel")}
     query = (
