@@ -193,7 +193,8 @@ def _assignment(_: Teller, item: TimelineItem) -> str:
     if name and name == item.actor_name:
         return "Taken on"
     team = item.facts.get("owner_team") or item.facts.get("team")
-    return f"Given to {name or (words.in_words(str(team)) if team else 'nobody')}"
+    whom = name or (words.in_words(str(team)) if team else "nobody")
+    return f"Taken from somebody who left, given to {whom}" if item.facts.get("by") == "left" else f"Given to {whom}"
 
 
 def _deed(_: Teller, item: TimelineItem) -> str:

@@ -119,7 +119,7 @@ def page_times(core: Core, rounds: int = 3) -> dict[str, float]:
     year = f"from_date={(core.clock.now() - timedelta(days=364)).date()}"
     return {
         path: _median(lambda path=path: browser.get(path).status_code, rounds)
-        for path in (*PAGES, f"/reports/funnel?{year}", f"/reports/trends?{year}")
+        for path in (*PAGES, *(f"/reports/{name}?{year}" for name in ("funnel", "times", "trends", "return")))
     }
 
 

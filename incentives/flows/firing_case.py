@@ -15,13 +15,14 @@ from sqlalchemy.engine import Connection
 from incentives.books import audit
 from incentives.catalog import protocols
 from incentives.catalog.catalog import Catalog
-from incentives.flows import caring
+from incentives.flows import caring, owning
 from incentives.flows.firing_piece import CaseAtHand, Piece
 from incentives.kernel.actors import SYSTEM, Actor
 from incentives.kernel.database import insert_unless_there
 from incentives.recovery.tables import case_tags, customers, recovery_cases
 
 SAME_TROUBLE = timedelta(days=30)
+WORSE = "What was reported has become worse."
 _FIELDS = tuple(name for name in CaseAtHand.__dataclass_fields__ if name != "opened_now")
 
 
@@ -37,7 +38,16 @@ def join_case(tx: Connection, piece: Piece, *, by: Actor) -> None:
     if row is None:
         _open(tx, piece, by)
     else:
-        _join(tx, piece, row)
+        _join(tx, piece, _open_again(tx, piece, row))
+
+
+def _open_again(tx: Connection, piece: Piece, row: Any) -> Any:
+    """Return a case, open again where a newer version of what it came out of is trouble; answers decide elsewhere."""
+    if row.status == "open" or piece.row.revision == 1 or piece.row.survey_id is not None:
+        return row
+    if caring.reopen(tx, piece.core, SYSTEM, piece.now, piece.current, row, why=WORSE):
+        owning.tell(tx, piece.core, piece.now, row.id, [row.owner], "notice-reopened")
+    return _locked(tx, recovery_cases.c.id == row.id)
 
 
 def lock_customer(tx: Connection, piece: Piece) -> None:

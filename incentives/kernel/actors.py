@@ -41,7 +41,9 @@ class Actor:
 
 
 SYSTEM = Actor(kind="system", id=uuid.UUID(int=0), name="the system")
-_RULES = uuid.UUID("6f1d6f0e-2c55-5f0b-9f1e-3a8f6c1b7d24")  # a namespace of ours, so that a rule's id follows from its key
+_RULES = uuid.UUID(
+    "6f1d6f0e-2c55-5f0b-9f1e-3a8f6c1b7d24"
+)  # a namespace of ours, so that a rule's id follows from its key
 
 
 def rule(key: str, name: str, *, team: str | None = None) -> Actor:

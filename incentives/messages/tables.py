@@ -48,6 +48,12 @@ outbox_messages = sa.Table(
     sa.CheckConstraint(sa.column("status").in_(STATUSES), name="status"),
     sa.CheckConstraint(sa.column("channel").in_(CHANNELS), name="channel"),
     sa.Index("ix_outbox_messages_status_available_at", "status", "available_at"),
+    sa.Index(
+        "ix_outbox_messages_notices",
+        "created_at",
+        postgresql_where=sa.text("user_id IS NOT NULL"),
+        sqlite_where=sa.text("user_id IS NOT NULL"),
+    ),
 )
 
 delivery_attempts = sa.Table(

@@ -561,6 +561,13 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("survey_id", sa.Uuid(), nullable=True))
         batch_op.add_column(sa.Column("user_id", sa.Uuid(), nullable=True))
         batch_op.alter_column("issuance_id", existing_type=sa.Uuid(), nullable=True)
+        batch_op.create_index(
+            "ix_outbox_messages_notices",
+            ["created_at"],
+            unique=False,
+            postgresql_where=sa.text("user_id IS NOT NULL"),
+            sqlite_where=sa.text("user_id IS NOT NULL"),
+        )
         batch_op.create_index(batch_op.f("ix_outbox_messages_case_id"), ["case_id"], unique=False)
         batch_op.create_check_constraint(
             op.f("ck_outbox_messages_about_something"), "issuance_id IS NOT NULL OR case_id IS NOT NULL"
@@ -699,6 +706,7 @@ def downgrade() -> None:
         batch_op.drop_constraint(batch_op.f("fk_outbox_messages_survey_id"), type_="foreignkey")
         batch_op.drop_constraint(batch_op.f("uq_outbox_messages_survey_id_channel"), type_="unique")
         batch_op.drop_constraint(batch_op.f("uq_outbox_messages_apology_id_channel"), type_="unique")
+        batch_op.drop_index("ix_outbox_messages_notices")
         batch_op.drop_index(batch_op.f("ix_outbox_messages_case_id"))
         batch_op.alter_column("issuance_id", existing_type=sa.Uuid(), nullable=False)
         batch_op.drop_column("user_id")

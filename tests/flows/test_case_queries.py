@@ -117,9 +117,7 @@ def test_a_screen_has_everything_in_its_order(desk: Desk) -> None:
     shop.later(minutes=1)
     given = shop.issue(case_id=case_id, customer=named("ana@example.com", name="Ana"), channels=("email",))
     shop.later(minutes=1)
-    asked = shop.ask(
-        case_id=case_id, customer=named("ana@example.com"), amount_minor=3000, note="She asked for more."
-    )
+    asked = shop.ask(case_id=case_id, customer=named("ana@example.com"), amount_minor=3000, note="She asked for more.")
     shop.decide(asked.approval_id, "decline", comment="Enough.")
     shop.later(minutes=1)
     shop.deliver()

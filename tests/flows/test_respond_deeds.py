@@ -108,6 +108,18 @@ def test_the_people_of_a_role_are_told_once_a_case(open_shop: Open) -> None:
     assert results(shop)["notify"] == "nobody-new"
 
 
+def test_a_storm_does_not_fill_everybodys_mail(open_shop: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("incentives.flows.firing.MOST_NOTICES", 3)
+    shop = open_shop(text_with(criterion(then={"open_case": True, "notify": ["manager"]})))
+    person(shop.core, "manager", email="boss@example.com")
+    for number in range(5):
+        answer(shop, number, contact=Contact(email=f"customer-{number}@example.com"))
+    assert len(shop.all(outbox_messages)) == 3
+    shop.later(minutes=61)
+    answer(shop, 6, contact=Contact(email="customer-6@example.com"))
+    assert len(shop.all(outbox_messages)) == 4
+
+
 def test_a_case_goes_to_who_has_the_fewest_and_keeps_its_owner(open_shop: Open) -> None:
     shop = open_shop(text_with(criterion(then={"assign": {"to": "team", "team": "gates"}})))
     people = {

@@ -59,3 +59,18 @@ def test_a_worse_score_of_a_piece_that_was_paid_for_is_not_paid_for_by_another_r
     assert fired(shop) == [("mild", "acted"), ("grave", "outranked")]
     assert len(shop.all(vouchers)) == 1
     shop.check()
+
+
+def test_a_worse_version_opens_its_closed_case_again(open_shop: Open) -> None:
+    shop = open_shop(text_with(criterion("meh", when={"score_at_most_pct": 50}), giving("bad", priority=1)))
+    piece = report(shop, score_bp=5000, score_given="3")
+    case_id = respond(shop, piece).case_id
+    ended = {"status": "closed", "outcome": "recovered", "closed_at": shop.clock.now(), "closed_by": "person:x"}
+    with shop.core.database.write() as tx:
+        tx.execute(recovery_cases.update().values(**ended))
+    revise(shop, piece, 0)
+    done = respond(shop, piece)
+    assert (done.case_id, done.issuance_id is None) == (case_id, False)
+    case = shop.one(recovery_cases)
+    assert (case.status, case.round, case.outcome) == ("open", 2, None)
+    assert fired(shop) == [("meh", "acted"), ("bad", "acted")]
