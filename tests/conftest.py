@@ -15,6 +15,9 @@ from tests.databases import BACKENDS, Databases, PostgresDatabases, SqliteDataba
 from tests.run_folder import RunFolder
 from tests.servers import Postgres, Redis
 
+# So that what the shop asserts is explained as what a test asserts is; here, before anything imports it.
+pytest.register_assert_rewrite("tests.flows.shop")
+
 # Two workers share a machine with servers and browsers: how long one example takes says nothing.
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")

@@ -10,11 +10,7 @@ import sqlalchemy as sa
 from incentives.catalog.document import parse
 from incentives.flows import publish
 from incentives.kernel.database import Database, sqlalchemy_url
-
-# So that what the shop asserts is explained as what a test asserts is.
-pytest.register_assert_rewrite("tests.flows.shop")
-
-from tests.flows.shop import SHOP, Shop  # noqa: E402 - after the line above, which is about it
+from tests.flows.shop import SHOP, Shop
 
 
 @pytest.fixture(scope="session", autouse=True)
