@@ -174,8 +174,8 @@ def test_a_case_brings_its_customer_along(open_shop: OpenShop) -> None:
 
 def test_nothing_is_given_in_a_closed_case(shop: Shop) -> None:
     case_id = shop.issue().case_id
-    with shop.core.database.write() as tx:  # no flow closes a case yet
-        tx.execute(recovery_cases.update().values(status="closed"))
+    with shop.core.database.write() as tx:
+        tx.execute(recovery_cases.update().values(status="closed", outcome="no_action", closed_at=shop.clock.now()))
     assert shop.refused(CaseClosed, shop.issue, case_id=case_id).facts == {"field": "case_id"}
 
 

@@ -25,6 +25,7 @@ def test_over_the_limit_somebody_is_asked_and_the_budget_holds_it(shop: Shop) ->
         "customers": 1,
         "customer_identities": 1,
         "recovery_cases": 1,
+        "case_tags": 1,
         "issuances": 1,
         "approvals": 1,
         "budget_periods": 1,
