@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +33,8 @@ _FIELDS = {
     "issue_tag": "what",
 }
 
+_WAY = tags.Way(finer="/feedback/report", chosen="/feedback/report")
+
 
 @blueprint.get("/feedback/report")
 @page(permission=_CREATE)
@@ -45,21 +46,7 @@ def what_went_wrong() -> ResponseReturnValue:
     except NoCatalog:
         return show("feedback_report_tags.html", groups=[], under=None)
     under, _ = tags.find(tree, request.args.get("under"))
-    return show(
-        "feedback_report_tags.html", groups=[_to_report(each) for each in tags.groups(tree, under)], under=under
-    )
-
-
-def _to_report(group: tags.Group) -> tags.Group:
-    """Return a group of tiles that lead into this form."""
-    ours = (("/staff/give/", "/feedback/report/"), ("/staff?", "/feedback/report?"))
-    tiles = []
-    for tile in group.tiles:
-        href = tile.href
-        for theirs, here in ours:
-            href = href.replace(theirs, here, 1)
-        tiles.append(replace(tile, href=href))
-    return replace(group, tiles=tuple(tiles))
+    return show("feedback_report_tags.html", groups=tags.groups(tree, under, _WAY), under=under)
 
 
 @blueprint.get("/feedback/report/<tag>")

@@ -17,6 +17,7 @@ from incentives.queries import catalog
 blueprint = Blueprint("staff", __name__)
 
 _GIVE = "issuances:create"
+_WAY = tags.Way(finer="/staff", chosen="/staff/give")
 
 
 @blueprint.get("/staff")
@@ -31,7 +32,7 @@ def what_went_wrong() -> ResponseReturnValue:
     under, above = tags.find(tree, request.args.get("under"))
     return show(
         "staff_tags.html",
-        groups=tags.groups(tree, under),
+        groups=tags.groups(tree, under, _WAY),
         under=under,
         back=f"/staff?under={above.key}" if above else "/staff",
     )

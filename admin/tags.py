@@ -39,13 +39,34 @@ def find(tree: Sequence[TagTile], key: str | None) -> tuple[TagTile | None, TagT
     raise NotFound
 
 
-def groups(tree: Sequence[TagTile], under: TagTile | None) -> list[Group]:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where tiles lead: to a page with the finer tags of one, or on with the tag that was chosen."""
+
+    finer: str
+    chosen: str
+
+    def tile(self, tag: TagTile) -> Tile:
+        """Return the tile of a tag."""
+        if tag.children:
+            more = words.counted(len(tag.children), "kind", "kinds")
+            return Tile(href=f"{self.finer}?under={tag.key}", word=tag.label, icon=tag.icon, more=more)
+        return Tile(href=f"{self.chosen}/{tag.key}", word=tag.label, icon=tag.icon)
+
+    def other(self, tag: TagTile) -> Tile:
+        """Return the tile of a tag for whatever none of its finer ones names."""
+        return Tile(href=f"{self.chosen}/{tag.key}", word=_OTHER, icon="other", quiet=True)
+
+
+def groups(tree: Sequence[TagTile], under: TagTile | None, way: Way) -> list[Group]:
     """Return the tiles below a tag (None: all), a group for each tag that has finer ones."""
     if under is not None:
-        return [Group(title="", tiles=(*(_tile(each) for each in under.children), _other(under)))]
-    single = tuple(_tile(each) for each in tree if not each.children)
+        return [Group(title="", tiles=(*map(way.tile, under.children), way.other(under)))]
+    single = tuple(way.tile(each) for each in tree if not each.children)
     found = [
-        Group(title=each.label, tiles=(*map(_tile, each.children), _other(each))) for each in tree if each.children
+        Group(title=each.label, tiles=(*map(way.tile, each.children), way.other(each)))
+        for each in tree
+        if each.children
     ]
     return [*found, Group(title="Everything else" if found else "", tiles=single)] if single else found
 
@@ -54,14 +75,3 @@ def _walk(tree: Sequence[TagTile], above: TagTile | None) -> Iterator[tuple[TagT
     for tag in tree:
         yield tag, above
         yield from _walk(tag.children, tag)
-
-
-def _tile(tag: TagTile) -> Tile:
-    if tag.children:
-        more = words.counted(len(tag.children), "kind", "kinds")
-        return Tile(href=f"/staff?under={tag.key}", word=tag.label, icon=tag.icon, more=more)
-    return Tile(href=f"/staff/give/{tag.key}", word=tag.label, icon=tag.icon)
-
-
-def _other(tag: TagTile) -> Tile:
-    return Tile(href=f"/staff/give/{tag.key}", word=_OTHER, icon="other", quiet=True)

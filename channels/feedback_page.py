@@ -220,7 +220,7 @@ def _closed(form: CustomerForm) -> Response:
 
 
 def _told(speech: Speech, title: str, lines: list[str], status: int, *, brand: str = "") -> Response:
-    page = render_template("channels/told.html", speech=speech, title=title, lines=lines, brand=brand)
+    page = render_template("channels/alone.html", speech=speech, title=title, lines=lines, brand=brand)
     return make_response(page, status)
 
 

@@ -46,7 +46,7 @@ def failed(status: int) -> Response:
 
 
 def _alone(title: str, lines: list[str], status: int) -> Response:
-    page = render_template("channels/not_shown.html", speech=speech_of_browser(), title=title, lines=lines)
+    page = render_template("channels/alone.html", speech=speech_of_browser(), title=title, lines=lines)
     return make_response(page, status)
 
 

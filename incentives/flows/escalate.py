@@ -15,18 +15,11 @@ from incentives.flows import owning
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.messages import outbox
-from incentives.messages.tables import outbox_messages
 from incentives.recovery.tables import case_clocks, case_tasks, recovery_cases
 
 MOST_AT_ONCE = 100
 UNOWNED_AFTER = timedelta(minutes=30)
-MOST_NOTICES = 30
-"""So many things that are late one person is told of in an hour; what is more stands in the queue all the same.
 
-A whole day's trouble, or a thousand customers of one outage, would bury what somebody could still mend.
-"""
-
-_HOUR = timedelta(hours=1)
 _TEMPLATES = ("notice-escalated", "notice-unowned", "notice-task-due")
 
 
@@ -110,23 +103,14 @@ def _tell(tx: Connection, core: Core, now: datetime, late: Collection[_Late]) ->
         location: [found for label in owning.leaders(tx, location) if (found := owning.person_id(label))]
         for location in {location for _, _, location, _ in late}
     }
-    told, notices = _told_lately(tx, now), []
+    told, notices = outbox.told_lately(tx, now, _TEMPLATES), []
     for template, case_id, location, owner in late:
         person = owning.person_id(owner)
         for user_id in [person] if person and person in here else leaders[location]:
             told[user_id] = told.get(user_id, 0) + 1
-            if told[user_id] <= MOST_NOTICES:
+            if told[user_id] <= outbox.MOST_NOTICES:
                 notices.append(outbox.notice(core=core, now=now, case_id=case_id, user_id=user_id, template=template))
     outbox.enqueue(tx, notices)
-
-
-def _told_lately(tx: Connection, now: datetime) -> dict[uuid.UUID, int]:
-    """Return how many things that were late each person was told of within the hour."""
-    table = outbox_messages.c
-    query = sa.select(table.user_id, sa.func.count()).where(
-        table.user_id.is_not(None), table.template.in_(_TEMPLATES), table.created_at > now - _HOUR
-    )
-    return {row[0]: row[1] for row in tx.execute(query.group_by(table.user_id))}
 
 
 def _clocks(tx: Connection, now: datetime) -> list[Any]:

@@ -4,9 +4,6 @@ Not a flow: it opens no transaction. Responding to feedback fires by it, criteri
 first. What is refused leaves nothing behind but the firing that says so, and a task for a person.
 """
 
-import uuid
-from collections.abc import Iterable
-from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,11 +21,6 @@ from incentives.messages.tables import outbox_messages
 from incentives.recovery import criteria
 from incentives.recovery.criteria import Match, wants
 from incentives.recovery.tables import recovery_cases
-
-MOST_NOTICES = 30
-"""So many new cases rules tell one person of in an hour; a survey tool that breaks must not fill everybody's mail."""
-
-_HOUR = timedelta(hours=1)
 
 
 def fire(tx: Connection, piece: Piece, match: Match) -> None:
@@ -108,7 +100,8 @@ def _notify(tx: Connection, firing: Firing) -> None:
         outbox_messages.c.case_id == firing.case.id, outbox_messages.c.template == "notice-new"
     )
     query = sa.select(users.c.id).where(users.c.role.in_(roles), users.c.disabled_at.is_(None), at_home)
-    already = {*tx.execute(told).scalars(), *_told_enough(tx, piece.now)}
+    lately = outbox.told_lately(tx, piece.now, ["notice-new"])
+    already = {*tx.execute(told).scalars(), *(each for each in lately if lately[each] >= outbox.MOST_NOTICES)}
     fresh = [each for each in tx.execute(query.order_by(users.c.id)).scalars() if each not in already]
     notices = [
         outbox.notice(core=piece.core, now=piece.now, case_id=firing.case.id, user_id=each, template="notice-new")
@@ -116,14 +109,6 @@ def _notify(tx: Connection, firing: Firing) -> None:
     ]
     outbox.enqueue(tx, notices)
     firing.did("notify", "done" if fresh else "nobody-new", people=len(fresh))
-
-
-def _told_enough(tx: Connection, now: datetime) -> Iterable[uuid.UUID]:
-    """Return who was told of so many new cases within the hour that one more letter would help nobody."""
-    table = outbox_messages.c
-    lately = sa.and_(table.template == "notice-new", table.user_id.is_not(None), table.created_at > now - _HOUR)
-    query = sa.select(table.user_id).where(lately).group_by(table.user_id)
-    return tx.execute(query.having(sa.func.count() >= MOST_NOTICES)).scalars()
 
 
 def _ask_again(tx: Connection, firing: Firing) -> None:

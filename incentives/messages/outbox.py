@@ -19,6 +19,12 @@ RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
 JITTER = 0.2
 
 # What staff are told of by email. Each is a sentence in the door that renders it, and a link to the case.
+MOST_NOTICES = 30
+"""So many notices of one kind somebody is sent in an hour; what is more stands on the pages all the same.
+
+A whole day's trouble, a thousand customers of one outage or a survey tool that breaks would bury what can be mended.
+"""
+
 NOTICES = (
     "notice-new",  # a rule found trouble that somebody of the role should know of
     "notice-assigned",  # the case is theirs now
@@ -76,6 +82,16 @@ def notice(*, core: Core, now: datetime, case_id: uuid.UUID, user_id: uuid.UUID,
     if template not in NOTICES:
         raise AssertionError(f"there is no notice “{template}”")
     return message(core=core, now=now, channel="email", template=template, case_id=case_id, user_id=user_id)
+
+
+def told_lately(tx: Connection, now: datetime, templates: Iterable[str]) -> dict[uuid.UUID, int]:
+    """Return how many notices of some kinds each of the staff was sent within the last hour."""
+    table = outbox_messages.c
+    lately = sa.and_(
+        table.user_id.is_not(None), table.template.in_(list(templates)), table.created_at > now - timedelta(hours=1)
+    )
+    query = sa.select(table.user_id, sa.func.count()).where(lately).group_by(table.user_id)
+    return {row[0]: row[1] for row in tx.execute(query)}
 
 
 def enqueue(tx: Connection, messages: Iterable[dict[str, Any]]) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from incentives.access.tables import users
-from incentives.flows import escalate
 from incentives.flows.assign import TakeCase, take_case
 from incentives.flows.escalate import escalate_due
 from incentives.kernel.errors import CaseNotFound, InputInvalid
@@ -133,7 +132,7 @@ def test_a_case_that_is_opened_again_and_is_nobodys_is_an_alarm_again(desk: Desk
 
 
 def test_a_flood_of_what_is_late_does_not_bury_whoever_leads(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(escalate, "MOST_NOTICES", 3)
+    monkeypatch.setattr("incentives.messages.outbox.MOST_NOTICES", 3)
     person(desk, "Lead", role="supervisor", team=None)
     for _ in range(5):
         desk.open()

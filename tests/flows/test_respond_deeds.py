@@ -109,7 +109,7 @@ def test_the_people_of_a_role_are_told_once_a_case(open_shop: Open) -> None:
 
 
 def test_a_storm_does_not_fill_everybodys_mail(open_shop: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("incentives.flows.firing.MOST_NOTICES", 3)
+    monkeypatch.setattr("incentives.messages.outbox.MOST_NOTICES", 3)
     shop = open_shop(text_with(criterion(then={"open_case": True, "notify": ["manager"]})))
     person(shop.core, "manager", email="boss@example.com")
     for number in range(5):
