@@ -12,8 +12,12 @@ from alembic.config import Config
 from incentives.kernel.database import Database, metadata
 from incentives.kernel.migrate import HOUSE, upgrade
 
-ROOMS = ("catalog", "spending", "vouchers", "books", "messages", "recovery", "access")
-MODULES = (*(f"incentives.{room}.tables" for room in ROOMS), "incentives.recovery.feedback_tables")
+ROOMS = ("catalog", "spending", "vouchers", "books", "messages", "recovery", "access", "safeguards")
+MODULES = (
+    *(f"incentives.{room}.tables" for room in ROOMS),
+    "incentives.recovery.feedback_tables",
+    "incentives.vouchers.bulk_tables",
+)
 
 
 def all_tables() -> sa.MetaData:

@@ -13,7 +13,15 @@ ledger_accounts = sa.Table(
     sa.CheckConstraint("kind IN ('asset', 'liability', 'income', 'expense')", name="kind"),
 )
 
-ENTRY_KINDS = ("voucher-issued", "voucher-redeemed", "voucher-expired")
+ENTRY_KINDS = (
+    "voucher-issued",
+    "voucher-redeemed",
+    "voucher-expired",
+    "voucher-voided",
+    "voucher-adjusted",
+    "voucher-replaced",
+    "redemption-reversed",
+)
 
 ledger_entries = sa.Table(
     "ledger_entries",

@@ -21,6 +21,7 @@ from incentives.catalog.definitions import (
     digest_of,
 )
 from incentives.catalog.incentive import Incentive
+from incentives.catalog.safeguarding import AbusePolicy, ApprovalPolicy
 from incentives.kernel.errors import UnknownIncentive, UnknownIssueTag, UnknownLocation
 
 Item = (
@@ -38,13 +39,15 @@ Item = (
     | RecoveryPolicy
     | FeedbackSource
     | Criterion
+    | ApprovalPolicy
+    | AbusePolicy
 )
 
 type_of_kind: Mapping[str, type[Item]] = {
     each.item_kind: each
     for each in (
         Brand, Location, Team, Segment, IssueTag, Script, Incentive, Protocol, BudgetRule, ApprovalLimit,
-        RootCause, RecoveryPolicy, FeedbackSource, Criterion,
+        RootCause, RecoveryPolicy, FeedbackSource, Criterion, ApprovalPolicy, AbusePolicy,
     )
 }  # fmt: skip
 
@@ -67,11 +70,18 @@ class Catalog:
     recovery_policies: Mapping[str, RecoveryPolicy] = field(default_factory=dict)
     sources: Mapping[str, FeedbackSource] = field(default_factory=dict)
     criteria: Mapping[str, Criterion] = field(default_factory=dict)
+    approval_policies: Mapping[str, ApprovalPolicy] = field(default_factory=dict)
+    abuse_policies: Mapping[str, AbusePolicy] = field(default_factory=dict)
 
     @property
     def recovery(self) -> RecoveryPolicy:
         """Return what holds for every recovery: what the catalog says, else the defaults."""
         return self.recovery_policies.get("recovery", RecoveryPolicy())
+
+    @property
+    def abuse(self) -> AbusePolicy:
+        """Return what is suspicious: what the catalog says, else the defaults."""
+        return self.abuse_policies.get("abuse", AbusePolicy())
 
     def items(self) -> Iterator[Item]:
         """Return every item, section by section, each section in the file's order."""
@@ -142,6 +152,7 @@ class Catalog:
             self.locations, self.teams, self.segments, self.issue_tags, self.scripts,
             self.incentives, self.protocols, self.budgets, self.approval_limits,
             self.root_causes, self.recovery_policies, self.sources, self.criteria,
+            self.approval_policies, self.abuse_policies,
         )  # fmt: skip
 
 
@@ -182,4 +193,6 @@ def catalog_of(items: Iterable[Item]) -> Catalog:
         recovery_policies=sections["recovery_policy"],
         sources=sections["source"],
         criteria=sections["criterion"],
+        approval_policies=sections["approval_policy"],
+        abuse_policies=sections["abuse_policy"],
     )

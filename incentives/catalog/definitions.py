@@ -126,6 +126,7 @@ class Location(Definition):
     time_zone: str
     currency: str
     country: str
+    groups: tuple[str, ...] = ()  # names by which catalog files mean several places at once: ``group:airports``
     hours: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
@@ -215,6 +216,7 @@ class Protocol(Definition):
     resurvey_after: str | None = None  # close, redemption or issue; None asks nobody again
     resurvey_hours: int = 24
     resurvey_scale: str = "stars_5"
+    undo_seconds: int = 0  # so long what was given may be taken back by its giver, and nothing is sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +324,12 @@ class BudgetRule(Definition):
     """A pot, or with ``of`` absent a pot for each location, team, agent … of its scope.
 
     ``cap_minor`` is money in ``currency``; ``cap_count`` is a number of issuances, of any currency when none
-    is set. The period begins anew in ``time_zone``, weeks on ``week_start``.
+    is set. The period begins anew in ``time_zone``, weeks on ``week_start``. With ``issue_tags`` only what is given
+    for those, with all below, counts.
+
+    ``basis`` says what counts as used: ``face``, what is promised; ``expected``, ``expected_percent`` of what is
+    promised and all that is spent; ``redemption``, only what is spent. With ``rollover`` ``carry_over`` what a period
+    leaves goes to the next one. ``break_glass_percent`` of the cap may be added in an emergency.
     """
 
     item_kind: ClassVar[str] = "budget"
@@ -338,6 +345,11 @@ class BudgetRule(Definition):
     cap_minor: int | None = None
     cap_count: int | None = None
     on_expiry: str = "release"
+    issue_tags: tuple[str, ...] = ()
+    basis: str = "face"
+    expected_percent: int = 100
+    rollover: str = "none"
+    break_glass_percent: int = 0
 
     @property
     def week_start_number(self) -> int:

@@ -1,10 +1,10 @@
 """Incentives: what may be offered. One class for all kinds, one table that says which fields a kind has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from incentives.catalog.definitions import Definition
 
@@ -37,25 +37,50 @@ class KindFields:
 
 
 _ALWAYS = ("key", "kind", "title")
-_MAYBE = ("offerable_from_date", "offerable_until_date", "locations", "active")
+_MAYBE = (
+    "offerable_from_date",
+    "offerable_until_date",
+    "locations",
+    "excluded_locations",
+    "active",
+    "exclusive_group",
+    "most_open_per_customer",
+    "offer_when",
+    "offer_when_message",
+)
+_AT_THE_TILL = (
+    "expiry",
+    "max_redemptions",
+    "min_order_minor",
+    "products",
+    "excluded_products",
+    "collections",
+    "redeem_locations",
+    "redeemers",
+    "redeem_when",
+    "redeem_when_message",
+    "reversal_days",
+    "grace_days",
+    "most_extend_days",
+)
 _VOUCHER = (*_ALWAYS, "terms", "currency", "valid_days")
 _RANGE = ("min_amount_minor", "max_amount_minor")
 
-_MONEY = KindFields((*_VOUCHER, "amount_minor"), (*_MAYBE, "expiry", *_RANGE))
+_MONEY = KindFields((*_VOUCHER, "amount_minor"), (*_MAYBE, *_AT_THE_TILL, *_RANGE))
 # What is left of a refund or of a thing cannot become a new voucher; only spendable money can.
 _SPENDABLE = KindFields(_MONEY.required, (*_MONEY.optional, "remainder"))
-_ITEM = KindFields((*_VOUCHER, "item", "accounting_cost_minor"), (*_MAYBE, "expiry"))
+_ITEM = KindFields((*_VOUCHER, "item", "accounting_cost_minor"), (*_MAYBE, *_AT_THE_TILL))
 
 FIELDS_OF_KIND: Mapping[str, KindFields] = {
     IncentiveKind.AMOUNT_OFF: _SPENDABLE,
     IncentiveKind.STORE_CREDIT: _SPENDABLE,
     IncentiveKind.REFUND_REQUEST: _MONEY,
-    IncentiveKind.PERCENT_OFF: KindFields((*_VOUCHER, "percent", "max_discount_minor"), (*_MAYBE, "expiry")),
+    IncentiveKind.PERCENT_OFF: KindFields((*_VOUCHER, "percent", "max_discount_minor"), (*_MAYBE, *_AT_THE_TILL)),
     IncentiveKind.REPLACEMENT: _ITEM,
     IncentiveKind.FREE_ITEM: _ITEM,
     IncentiveKind.FREE_UPGRADE: _ITEM,
-    IncentiveKind.FREE_SHIPPING: KindFields((*_VOUCHER, "accounting_cost_minor"), (*_MAYBE, "expiry")),
-    IncentiveKind.POINTS: KindFields((*_VOUCHER, "points", "accounting_cost_minor"), (*_MAYBE, "expiry")),
+    IncentiveKind.FREE_SHIPPING: KindFields((*_VOUCHER, "accounting_cost_minor"), (*_MAYBE, *_AT_THE_TILL)),
+    IncentiveKind.POINTS: KindFields((*_VOUCHER, "points", "accounting_cost_minor"), (*_MAYBE, *_AT_THE_TILL)),
     IncentiveKind.APOLOGY_ONLY: KindFields(_ALWAYS, _MAYBE),
 }
 
@@ -69,8 +94,16 @@ NEW_VOUCHER = "new_voucher"
 class Incentive(Definition):
     """A pre-approved thing to offer. Fields that its kind does not have are None (see ``FIELDS_OF_KIND``).
 
-    ``locations`` empty means offerable and usable everywhere. Both offerable dates are included, in the
-    location's time zone. All ``_minor`` amounts are in ``currency``.
+    ``locations`` empty means offerable and usable everywhere but at ``excluded_locations``; ``redeem_locations`` are
+    where it is usable if that is not where it is offered. Both offerable dates are included, in the location's time
+    zone. All ``_minor`` amounts are in ``currency``.
+
+    With ``max_redemptions`` above 1 every value is that of one redemption, and what is promised is so many times as
+    much. A sale takes it from ``min_order_minor`` on; with ``products`` or ``collections`` only what of the sale
+    belongs to them counts, and ``excluded_products`` never do. ``redeemers`` are roles, or emails or names of API
+    keys. ``offer_when`` and ``redeem_when`` are conditions (``conditions.py``) with a message for whoever is refused.
+    Of one ``exclusive_group`` a case has one open voucher. A redemption is reversed within ``reversal_days``, and what
+    it gives back is good for ``grace_days`` at least; it can be extended by ``most_extend_days`` in all.
     """
 
     item_kind: ClassVar[str] = "incentive"
@@ -95,6 +128,23 @@ class Incentive(Definition):
     item: Mapping[str, str] | None = None
     points: int | None = None
     accounting_cost_minor: int | None = None
+    excluded_locations: tuple[str, ...] = ()
+    redeem_locations: tuple[str, ...] = ()
+    max_redemptions: int = 1
+    min_order_minor: int | None = None
+    products: tuple[str, ...] = ()
+    excluded_products: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    redeemers: tuple[str, ...] = ()
+    exclusive_group: str | None = None
+    most_open_per_customer: int | None = None
+    offer_when: Mapping[str, Any] = field(default_factory=dict)
+    offer_when_message: Mapping[str, str] = field(default_factory=dict)
+    redeem_when: Mapping[str, Any] = field(default_factory=dict)
+    redeem_when_message: Mapping[str, str] = field(default_factory=dict)
+    reversal_days: int = 90
+    grace_days: int = 7
+    most_extend_days: int = 90
 
     @property
     def gives_voucher(self) -> bool:
@@ -128,8 +178,8 @@ class Incentive(Definition):
         """Return what budgets are charged when this is promised, in minor units of ``currency``.
 
         That is the face amount, the ceiling of a percentage, the accounting cost of a thing, and nothing for
-        an apology. ``amount_minor`` is what staff chose; None is the default amount.
+        an apology, as often as it can be redeemed. ``amount_minor`` is what staff chose; None is the default amount.
         """
         face = self.face_minor(amount_minor)
         charges = (face, self.max_discount_minor, self.accounting_cost_minor)
-        return next((charge for charge in charges if charge is not None), 0)
+        return next((charge for charge in charges if charge is not None), 0) * self.max_redemptions

@@ -17,6 +17,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.errors import NoCatalog, ReleaseNotFound
 
 DRAFT = "draft"
+SCHEDULED = "scheduled"
 APPROVED = "approved"
 SUPERSEDED = "superseded"
 WITHDRAWN = "withdrawn"
@@ -52,9 +53,19 @@ class Release:
     proposed_by: str
     approved_at: datetime | None
     approved_by: str | None
+    effective_at: datetime | None = None
+    rollback_of_number: int | None = None
+    reason: str | None = None
 
 
-_IN_FORCE = sa.select(catalog_releases.c.id, catalog_releases.c.number).where(catalog_releases.c.status == APPROVED)
+_BOUND_NOW = sa.bindparam("now", type_=catalog_releases.c.effective_at.type)
+_LATEST_FIRST = (catalog_releases.c.effective_at.desc(), catalog_releases.c.number.desc())
+_IN_FORCE = (
+    sa.select(catalog_releases.c.id, catalog_releases.c.number)
+    .where(catalog_releases.c.status.in_((APPROVED, SCHEDULED)), catalog_releases.c.effective_at <= _BOUND_NOW)
+    .order_by(*_LATEST_FIRST)
+    .limit(1)
+)
 _RELEASE = sa.select(*(catalog_releases.c[name] for name in Release.__dataclass_fields__))
 
 
@@ -96,14 +107,15 @@ def load_current(tx: Connection) -> CurrentCatalog:
     return _load(tx, release.id, release.number)
 
 
-def cached_current(tx: Connection, cache: MutableMapping[str, Any]) -> CurrentCatalog:
+def cached_current(tx: Connection, core: Core) -> CurrentCatalog:
     """Return the catalog in force with one small query: what a release consists of never changes.
 
-    ``cache`` is the core's, so it lives and dies with the database it speaks of. Raises ``NoCatalog``.
+    One that was scheduled is in force from its instant on, whether anybody settled that or not. Raises ``NoCatalog``.
     """
-    row = tx.execute(_IN_FORCE).one_or_none()
+    row = tx.execute(_IN_FORCE, {"now": core.clock.now()}).one_or_none()
     if row is None:
         raise NoCatalog
+    cache = core.cache
     known = cache.get(_CURRENT)
     if isinstance(known, CurrentCatalog) and known.release_id == row.id:
         return known

@@ -43,11 +43,16 @@ catalog_releases = sa.Table(
     sa.Column("proposed_by", sa.String(_ACTOR_LENGTH), nullable=False),
     sa.Column("approved_at", UtcDateTime, nullable=True),
     sa.Column("approved_by", sa.String(_ACTOR_LENGTH), nullable=True),
+    # From when it is in force. One that is scheduled is in force from that instant, whoever notices.
+    sa.Column("effective_at", UtcDateTime, nullable=True),
+    sa.Column("rollback_of_number", sa.Integer, nullable=True),
+    sa.Column("reason", sa.String(500), nullable=True),
     sa.CheckConstraint("number >= 1", name="number_from_one"),
-    sa.CheckConstraint("status IN ('draft', 'approved', 'superseded', 'withdrawn')", name="status_known"),
+    sa.CheckConstraint("status IN ('draft', 'scheduled', 'approved', 'superseded', 'withdrawn')", name="status_known"),
     sa.CheckConstraint("approved_by <> proposed_by", name="four_eyes"),
     sa.CheckConstraint(
-        "(status IN ('approved', 'superseded')) = (approved_by IS NOT NULL AND approved_at IS NOT NULL)",
+        "(status IN ('draft', 'withdrawn') AND effective_at IS NULL) OR "
+        "(approved_by IS NOT NULL AND approved_at IS NOT NULL AND effective_at IS NOT NULL)",
         name="approved_by_somebody",
     ),
 )

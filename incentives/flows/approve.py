@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
-from incentives.flows import answers, assessment
-from incentives.flows.answers import Issued
-from incentives.flows.batch import Batch, Gift
+from incentives.deeds import answers, assessment
+from incentives.deeds.answers import Issued
+from incentives.deeds.batch import Batch, Gift
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -154,7 +154,7 @@ def _check_amount(core: Core, tx: Connection, actor: Actor, command: DecideAppro
         if not least <= command.amount_minor <= amount_minor:
             raise ApprovalAmountInvalid(field="amount_minor", least_minor=least, most_minor=amount_minor)
         amount_minor = command.amount_minor
-    limit = assessment.limit_of(releases.cached_current(tx, core.cache).catalog, actor, asked.currency)
+    limit = assessment.limit_of(releases.cached_current(tx, core).catalog, actor, asked.currency)
     if limits.over_voucher(limit, amount_minor):
         raise ApproverLimitExceeded(
             field="amount_minor", most_minor=(limit.per_voucher_minor or 0) if limit else 0, currency=asked.currency
@@ -190,7 +190,7 @@ def _grant(
     tx: Connection, core: Core, actor: Actor, command: DecideApproval, asked: Any, amount_minor: int, now: datetime
 ) -> Issued:
     batch = Batch(core=core, actor=actor, now=now)
-    catalog = releases.cached_current(tx, core.cache).catalog
+    catalog = releases.cached_current(tx, core).catalog
     location = catalog.locations.get(asked.location or "")
     _move_issuance(tx, asked.issuance_id, status="issued", amount_minor=amount_minor, issued_at=now)
     issued = batch.give(

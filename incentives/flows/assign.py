@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
-from incentives.flows import casework, owning
+from incentives.deeds import casework, owning
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import CaseOwned, InputInvalid
@@ -60,7 +60,7 @@ def assign_case(*, core: Core, actor: Actor, command: AssignCase) -> Assigned:
     reason = casework.text(command.reason, "reason", needed="Say why.") or ""
     with core.database.write() as tx:
         case = casework.work_on(tx, actor, command.case_id)
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         owner, by = _chosen(tx, catalog, case, command)
         person = casework.person(tx, owner, "owner")
         team = command.team or (command.rule or {}).get("team") or (person.team if person else None)

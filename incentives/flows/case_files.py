@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from incentives.flows import casework
+from incentives.deeds import casework
 from incentives.kernel import scanner
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from incentives.catalog import releases
-from incentives.flows import casework
+from incentives.deeds import casework
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid, TaskAlreadyDone, TaskNotFound
@@ -57,7 +57,7 @@ def add_task(*, core: Core, actor: Actor, command: AddTask) -> TaskAdded:
         if before:
             return TaskAdded(id=before, replayed=True)
         case = casework.work_on(tx, actor, command.case_id)
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         if command.owner_team is not None and command.owner_team not in catalog.teams:
             raise InputInvalid(errors=[{"field": "owner_team", "message": "There is no such team."}])
         person = casework.person(tx, command.owner, "owner")

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
-from incentives.flows import asking, caring, casework, owning
+from incentives.deeds import asking, caring, casework, owning
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import CaseClosed, CaseNotClosed, CaseNotDocumented
@@ -54,7 +54,7 @@ def close_case(*, core: Core, actor: Actor, command: CloseCase) -> Closed:
     note, reason = casework.text(command.note, "note"), casework.text(command.reason, "reason")
     with core.database.write() as tx:
         case = casework.work_on(tx, actor, command.case_id)
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         missing = closing.missing_words(outcome=command.outcome, note=note, reason=reason)
         missing += case_facts.missing(tx, core, catalog, case, now)
         if missing:
@@ -155,7 +155,7 @@ def reopen_case(*, core: Core, actor: Actor, command: ReopenCase) -> Reopened:
         case = casework.work_on(tx, actor, command.case_id, closed_too=True)
         if case.status != "closed":
             raise CaseNotClosed
-        current = releases.cached_current(tx, core.cache)
+        current = releases.cached_current(tx, core)
         if not caring.reopen(tx, core, actor, now, current, case, why="by hand"):
             raise CaseClosed("This case was merged into another; go on with that one.", field="case_id")
         casework.note(tx, core, actor, now, case.id, reason)

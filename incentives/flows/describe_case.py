@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
-from incentives.flows import caring, casework
+from incentives.deeds import caring, casework
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid
@@ -70,7 +70,7 @@ def name_causes(*, core: Core, actor: Actor, command: NameCauses) -> None:
     now = core.clock.now()
     with core.database.write() as tx:
         case = casework.work_on(tx, actor, command.case_id)
-        _check_causes(releases.cached_current(tx, core.cache).catalog, command.causes)
+        _check_causes(releases.cached_current(tx, core).catalog, command.causes)
         tx.execute(case_causes.delete().where(case_causes.c.case_id == case.id))
         rows = [_cause_row(core, case.id, number, each) for number, each in enumerate(command.causes)]
         if rows:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.access.tables import users
 from incentives.books import audit
-from incentives.flows import owning
+from incentives.deeds import owning
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.messages import outbox

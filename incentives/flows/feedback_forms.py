@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.books import audit
 from incentives.catalog import releases
-from incentives.flows import assessment
+from incentives.deeds import assessment
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -59,7 +59,7 @@ def create_form(*, core: Core, actor: Actor, command: CreateForm) -> FormMade:
         before = _claim(tx, core, actor, command, form_id, now)
         if before is not None:
             return FormMade(id=before, replayed=True)
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         location = command.location or (actor.location if actor.location in catalog.locations else None)
         if command.issue_tag is not None:
             catalog.issue_tag(command.issue_tag)

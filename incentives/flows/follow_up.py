@@ -108,7 +108,7 @@ def _unreachable(tx: Connection, core: Core, survey: Any, case: Any) -> str | No
 
 def _nags(tx: Connection, core: Core, case_id: uuid.UUID, theirs: tuple[uuid.UUID, ...], now: datetime) -> str | None:
     """Return why asking now would nag the customer, under whichever of their names they were asked before."""
-    days = releases.cached_current(tx, core.cache).catalog.recovery.survey_quiet_days
+    days = releases.cached_current(tx, core).catalog.recovery.survey_quiet_days
     asked_at = surveys.asked_since(tx, theirs, now - timedelta(days=days))
     if asked_at is not None:
         return f"The customer was asked on {asked_at.date().isoformat()}, less than {days} days ago."
@@ -117,7 +117,7 @@ def _nags(tx: Connection, core: Core, case_id: uuid.UUID, theirs: tuple[uuid.UUI
 
 def _awake_at(tx: Connection, core: Core, survey: Any, case: Any, now: datetime) -> datetime:
     """Return when it may be sent: an email at once, an SMS in the morning, for a phone that rings at night nags."""
-    catalog = releases.cached_current(tx, core.cache).catalog
+    catalog = releases.cached_current(tx, core).catalog
     place = catalog.locations.get(case.location or "")
     here = now.astimezone(ZoneInfo(place.time_zone if place else catalog.brand.time_zone))
     if survey.channel != "sms" or MORNING <= here.time() < EVENING:

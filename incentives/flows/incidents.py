@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from incentives.books import audit
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
-from incentives.flows.assessment import at_home
+from incentives.deeds.assessment import at_home
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import IncidentAlreadyOpen, IncidentNotFound, IncidentOver, InputInvalid
@@ -57,7 +57,7 @@ def open_incident(*, core: Core, actor: Actor, command: OpenIncident) -> Inciden
     _check(title, command.started_at, now)
     incident_id = core.ids.new(now)
     with core.database.write() as tx:
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         tag = catalog.issue_tag(command.issue_tag).key
         if location:
             catalog.location(location)
@@ -82,7 +82,7 @@ def attach_cases(*, core: Core, actor: Actor, incident_id: uuid.UUID) -> int:
     now = core.clock.now()
     with core.database.write() as tx:
         row = _locked(tx, actor, incident_id)
-        return _attach(tx, core, actor, now, releases.cached_current(tx, core.cache).catalog, row)
+        return _attach(tx, core, actor, now, releases.cached_current(tx, core).catalog, row)
 
 
 def close_incident(*, core: Core, actor: Actor, incident_id: uuid.UUID) -> None:

@@ -6,7 +6,7 @@ commands at once; a single request is a sequence of one. A refused command leave
 
 from collections.abc import Sequence
 
-from incentives.flows.giving import (
+from incentives.deeds.giving import (
     AwaitingApproval,
     CustomerGiven,
     Delivery,

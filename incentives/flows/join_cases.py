@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import protocols, releases
-from incentives.flows import caring, casework
+from incentives.deeds import caring, casework
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_unless_there
@@ -159,7 +159,7 @@ def split_case(*, core: Core, actor: Actor, command: SplitCase) -> CaseSplit:
 def _part(
     tx: Connection, core: Core, actor: Actor, now: datetime, command: SplitCase, case: Any, new_id: uuid.UUID
 ) -> caring.CaseRows:
-    current = releases.cached_current(tx, core.cache)
+    current = releases.cached_current(tx, core)
     severity = casework.severity(command.severity)
     resolution = protocols.resolve(
         current.catalog, issue_tag=command.issue_tag, severity=severity, location=case.location, segment=case.segment

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from incentives.books import audit
 from incentives.catalog import releases
-from incentives.flows import assessment
+from incentives.deeds import assessment
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import FeedbackNotFound, FeedbackNotWaiting, InputInvalid
@@ -72,7 +72,7 @@ def name_trouble(*, core: Core, actor: Actor, feedback_id: uuid.UUID, issue_tag:
     permit(actor, "feedback:repair")
     now = core.clock.now()
     with core.database.write() as tx:
-        key = releases.cached_current(tx, core.cache).catalog.issue_tag(issue_tag).key
+        key = releases.cached_current(tx, core).catalog.issue_tag(issue_tag).key
         table = feedback.c
         known = tx.execute(sa.select(feedback).where(table.id == feedback_id).with_for_update()).one_or_none()
         if known is None:

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from incentives.catalog import releases, scripts
 from incentives.catalog.incentive import Incentive
-from incentives.flows import assessment
-from incentives.flows.assessment import Ground, Proposal, Trouble
+from incentives.deeds import assessment
+from incentives.deeds.assessment import Ground, Proposal, Trouble
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal
@@ -70,7 +70,7 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
     permit(actor, "offers:read")
     now = core.clock.now()
     with core.database.read() as tx:
-        ground = assessment.ground(releases.cached_current(tx, core.cache), actor, command)
+        ground = assessment.ground(releases.cached_current(tx, core), actor, command)
         direct = customers.matches(core, ground.contact, customers.known(tx, core, [ground.contact]))
         found = customers.together(tx, direct)
         # Issuing would make a new customer, whose caps begin with empty pots and may be too small all the same.

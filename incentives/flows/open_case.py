@@ -9,8 +9,8 @@ from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
 from incentives.catalog.definitions import Protocol
-from incentives.flows import assessment, caring, casework, owning
-from incentives.flows.assessment import Trouble
+from incentives.deeds import assessment, caring, casework, owning
+from incentives.deeds.assessment import Trouble
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid
@@ -74,7 +74,7 @@ def open_case(*, core: Core, actor: Actor, command: OpenCase) -> CaseOpened:
 def _rows(
     tx: Connection, core: Core, actor: Actor, command: OpenCase, case_id: uuid.UUID, now: datetime
 ) -> caring.CaseRows:
-    current = releases.cached_current(tx, core.cache)
+    current = releases.cached_current(tx, core)
     trouble = Trouble(
         issue_tag=command.issue_tag,
         severity=command.severity,

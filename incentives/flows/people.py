@@ -315,6 +315,6 @@ def _checked_skills(tx: Connection, core: Core, skills: Sequence[str]) -> list[s
 
 def _catalog(tx: Connection, core: Core) -> Catalog | None:
     try:
-        return releases.cached_current(tx, core.cache).catalog
+        return releases.cached_current(tx, core).catalog
     except NoCatalog:
         return None

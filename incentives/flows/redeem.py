@@ -12,9 +12,9 @@ from incentives.books import ledger
 from incentives.catalog import releases
 from incentives.catalog.definitions import Location
 from incentives.catalog.incentive import NEW_VOUCHER, Incentive, IncentiveKind
-from incentives.flows import answers, asking, assessment
-from incentives.flows.answers import IssuedVoucher
-from incentives.flows.batch import Batch
+from incentives.deeds import answers, asking, assessment
+from incentives.deeds.answers import IssuedVoucher
+from incentives.deeds.batch import Batch
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -144,7 +144,7 @@ def _claim(core: Core, actor: Actor, command: RedeemVoucher, now: datetime) -> C
 def _place(tx: Connection, core: Core, actor: Actor, command: RedeemVoucher) -> Location | None:
     """Return where it is redeemed: as the request says, if there is such a place, else where the till stands."""
     assessment.at_home(actor, command.location)
-    catalog = releases.cached_current(tx, core.cache).catalog
+    catalog = releases.cached_current(tx, core).catalog
     if command.location is not None:
         return catalog.location(command.location)
     return catalog.locations.get(actor.location or "")
@@ -255,7 +255,7 @@ def _follow(tx: Connection, batch: Batch, command: RedeemVoucher, voucher: Any) 
     asks = asking.asks_after(tx, core, voucher.protocol_item_id, "redemption")
     if not asks and not (command.order_ref and voucher.customer_id):
         return
-    catalog = releases.cached_current(tx, core.cache).catalog
+    catalog = releases.cached_current(tx, core).catalog
     if command.order_ref:
         asking.bought_again(tx, core, now, catalog, voucher.customer_id, now)
     if asks:

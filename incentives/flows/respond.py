@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 
 from incentives.books import audit
 from incentives.catalog import releases
-from incentives.flows import asking, firing
-from incentives.flows.firing_case import join_case, keep_with
-from incentives.flows.firing_piece import Piece, piece_of
+from incentives.deeds import asking, firing
+from incentives.deeds.firing_case import join_case, keep_with
+from incentives.deeds.firing_piece import Piece, piece_of
 from incentives.kernel.actors import SYSTEM, Actor, rule
 from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal, StorageUnavailable
@@ -163,7 +163,7 @@ def _as_it_stands(tx: Connection, feedback_id: uuid.UUID) -> Responded:
 
 def _act(tx: Connection, core: Core, row: Any, now: datetime) -> Responded:
     """Act on a piece that was claimed just now."""
-    current = releases.cached_current(tx, core.cache)
+    current = releases.cached_current(tx, core)
     asking.answered(tx, core, now, current.catalog, row)
     piece = piece_of(tx, core, now, current, row)
     fired = _fired_before(tx, row.id) if row.revision > 1 else {}

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.access.tables import users
 from incentives.catalog import releases
-from incentives.flows import casework, owning
+from incentives.deeds import casework, owning
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid, ShareNotFound
@@ -60,7 +60,7 @@ def share_with_team(*, core: Core, actor: Actor, command: ShareWithTeam) -> Shar
         if _claimed_before(tx, core, actor, command, share_id, now):
             return Shared(id=_latest(tx, command), replayed=True)
         case = casework.work_on(tx, actor, command.case_id, closed_too=True)
-        if command.team not in releases.cached_current(tx, core.cache).catalog.teams:
+        if command.team not in releases.cached_current(tx, core).catalog.teams:
             raise InputInvalid(errors=[{"field": "team", "message": "There is no such team."}])
         table = case_shares.c
         standing = sa.and_(table.case_id == case.id, table.team == command.team, table.revoked_at.is_(None))

@@ -18,9 +18,9 @@ from sqlalchemy.exc import OperationalError
 from incentives.books import audit
 from incentives.catalog import releases
 from incentives.catalog.releases import CurrentCatalog
-from incentives.flows import reported
-from incentives.flows.taking import Draft, TakenIn, write
-from incentives.flows.understanding import TakeIn, understand
+from incentives.deeds import reported
+from incentives.deeds.taking import Draft, TakenIn, write
+from incentives.deeds.understanding import TakeIn, understand
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
@@ -263,7 +263,7 @@ def _is_understood_now(tx: Connection, draft: Draft, known: Any, now: datetime) 
 
 def _current(tx: Connection, core: Core) -> CurrentCatalog | None:
     try:
-        return releases.cached_current(tx, core.cache)
+        return releases.cached_current(tx, core)
     except NoCatalog:
         return None
 

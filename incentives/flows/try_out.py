@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from incentives.catalog import protocols, releases
-from incentives.flows import reported
-from incentives.flows.understanding import Understood, understand
+from incentives.deeds import reported
+from incentives.deeds.understanding import Understood, understand
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal
@@ -64,7 +64,7 @@ def try_out(*, core: Core, actor: Actor, command: TryOut) -> Tried:
     now = core.clock.now()
     raw = Raw(body=command.payload.encode(), mapped=command.source != OUR_OWN_WORDS)
     with core.database.read() as tx:
-        current = releases.cached_current(tx, core.cache)
+        current = releases.cached_current(tx, core)
     try:
         piece = reported.command_of(current.catalog, command.source, raw)
         found = understand(core, current, actor, piece, now)

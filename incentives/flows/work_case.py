@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.catalog import definitions, releases
 from incentives.catalog.releases import CurrentCatalog
-from incentives.flows import caring, casework
+from incentives.deeds import caring, casework
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import ChannelWithoutAddress, InputInvalid, StepAlreadyDone, StepOutOfOrder
@@ -57,7 +57,7 @@ def do_step(*, core: Core, actor: Actor, command: DoStep) -> StepDone:
     now = core.clock.now()
     with core.database.write() as tx:
         case = casework.work_on(tx, actor, command.case_id)
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         protocol = caring.protocol_of(tx, core, catalog, case)
         order = protocol.steps if protocol else ()
         taken = caring.steps_taken(tx, case)
@@ -159,7 +159,7 @@ def _replay(tx: Connection, apology_id: uuid.UUID) -> Apologized:
 def _apology(
     tx: Connection, core: Core, actor: Actor, command: Apologize, case: Any, apology_id: uuid.UUID, now: datetime
 ) -> dict[str, Any]:
-    current = releases.cached_current(tx, core.cache)
+    current = releases.cached_current(tx, core)
     language = command.language or case_letters.locale_of(tx, current.catalog, case)
     words = casework.text(command.words, "words")
     script = None if words else _script(tx, core, current, case)
@@ -208,7 +208,7 @@ def _send(
 
 def _move_on(tx: Connection, core: Core, actor: Actor, command: Apologize, case: Any, now: datetime) -> None:
     """Let the apology be the protocol's step where that is due, and stop the clocks that it stops."""
-    catalog = releases.cached_current(tx, core.cache).catalog
+    catalog = releases.cached_current(tx, core).catalog
     protocol = caring.protocol_of(tx, core, catalog, case)
     if protocol and _APOLOGIZE in protocol.steps:
         taken = caring.steps_taken(tx, case)

@@ -66,19 +66,48 @@ _GIVE = {
 }
 # Whoever leads others: assigns, merges, reopens, shares outside, mends what was not understood, sees who was at fault.
 _LEAD = {"cases:manage", "cases:responsible", "criteria:read", "feedback:repair", "forms:manage", "incidents:manage"}
+# What becomes of a voucher after it was given.
+_AFTERCARE = {
+    "vouchers:void",
+    "vouchers:reissue",
+    "vouchers:resend",
+    "vouchers:extend",
+    "redemptions:reverse",
+}
+# What keeps an eye on others, and stops them.
+_GUARD = {
+    "vouchers:adjust",
+    "vouchers:freeze",
+    "reservations:release",
+    "caps:override",
+    "reviews:read",
+    "reviews:decide",
+    "switches:read",
+    "switches:manage",
+    "approvals:delegate",
+}
 _SEE_BOOKS = {"locations:read", "budgets:read", "ledger:read", "books:check", "reports:read", "audit:read"}
 _REDEEM = {"locations:read", "vouchers:lookup", "redemptions:create"}
 
 PERMISSIONS: dict[str, frozenset[str]] = {
-    Role.FRONTLINE: frozenset(_GIVE | {"redemptions:create"}),
+    Role.FRONTLINE: frozenset(_GIVE | {"redemptions:create", "vouchers:resend"}),
     Role.SUPERVISOR: frozenset(
-        _GIVE | _REDEEM | _LEAD | {"approvals:read", "approvals:decide", "budgets:read", "reports:read"}
+        _GIVE
+        | _REDEEM
+        | _LEAD
+        | _AFTERCARE
+        | _GUARD
+        | {"bulk:create"}
+        | {"approvals:read", "approvals:decide", "budgets:read", "reports:read"}
     ),
     Role.MANAGER: frozenset(
         _GIVE
         | _REDEEM
         | _LEAD
-        | {"approvals:read", "approvals:decide", "budgets:read", "reports:read", "catalog:propose", "catalog:approve"},
+        | _AFTERCARE
+        | _GUARD
+        | {"approvals:read", "approvals:decide", "budgets:read", "reports:read", "catalog:propose", "catalog:approve"}
+        | {"bulk:create", "budgets:propose", "lists:manage"},
     ),
     Role.FINANCE: frozenset(
         _SEE_BOOKS
@@ -92,6 +121,16 @@ PERMISSIONS: dict[str, frozenset[str]] = {
             "approvals:read",
             "approvals:decide",
             "vouchers:lookup",
+            "vouchers:void",
+            "vouchers:freeze",
+            "redemptions:reverse",
+            "budgets:propose",
+            "budgets:approve",
+            "reviews:read",
+            "reviews:decide",
+            "switches:read",
+            "switches:manage",
+            "lists:manage",
         },
     ),
     Role.AUDITOR: frozenset(
@@ -104,16 +143,21 @@ PERMISSIONS: dict[str, frozenset[str]] = {
             "criteria:read",
             "feedback:read",
             "issuances:read",
+            "reviews:read",
+            "switches:read",
         }
     ),
     Role.TILL: frozenset(_REDEEM),
-    Role.INTEGRATOR: frozenset(_GIVE | {"budgets:read"}),
+    Role.INTEGRATOR: frozenset(_GIVE | _AFTERCARE | {"budgets:read", "bulk:create"}),
     Role.ADMIN: frozenset(
         _GIVE
         | _REDEEM
         | _SEE_BOOKS
         | _LEAD
-        | {"approvals:read", "approvals:decide", "catalog:propose", "catalog:approve", "people:manage"},
+        | _AFTERCARE
+        | _GUARD
+        | {"approvals:read", "approvals:decide", "catalog:propose", "catalog:approve", "people:manage"}
+        | {"bulk:create", "budgets:propose", "budgets:approve", "lists:manage"},
     ),
 }
 

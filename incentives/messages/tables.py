@@ -29,8 +29,11 @@ outbox_messages = sa.Table(
     sa.Column("apology_id", sa.Uuid(), sa.ForeignKey("case_apologies.id")),
     sa.Column("survey_id", sa.Uuid(), sa.ForeignKey("surveys.id")),
     sa.Column("user_id", sa.Uuid(), sa.ForeignKey("users.id")),
+    sa.Column("about", sa.String(40)),  # of a notice about neither: its subject, such as a budget's alert
+    sa.Column("about_id", sa.Uuid()),
     sa.Column("channel", sa.String(10), nullable=False),
     sa.Column("template", sa.String(40), nullable=False),
+    sa.Column("copy", sa.SmallInteger(), nullable=False, server_default="0"),  # 1 … when it was sent again
     sa.Column("status", sa.String(12), nullable=False),
     sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
     sa.Column("created_at", UtcDateTime(), nullable=False),
@@ -41,10 +44,10 @@ outbox_messages = sa.Table(
     sa.Column("provider_message_id", sa.String(100), index=True),
     sa.Column("reason", sa.String(300)),  # in words, why it waits or failed
     sa.Column("ended_at", UtcDateTime()),
-    sa.UniqueConstraint("issuance_id", "voucher_id", "channel", "template"),
+    sa.UniqueConstraint("issuance_id", "voucher_id", "channel", "template", "copy"),
     sa.UniqueConstraint("apology_id", "channel"),
     sa.UniqueConstraint("survey_id", "channel"),
-    sa.CheckConstraint("issuance_id IS NOT NULL OR case_id IS NOT NULL", name="about_something"),
+    sa.CheckConstraint("issuance_id IS NOT NULL OR case_id IS NOT NULL OR user_id IS NOT NULL", name="about_something"),
     sa.CheckConstraint(sa.column("status").in_(STATUSES), name="status"),
     sa.CheckConstraint(sa.column("channel").in_(CHANNELS), name="channel"),
     sa.Index("ix_outbox_messages_status_available_at", "status", "available_at"),

@@ -149,7 +149,7 @@ def _approvals(tx: sa.Connection, core: Core, actor: Actor, rows: Sequence[Any],
     if not rows:
         return []
     known = _Known(
-        catalog=releases.cached_current(tx, core.cache).catalog,
+        catalog=releases.cached_current(tx, core).catalog,
         incentives=releases.incentives_of(tx, {row.incentive_item_id for row in rows}),
         names=actor_names(tx, {label for row in rows for label in (row.requested_by, row.decided_by) if label}),
         earlier=_earlier(tx, {row.group_id for row in rows if row.group_id}, now),

@@ -59,7 +59,7 @@ def list_budgets(*, core: Core, actor: Actor) -> list[Budget]:
     permit(actor, "budgets:read")
     now = core.clock.now()
     with core.database.read() as tx:
-        rules = releases.cached_current(tx, core.cache).catalog.budgets.values()
+        rules = releases.cached_current(tx, core).catalog.budgets.values()
         return [each for rule in rules for each in _pots(tx, rule, now)]
 
 

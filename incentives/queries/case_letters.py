@@ -137,7 +137,7 @@ def about(catalog: Catalog, issue_tag: str, locale: str) -> str:
 
 
 def _catalog(tx: Connection, core: Core) -> Catalog:
-    return releases.cached_current(tx, core.cache).catalog
+    return releases.cached_current(tx, core).catalog
 
 
 def _address(contact: Contact, channel: str) -> str:

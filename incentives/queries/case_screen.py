@@ -108,7 +108,7 @@ def case_screen(*, core: Core, actor: Actor, case_id: uuid.UUID) -> CaseScreen:
     now = core.clock.now()
     with core.database.read() as tx:
         row = seen(tx, actor, case_id)
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         protocol = case_facts.protocol_of(tx, core, catalog, row)
         contact = case_letters.reach(tx, core, row)
         locale = case_letters.locale_of(tx, catalog, row)

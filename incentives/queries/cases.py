@@ -187,7 +187,7 @@ def _conditions(
 
 
 def _tagged(tx: sa.Connection, core: Core, issue_tag: str) -> sa.ColumnElement[bool]:
-    catalog = releases.cached_current(tx, core.cache).catalog
+    catalog = releases.cached_current(tx, core).catalog
     below = [key for key in catalog.issue_tags if issue_tag in catalog.lineage(key)] or [issue_tag]
     table = case_tags.c
     return sa.select(table.case_id).where(table.case_id == recovery_cases.c.id, table.issue_tag.in_(below)).exists()

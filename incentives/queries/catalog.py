@@ -158,7 +158,7 @@ class ReleaseRow:
 def _current(core: Core, actor: Actor, permission: str = READ) -> releases.CurrentCatalog:
     permit(actor, permission)
     with core.database.read() as tx:
-        return releases.cached_current(tx, core.cache)
+        return releases.cached_current(tx, core)
 
 
 def brand(*, core: Core, actor: Actor) -> BrandRow:

@@ -77,7 +77,7 @@ def policy(*, core: Core, actor: Actor) -> PolicyRow:
 def _catalog(core: Core, actor: Actor) -> Catalog:
     permit(actor, READ)
     with core.database.read() as tx:
-        return releases.cached_current(tx, core.cache).catalog
+        return releases.cached_current(tx, core).catalog
 
 
 def _row(item: object, row: type[Any]) -> Any:

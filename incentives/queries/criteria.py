@@ -145,7 +145,7 @@ def list_criteria(*, core: Core, actor: Actor) -> list[CriterionRow]:
     permit(actor, READ)
     now = core.clock.now()
     with core.database.read() as tx:
-        current = releases.cached_current(tx, core.cache)
+        current = releases.cached_current(tx, core)
         rules = sorted(current.catalog.criteria.values(), key=lambda each: (-each.priority, each.key))
         return _rows(tx, actor, rules, current.item_ids, now)
 
@@ -155,7 +155,7 @@ def one_criterion(*, core: Core, actor: Actor, key: str) -> tuple[CriterionRow, 
     permit(actor, READ)
     now = core.clock.now()
     with core.database.read() as tx:
-        current = releases.cached_current(tx, core.cache)
+        current = releases.cached_current(tx, core)
         versions = _versions(tx, key) if _known(tx, key) else ()
         if not versions:
             raise NotFound(f"There is no criterion “{key}”.")
@@ -188,7 +188,7 @@ def would_fire(*, core: Core, actor: Actor, piece: Supposed) -> tuple[Would, ...
     permit(actor, READ)
     now = core.clock.now()
     with core.database.read() as tx:
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
     matches = criteria.evaluate(catalog.criteria.values(), supposed_facts(catalog, piece))
     return tuple(_would(catalog, piece, each.rule, each.facts, now) for each in matches)
 

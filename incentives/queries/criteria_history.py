@@ -81,7 +81,7 @@ def simulate(*, core: Core, actor: Actor, question: Question) -> Simulation:
     now = core.clock.now()
     from_at = now - timedelta(days=question.days)
     with core.database.read() as tx:
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         groups = _groups(tx, actor, catalog, question, from_at, now)
     sums = _sums(catalog, groups, now)
     return Simulation(

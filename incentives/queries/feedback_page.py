@@ -93,7 +93,7 @@ def customer_form(*, core: Core, token: str, language: str) -> CustomerForm | No
     kind, subject_id = found
     make = {FORM: _table_form, VOUCHER: _voucher_form, SURVEY: _survey_form}[kind]
     with core.database.read() as tx:
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         try:
             return make(tx, core, catalog, subject_id, language)
         except KeyRetired:
@@ -114,14 +114,14 @@ def form_of_number(*, core: Core, phone: str) -> CustomerForm | None:
         latest = next((each for each in asked if takes_answers(each, now)), None)
         if latest is None:
             return None
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         return _survey_form(tx, core, catalog, latest.id, catalog.brand.default_language)
 
 
 def contact_fits(*, core: Core, text: str, location: str | None) -> bool:
     """Return whether an email address or phone number, as a customer typed it, can be written to."""
     with core.database.read() as tx:
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
     place = catalog.locations.get(location or "") or next(iter(catalog.locations.values()), None)
     try:
         customers.checked(named_by(text), region=place.country if place else None)

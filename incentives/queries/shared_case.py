@@ -54,7 +54,7 @@ def shared_case(*, core: Core, token: str) -> SharedCase | None:
         ).one_or_none()
         if row is None:
             return None
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         contact = case_letters.reach(tx, core, row)
         name = contact.name
         tools = Tools(tx=tx, core=core, actor=SYSTEM, catalog=catalog, case=row, now=now)

@@ -61,7 +61,7 @@ def lookup(
     with core.database.read() as tx:
         row = lifecycle.find(tx, core, code=code, token=token)
         incentive = releases.incentive_of(tx, row.incentive_item_id, core.cache)
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         before = lifecycle.standing_redemption(tx, row.id) if row.status == "redeemed" else None
     status = lifecycle.status_now(row, now)
     usable_here = not incentive.locations or actor.location is None or actor.location in incentive.locations

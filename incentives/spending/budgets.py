@@ -8,53 +8,36 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
-from incentives.kernel.periods import period_of
-from incentives.spending.tables import COUNTERS, budget_movements, budget_periods
+from incentives.spending.matching import Dimensions, PotKey, Rule, Wanted, matching
+from incentives.spending.tables import COUNTERS, budget_allocations, budget_movements, budget_periods
 
 _THERE = "budgets.there"  # in the core's cache: pots whose rows are known to be there
 
+ALLOTTED = ("allotted_minor", "allotted_count")
+_HUNDRED = 100
 
-class PotKey(NamedTuple):
-    """What tells one pot of money from all others; sorting by it is the order in which pots are locked."""
-
-    budget: str
-    subject: str
-    period_key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """What the approved catalog says of a budget, as far as charging it goes."""
-
-    key: str
-    name: str
-    scope: str
-    of: str | None
-    currency: str | None
-    period: str
-    time_zone: str
-    week_start: int
-    cap_minor: int | None
-    cap_count: int | None
-    on_expiry: str
-    asks_approval: bool = False  # an approval limit: when it bursts somebody is asked, and it is not charged
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """One charge on one pot that an issuance wants to make."""
-
-    rule: Rule
-    pot: PotKey
-    start_at: datetime | None
-    end_at: datetime | None
+__all__ = [
+    "Dimensions",
+    "PotKey",
+    "Rule",
+    "Wanted",
+    "allotment",
+    "charges_of",
+    "in_unit",
+    "lock",
+    "lock_ids",
+    "matching",
+    "movement",
+    "read",
+    "write",
+]
 
 
 @dataclass(slots=True)
@@ -66,88 +49,61 @@ class Pot:
     changes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     rule: Rule | None = None
     made: bool = False  # by this very transaction
+    allotted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ALLOTTED, 0))
+    allotments: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ALLOTTED, 0))
 
-    def used(self, unit: str) -> int:
+    def stands(self, state: str, unit: str) -> int:
         """Return what is held, committed or spent, changes of this transaction included (unit: minor or count)."""
-        return sum(
-            self.counters[f"{state}_{unit}"] + self.changes[f"{state}_{unit}"]
-            for state in ("held", "committed", "spent")
-        )
+        return self.counters[f"{state}_{unit}"] + self.changes[f"{state}_{unit}"]
+
+    def used(self, unit: str, rule: Rule | None = None) -> int:
+        """Return how much of the cap is used up, by the basis of a rule; without one, by what is promised."""
+        promised = self.stands("held", unit) + self.stands("committed", unit)
+        return used_of(promised, self.stands("spent", unit), rule)
+
+    def allowance(self, unit: str) -> int:
+        """Return what was allotted on top of the cap, changes of this transaction included."""
+        return self.allotted[f"allotted_{unit}"] + self.allotments[f"allotted_{unit}"]
+
+    def lacks(self, rule: Rule, amount_minor: int, count: int = 1) -> dict[str, int]:
+        """Return by how much one more of an amount would pass a rule's caps, by unit; nothing where it fits."""
+        wanted = {
+            "minor": (rule.cap_minor if rule.currency is not None else None, amount_minor),
+            "count": (rule.cap_count, count),
+        }
+        over = {}
+        for unit, (cap, more) in wanted.items():
+            if cap is None:
+                continue
+            promised = self.stands("held", unit) + self.stands("committed", unit) + more
+            over[unit] = used_of(promised, self.stands("spent", unit), rule) - cap - self.allowance(unit)
+        return {unit: by for unit, by in over.items() if by > 0}
 
     def has_room(self, rule: Rule, amount_minor: int) -> bool:
         """Return whether one more of an amount fits under a rule's caps."""
-        money = rule.cap_minor is None or rule.currency is None or self.used("minor") + amount_minor <= rule.cap_minor
-        count = rule.cap_count is None or self.used("count") + 1 <= rule.cap_count
-        return money and count
+        return not self.lacks(rule, amount_minor)
 
     def add(self, changes: Mapping[str, int]) -> None:
         """Collect changes of counters."""
         for name, value in changes.items():
             self.changes[name] += value
 
-
-class Dimensions(Protocol):
-    """What of an issuance budgets match on."""
-
     @property
-    def location(self) -> str | None:
-        """Return the key of the location where it is given."""
-
-    @property
-    def team(self) -> str | None:
-        """Return the key of the team that gives it."""
-
-    @property
-    def issue_tags(self) -> tuple[str, ...]:
-        """Return the issue tag and its ancestors, nearest first."""
-
-    @property
-    def incentive(self) -> str:
-        """Return the incentive's key."""
-
-    @property
-    def currency(self) -> str:
-        """Return the currency that budgets are charged in."""
-
-    @property
-    def agent_names(self) -> tuple[str, ...]:
-        """Return how a budget may name who gives it: the label first, then the email."""
-
-    @property
-    def customers(self) -> tuple[uuid.UUID, ...]:
-        """Return the customers behind the addresses that were given."""
+    def changed(self) -> bool:
+        """Return whether this transaction does anything to it."""
+        return any(self.changes.values()) or any(self.allotments.values())
 
 
-def _subjects(rule: Rule, of: Dimensions) -> list[str]:
-    """Return for whom a rule is charged: nobody when it does not match."""
-    if rule.scope == "organization":
-        return ["organization"]
-    if rule.scope == "customer":
-        return [str(each) for each in of.customers if rule.of in (None, str(each))]
-    names: dict[str, tuple[str | None, ...]] = {
-        "location": (of.location,),
-        "team": (of.team,),
-        "agent": of.agent_names,
-        "issue_tag": of.issue_tags,
-        "incentive": (of.incentive,),
-    }
-    own = [name for name in names[rule.scope] if name]
-    if rule.of is not None:
-        return [rule.of] if rule.of in own else []
-    return own[:1]
+def used_of(promised: int, spent: int, rule: Rule | None) -> int:
+    """Return how much of a cap is used up: what is promised (held and committed) and spent, by a rule's basis.
 
-
-def matching(rules: Iterable[Rule], of: Dimensions, now: datetime) -> list[Wanted]:
-    """Return every charge that an issuance makes: one a matching rule and subject, in lock order."""
-    wanted = []
-    for rule in rules:
-        if rule.currency not in (None, of.currency):
-            continue
-        for subject in _subjects(rule, of):
-            period = period_of(now, rule.period, rule.time_zone, rule.week_start)
-            pot = PotKey(rule.key, subject, period.key)
-            wanted.append(Wanted(rule=rule, pot=pot, start_at=period.start_at, end_at=period.end_at))
-    return sorted(wanted, key=lambda each: each.pot)
+    The counters are the same whatever the basis: who switches it sees at once what would have been used all along.
+    """
+    if rule is None or rule.basis == "face":
+        return promised + spent
+    if rule.basis == "redemption":
+        return spent
+    return spent + -(-promised * rule.expected_percent // _HUNDRED)  # rounded up: never less than is expected
 
 
 def read(tx: Connection, wanted: Iterable[Wanted]) -> dict[PotKey, Pot]:
@@ -200,32 +156,46 @@ def _new_row(core: Core, each: Wanted, now: datetime) -> dict[str, Any]:
         "on_expiry": each.rule.on_expiry,
         "cap_minor": each.rule.cap_minor,
         "cap_count": each.rule.cap_count,
+        "basis": each.rule.basis,
+        "expected_percent": each.rule.expected_percent,
+        "rollover": each.rule.rollover,
     }
 
 
 def _select(tx: Connection, keys: set[PotKey], *, lock: bool) -> dict[PotKey, Pot]:
     table = budget_periods.c
     query = (
-        sa.select(table.budget, table.subject, table.period_key, table.id, *(table[name] for name in COUNTERS))
+        sa.select(table.budget, table.subject, table.period_key, table.id, *_numbers())
         .where(sa.tuple_(table.budget, table.subject, table.period_key).in_(sorted(keys)))
         .order_by(table.budget, table.subject, table.period_key)
     )
     rows = tx.execute(query.with_for_update() if lock else query).all()
-    return {PotKey(*row[:3]): Pot(id=row[3], counters=dict(zip(COUNTERS, row[4:], strict=True))) for row in rows}
+    return {PotKey(*row[:3]): _pot(row[3], row[4:]) for row in rows}
+
+
+def _numbers() -> list[sa.Column[Any]]:
+    return [budget_periods.c[name] for name in (*COUNTERS, *ALLOTTED)]
+
+
+def _pot(pot_id: uuid.UUID, numbers: Sequence[int]) -> Pot:
+    most = len(COUNTERS)
+    return Pot(
+        id=pot_id,
+        counters=dict(zip(COUNTERS, numbers[:most], strict=True)),
+        allotted=dict(zip(ALLOTTED, numbers[most:], strict=True)),
+    )
 
 
 def lock_ids(tx: Connection, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Pot]:
     """Return pots by the ids of their rows, locked in the same order as ``lock`` takes them."""
     table = budget_periods.c
     query = (
-        sa.select(table.id, *(table[name] for name in COUNTERS))
+        sa.select(table.id, *_numbers())
         .where(table.id.in_(set(ids)))
         .order_by(table.budget, table.subject, table.period_key)
         .with_for_update()
     )
-    return {
-        row[0]: Pot(id=row[0], counters=dict(zip(COUNTERS, row[1:], strict=True))) for row in tx.execute(query).all()
-    }
+    return {row[0]: _pot(row[0], row[1:]) for row in tx.execute(query).all()}
 
 
 def movement(
@@ -234,17 +204,22 @@ def movement(
     now: datetime,
     actor: str,
     pot: Pot,
-    issuance_id: uuid.UUID,
+    issuance_id: uuid.UUID | None,
     kind: str,
     source_id: uuid.UUID,
     changes: Mapping[str, int],
+    job_id: uuid.UUID | None = None,
 ) -> dict[str, Any]:
-    """Change a locked pot and return the movement that explains it; one deed (source) moves a pot once a kind."""
+    """Change a locked pot and return the movement that explains it; one deed (source) moves a pot once a kind.
+
+    It is about an issuance, or about a bulk job as a whole.
+    """
     pot.add(changes)
     return {
         "id": core.ids.new(now),
         "budget_period_id": pot.id,
         "issuance_id": issuance_id,
+        "job_id": job_id,
         "kind": kind,
         "source_id": source_id,
         **dict.fromkeys(COUNTERS, 0),
@@ -254,43 +229,80 @@ def movement(
     }
 
 
-def write(tx: Connection, pots: Collection[Pot], movements: Sequence[Mapping[str, Any]]) -> None:
-    """Write movements, and then the pots they change: the hottest rows are touched last.
+def allotment(
+    *,
+    core: Core,
+    now: datetime,
+    actor: str,
+    pot: Pot,
+    kind: str,
+    source_id: uuid.UUID,
+    reason: str,
+    amounts: Mapping[str, int],
+    approved_by: str | None = None,
+) -> dict[str, Any]:
+    """Let a locked pot hold more than its cap, or less, and return the allocation that explains it.
+
+    ``amounts`` are signed, by unit (``minor``, ``count``).
+    """
+    for unit, amount in amounts.items():
+        pot.allotments[f"allotted_{unit}"] += amount
+    return {
+        "id": core.ids.new(now),
+        "budget_period_id": pot.id,
+        "kind": kind,
+        "source_id": source_id,
+        "amount_minor": amounts.get("minor", 0),
+        "amount_count": amounts.get("count", 0),
+        "reason": reason,
+        "actor": actor,
+        "approved_by": approved_by,
+        "at": now,
+    }
+
+
+def write(
+    tx: Connection,
+    pots: Collection[Pot],
+    movements: Sequence[Mapping[str, Any]],
+    allocations: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write movements and allocations, and then the pots they change: the hottest rows are touched last.
 
     Pots that were made for what was refused in the end are taken back.
     """
     if movements:
         tx.execute(budget_movements.insert(), list(movements))
-    changed = [pot for pot in pots if any(pot.changes.values())]
-    unused = [pot.id for pot in pots if pot.made and not any(pot.changes.values())]
+    if allocations:
+        tx.execute(budget_allocations.insert(), list(allocations))
+    unused = [pot.id for pot in pots if pot.made and not pot.changed]
     if unused:
         tx.execute(budget_periods.delete().where(budget_periods.c.id.in_(unused)))
-    charged = [pot for pot in changed if pot.rule is not None]
+    charged = [(pot, pot.rule) for pot in pots if pot.changed and pot.rule is not None]
     if charged:
-        values: dict[str, Any] = {
-            "cap_minor": sa.bindparam("new_cap_minor"),
-            "cap_count": sa.bindparam("new_cap_count"),
-        }
-        tx.execute(
-            _update(values),
-            [
-                {**_change_binds(pot), "new_cap_minor": pot.rule.cap_minor, "new_cap_count": pot.rule.cap_count}
-                for pot in charged
-                if pot.rule is not None
-            ],
-        )
-    if len(changed) > len(charged):
-        tx.execute(_update({}), [_change_binds(pot) for pot in changed if pot.rule is None])
+        tx.execute(_update(_RULED), [{**_change_binds(pot), **_rule_binds(rule)} for pot, rule in charged])
+    others = [_change_binds(pot) for pot in pots if pot.changed and pot.rule is None]
+    if others:
+        tx.execute(_update(()), others)
 
 
-def _update(values: Mapping[str, Any]) -> sa.Update:
+_RULED = ("cap_minor", "cap_count", "basis", "expected_percent", "rollover", "on_expiry")
+
+
+def _update(ruled: Iterable[str]) -> sa.Update:
     table = budget_periods.c
-    sums = {name: table[name] + sa.bindparam(f"by_{name}", type_=sa.BigInteger()) for name in COUNTERS}
-    return budget_periods.update().where(table.id == sa.bindparam("pot_id")).values(**sums, **values)
+    sums = {name: table[name] + sa.bindparam(f"by_{name}", type_=sa.BigInteger()) for name in (*COUNTERS, *ALLOTTED)}
+    said = {name: sa.bindparam(f"new_{name}", type_=table[name].type) for name in ruled}
+    return budget_periods.update().where(table.id == sa.bindparam("pot_id")).values(**sums, **said)
 
 
 def _change_binds(pot: Pot) -> dict[str, Any]:
-    return {"pot_id": pot.id, **{f"by_{name}": value for name, value in pot.changes.items()}}
+    changes = {**pot.changes, **pot.allotments}
+    return {"pot_id": pot.id, **{f"by_{name}": value for name, value in changes.items()}}
+
+
+def _rule_binds(rule: Rule) -> dict[str, Any]:
+    return {f"new_{name}": getattr(rule, name) for name in _RULED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

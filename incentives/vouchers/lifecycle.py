@@ -110,6 +110,28 @@ def last4_of(code: str | None) -> str | None:
         return None
 
 
+def free(now: datetime) -> sa.ColumnElement[bool]:
+    """Return the condition that a voucher is neither spent nor ended nor held: a hold that is over holds nothing."""
+    lapsed = (vouchers.c.status == "reserved") & (vouchers.c.reserved_until_at < now)
+    return (vouchers.c.status == "issued") | lapsed
+
+
+def frozen(now: datetime) -> sa.ColumnElement[bool]:
+    """Return the condition that a voucher is frozen."""
+    until = vouchers.c.frozen_until_at
+    return vouchers.c.frozen_at.is_not(None) & (until.is_(None) | (until > now))
+
+
+def good(now: datetime) -> sa.ColumnElement[bool]:
+    """Return the condition that a voucher can be spent: free, not frozen, and its time is not over."""
+    return free(now) & ~frozen(now) & (vouchers.c.expires_at >= now)
+
+
+def is_frozen(row: Any, now: datetime) -> bool:
+    """Return whether a voucher's row is frozen as of an instant."""
+    return row.frozen_at is not None and (row.frozen_until_at is None or row.frozen_until_at > now)
+
+
 def redeem(tx: Connection, voucher_id: uuid.UUID, now: datetime) -> bool:
     """Spend a voucher: one conditional update, whose row count is the answer."""
     condition = (vouchers.c.id == voucher_id, vouchers.c.status == "issued", vouchers.c.expires_at >= now)
@@ -125,7 +147,11 @@ def standing_redemption(tx: Connection, voucher_id: uuid.UUID) -> Any:
 
 def status_now(row: Any, now: datetime) -> str:
     """Return a voucher's status as of an instant: past the last at which it is good it is expired, swept or not."""
-    return "expired" if row.status in ("issued", "reserved") and row.expires_at < now else str(row.status)
+    if row.status in ("issued", "reserved") and row.expires_at < now:
+        return "expired"
+    if row.status == "reserved" and row.reserved_until_at < now:
+        return "issued"
+    return str(row.status)
 
 
 def state(tx: Connection, voucher_id: uuid.UUID) -> Any:

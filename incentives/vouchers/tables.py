@@ -29,6 +29,11 @@ issuances = sa.Table(
     sa.Column("actor", sa.String(64), nullable=False),
     sa.Column("order_ref", sa.String(200)),
     sa.Column("note", sa.Text()),  # encrypted: staff write down what customers tell them
+    sa.Column("message", sa.Text()),  # encrypted: a personal line that goes into the letter
+    sa.Column("source", sa.String(64)),  # the feedback source that a rule gave for
+    sa.Column("job_id", sa.Uuid(), sa.ForeignKey("bulk_jobs.id"), index=True),
+    sa.Column("ip_block", sa.String(45)),  # the network it was asked from, never the whole address
+    sa.Column("undo_until_at", UtcDateTime()),  # until then its giver may take it back, and nothing was sent yet
     sa.Column("metadata", JsonColumn, nullable=False),
     sa.Column("channels", JsonColumn, nullable=False),
     sa.Column("contact", sa.Text()),  # encrypted: the name and the addresses as they were given this time
@@ -38,6 +43,7 @@ issuances = sa.Table(
     sa.CheckConstraint(sa.column("status").in_(ISSUANCE_STATUSES), name="status"),
     sa.CheckConstraint("amount_minor >= 0", name="amount_not_negative"),
     sa.CheckConstraint("severity BETWEEN 1 AND 4", name="severity"),
+    sa.Index("ix_issuances_actor_requested_at", "actor", "requested_at"),
 )
 
 vouchers = sa.Table(
@@ -45,7 +51,8 @@ vouchers = sa.Table(
     metadata,
     sa.Column("id", sa.Uuid(), primary_key=True),
     sa.Column("issuance_id", sa.Uuid(), sa.ForeignKey("issuances.id"), nullable=False),
-    sa.Column("number", sa.SmallInteger(), nullable=False),  # 1, and 2 … for what was left of the one before
+    sa.Column("number", sa.SmallInteger(), nullable=False),  # 1, and 2 … for what came in the place of the one before
+    sa.Column("replaces_id", sa.Uuid(), sa.ForeignKey("vouchers.id"), unique=True),
     sa.Column("incentive_item_id", sa.Uuid(), sa.ForeignKey("catalog_items.id"), nullable=False),
     sa.Column("status", sa.String(10), nullable=False),
     sa.Column("amount_minor", AmountMinor(), nullable=False),
@@ -56,9 +63,24 @@ vouchers = sa.Table(
     sa.Column("issued_at", UtcDateTime(), nullable=False),
     sa.Column("expires_at", UtcDateTime(), nullable=False),  # the last instant at which it is good
     sa.Column("time_zone", sa.String(64), nullable=False),
+    # It is worth ``amount_minor`` in all, an equal part of it at each of so many redemptions.
+    sa.Column("max_redemptions", sa.SmallInteger(), nullable=False, server_default="1"),
+    sa.Column("redeemed_count", sa.SmallInteger(), nullable=False, server_default="0"),
+    # A hold that is over holds nothing, whether anybody swept it or not.
+    sa.Column("reservation_id", sa.Uuid()),
+    sa.Column("reserved_until_at", UtcDateTime()),
+    sa.Column("frozen_at", UtcDateTime()),
+    sa.Column("frozen_until_at", UtcDateTime()),  # NULL while frozen: until somebody unfreezes it
+    sa.Column("extended_days", sa.SmallInteger(), nullable=False, server_default="0"),
     sa.UniqueConstraint("issuance_id", "number"),
     sa.CheckConstraint(sa.column("status").in_(VOUCHER_STATUSES), name="status"),
     sa.CheckConstraint("amount_minor >= 0", name="amount_not_negative"),
+    sa.CheckConstraint("redeemed_count BETWEEN 0 AND max_redemptions", name="redeemed_within"),
+    sa.CheckConstraint("status <> 'redeemed' OR redeemed_count = max_redemptions", name="redeemed_is_used_up"),
+    sa.CheckConstraint(
+        "status <> 'reserved' OR (reservation_id IS NOT NULL AND reserved_until_at IS NOT NULL)", name="reserved_by"
+    ),
+    sa.CheckConstraint("reserved_until_at <= expires_at", name="held_while_good"),
     sa.Index("ix_vouchers_status_expires_at", "status", "expires_at"),
 )
 
@@ -74,11 +96,17 @@ redemptions = sa.Table(
     sa.Column("order_total_minor", AmountMinor()),
     sa.Column("actor", sa.String(64), nullable=False),
     sa.Column("actor_name", sa.String(200), nullable=False),
-    sa.Column("redeemed_at", UtcDateTime(), nullable=False),
+    sa.Column("use_number", sa.SmallInteger(), nullable=False, server_default="1"),
+    sa.Column("settled_minor", AmountMinor()),  # what of the voucher's worth it used up, the lapsed part included
+    sa.Column("order_initial_minor", AmountMinor()),  # the order before any discount, where the till told it
+    sa.Column("order_items", JsonColumn),
+    sa.Column("reservation_id", sa.Uuid(), sa.ForeignKey("reservations.id")),
+    sa.Column("redeemed_at", UtcDateTime(), nullable=False, index=True),
     sa.Column("reversed_at", UtcDateTime()),
     sa.Index(
-        "uq_redemptions_voucher_id_standing",
+        "uq_redemptions_voucher_id_use_number_standing",
         "voucher_id",
+        "use_number",
         unique=True,
         postgresql_where=sa.text("reversed_at IS NULL"),
         sqlite_where=sa.text("reversed_at IS NULL"),
@@ -96,7 +124,64 @@ redemption_attempts = sa.Table(
     sa.Column("last4", sa.String(4)),
     sa.Column("location", sa.String(64)),
     sa.Column("actor", sa.String(64), nullable=False),
+    sa.Column("ip_block", sa.String(45)),
     sa.Column("at", UtcDateTime(), nullable=False),
+    sa.Index("ix_redemption_attempts_at", "at"),
+    sa.Index("ix_redemption_attempts_actor_at", "actor", "at"),
 )
 
-APPEND_ONLY = ("redemption_attempts",)
+# What undid a redemption: at most one, for ever. Append-only.
+redemption_reversals = sa.Table(
+    "redemption_reversals",
+    metadata,
+    sa.Column("id", sa.Uuid(), primary_key=True),
+    sa.Column("redemption_id", sa.Uuid(), sa.ForeignKey("redemptions.id"), nullable=False, unique=True),
+    sa.Column("kind", sa.String(10), nullable=False),  # an annulment is a till's own, within minutes
+    sa.Column("restore", sa.String(10), nullable=False),
+    sa.Column("amount_minor", AmountMinor(), nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("voucher_id", sa.Uuid(), sa.ForeignKey("vouchers.id")),  # what the customer has again
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False),
+    sa.Column("actor_name", sa.String(200), nullable=False),
+    sa.Column("at", UtcDateTime(), nullable=False),
+    sa.CheckConstraint("kind IN ('reversal', 'annulment')", name="kind"),
+    sa.CheckConstraint("restore IN ('same_code', 'new_code', 'none')", name="restore"),
+)
+
+RESERVATION_STATUSES = ("held", "committed", "released", "lapsed")
+
+# A till holds a voucher while a sale is paid. One that is held past ``expires_at`` has lapsed, swept or not.
+reservations = sa.Table(
+    "reservations",
+    metadata,
+    sa.Column("id", sa.Uuid(), primary_key=True),
+    sa.Column("voucher_id", sa.Uuid(), sa.ForeignKey("vouchers.id"), nullable=False, index=True),
+    sa.Column("status", sa.String(10), nullable=False),
+    sa.Column("location", sa.String(64)),
+    sa.Column("order_ref", sa.String(200)),
+    sa.Column("order_total_minor", AmountMinor()),
+    sa.Column("order_initial_minor", AmountMinor()),
+    sa.Column("order_items", JsonColumn),
+    sa.Column("amount_minor", AmountMinor(), nullable=False),  # what committing it as it stands would take off
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False),
+    sa.Column("actor_name", sa.String(200), nullable=False),
+    sa.Column("reserved_at", UtcDateTime(), nullable=False),
+    sa.Column("expires_at", UtcDateTime(), nullable=False),
+    sa.Column("ended_at", UtcDateTime()),
+    sa.Column("ended_by", sa.String(64)),
+    sa.Column("end_reason", sa.String(500)),
+    sa.Column("redemption_id", sa.Uuid()),
+    sa.CheckConstraint(sa.column("status").in_(RESERVATION_STATUSES), name="status"),
+    sa.CheckConstraint("(status = 'held') = (ended_at IS NULL)", name="ended"),
+    sa.Index(
+        "uq_reservations_one_held",
+        "voucher_id",
+        unique=True,
+        postgresql_where=sa.text("status = 'held'"),
+        sqlite_where=sa.text("status = 'held'"),
+    ),
+)
+
+APPEND_ONLY = ("redemption_attempts", "redemption_reversals")

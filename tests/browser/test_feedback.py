@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import worker
 from incentives.catalog import releases
-from incentives.flows import asking
+from incentives.deeds import asking
 from incentives.flows.feedback_forms import CreateForm, create_form
 from incentives.flows.open_case import OpenCase, open_case
 from incentives.kernel.core import Core
@@ -66,7 +66,7 @@ def ask(core: Core, email: str = "ana.ruiz@gmail.com", locale: str = "en") -> uu
     case_id = open_case(core=core, actor=manager, command=command).id
     with core.database.write() as tx:
         tx.execute(recovery_cases.update().where(recovery_cases.c.id == case_id).values(first_score_bp=0))
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         assert asking.plan(tx, core, core.clock.now(), catalog, case_id, "issue", hours=0)
     worker.sweep(core)
     worker.drain(core)

@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from incentives.catalog import releases
-from incentives.flows import asking
-from incentives.flows.answers import Issued
+from incentives.deeds import asking
+from incentives.deeds.answers import Issued
 from incentives.flows.feedback_forms import CreateForm, create_form
 from incentives.flows.follow_up import follow_up_due
 from incentives.flows.issue import IssueVoucher, issue_voucher
@@ -89,7 +89,7 @@ class FeedbackPages:
     def _asked(self, case_id: uuid.UUID, scale: str) -> uuid.UUID:
         """Plan a survey of the case by hand, whatever the demo's protocols say, and send it."""
         with self.core.database.write() as tx:
-            catalog = releases.cached_current(tx, self.core.cache).catalog
+            catalog = releases.cached_current(tx, self.core).catalog
             survey_id = asking.plan(tx, self.core, self.clock.now(), catalog, case_id, "issue", hours=0)
             assert survey_id is not None
             tx.execute(surveys.update().where(surveys.c.id == survey_id).values(scale=scale, first_score_bp=0))

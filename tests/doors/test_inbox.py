@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from channels.capture import CaptureSender
-from incentives.flows.answers import Issued
+from incentives.deeds.answers import Issued
 from incentives.flows.deliver import deliver_next
 from incentives.flows.issue import IssueVoucher, issue_voucher
 from incentives.kernel.core import Core

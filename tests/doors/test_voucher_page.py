@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 
 from channels.qr import qr_svg
 from channels.words import EN, ES
-from incentives.flows.answers import Issued, IssuedVoucher
+from incentives.deeds.answers import Issued, IssuedVoucher
 from incentives.flows.issue import IssueVoucher, issue_voucher
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
 from incentives.kernel.clock import FixedClock

@@ -9,8 +9,8 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
+from incentives.deeds.assessment import Trouble
 from incentives.flows.approve import DecideApproval, Decided, decide_approval
-from incentives.flows.assessment import Trouble
 from incentives.flows.deliver import deliver_next
 from incentives.flows.expire import expire_due
 from incentives.flows.issue import AwaitingApproval, Issued, IssuedVoucher, IssueVoucher, issue_voucher, issue_vouchers

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from incentives.books.tables import audit_events, ledger_entries
-from incentives.flows.giving import APPROVAL_LIFETIME
+from incentives.deeds.deciding import APPROVAL_LIFETIME
 from incentives.kernel.errors import (
     ApprovalAlreadyDecided,
     ApprovalAmountInvalid,

@@ -8,7 +8,7 @@ import pytest
 
 from incentives.books.tables import audit_events
 from incentives.catalog import releases
-from incentives.flows import asking as helper
+from incentives.deeds import asking as helper
 from incentives.flows.close_case import ReopenCase, reopen_case
 from incentives.kernel.actors import SYSTEM
 from incentives.messages.port import SurveyLetter
@@ -148,7 +148,7 @@ def test_a_criterion_s_hours_ask_whatever_the_protocol_says(open_shop: OpenShop)
     case_id = asks.opened()
     now = asks.core.clock.now()
     with asks.core.database.write() as tx:
-        catalog = releases.cached_current(tx, asks.core.cache).catalog
+        catalog = releases.cached_current(tx, asks.core).catalog
         planned = helper.plan(tx, asks.core, now, catalog, case_id, "issue", hours=6)
         again = helper.plan(tx, asks.core, now, catalog, case_id, "issue", hours=6)
     assert asks.shop.one(surveys).id == planned
@@ -222,7 +222,7 @@ def test_an_email_may_come_at_night(asks: Asking) -> None:
 
 def plan_now(asks: Asking, case_id: Any) -> None:
     with asks.core.database.write() as tx:
-        catalog = releases.cached_current(tx, asks.core.cache).catalog
+        catalog = releases.cached_current(tx, asks.core).catalog
         helper.plan(tx, asks.core, asks.core.clock.now(), catalog, case_id, "issue", hours=0)
 
 

@@ -7,7 +7,7 @@ import pytest
 from incentives.access.tables import users
 from incentives.books.tables import audit_events
 from incentives.catalog import releases
-from incentives.flows import asking
+from incentives.deeds import asking
 from incentives.flows.deliver import GIVE_UP_AFTER
 from incentives.flows.follow_up import follow_up_due
 from incentives.flows.open_case import OpenCase, open_case
@@ -132,7 +132,7 @@ def test_an_address_that_cannot_be_read_any_more_suppresses_the_survey(
 ) -> None:
     case_id = opened(shop)
     with shop.core.database.write() as tx:
-        catalog = releases.cached_current(tx, shop.core.cache).catalog
+        catalog = releases.cached_current(tx, shop.core).catalog
         asking.plan(tx, shop.core, shop.clock.now(), catalog, case_id, "issue", hours=0)
     retired = ContactCipher(KeyRing((("new", b"x" * 32),)))
     monkeypatch.setattr(type(shop.core), "contacts", retired)

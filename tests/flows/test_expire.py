@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from incentives.books.tables import audit_events, ledger_entries
+from incentives.deeds.deciding import APPROVAL_LIFETIME
 from incentives.flows import expire
 from incentives.flows.expire import Expired, expire_due
-from incentives.flows.giving import APPROVAL_LIFETIME
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.errors import ApprovalExpired, BudgetExhausted
 from incentives.kernel.money import Money

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from incentives.books.tables import audit_events
-from incentives.flows.giving import APPROVAL_LIFETIME
+from incentives.deeds.deciding import APPROVAL_LIFETIME
 from incentives.kernel.errors import BudgetExhausted, CustomerCapReached
 from incentives.spending.tables import approvals, budget_movements
 from incentives.vouchers.tables import issuances

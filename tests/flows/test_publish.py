@@ -299,23 +299,23 @@ def test_of_two_drafts_that_are_approved_at_once_one_is_in_force(core: Core, pro
 def test_the_cache_is_used_and_never_stale(core: Core, put_in_force: Callable[..., Any]) -> None:
     put_in_force(SMALL)
     with core.database.read() as tx:
-        first = releases.cached_current(tx, core.cache)
-        assert releases.cached_current(tx, core.cache) is first
+        first = releases.cached_current(tx, core)
+        assert releases.cached_current(tx, core) is first
         pinned = releases.incentive_of(tx, first.item_ids["incentive", "off"], core.cache)
         assert releases.incentive_of(tx, first.item_ids["incentive", "off"], core.cache) is pinned
     put_in_force(DEARER)
     with core.database.read() as tx:
-        assert releases.cached_current(tx, core.cache).number == releases.current_number(tx) == 2
-        assert releases.cached_current(tx, core.cache).catalog.incentives["off"].amount_minor == 1200
+        assert releases.cached_current(tx, core).number == releases.current_number(tx) == 2
+        assert releases.cached_current(tx, core).catalog.incentives["off"].amount_minor == 1200
 
 
 def test_a_hot_flow_asks_the_database_once(core: Core, put_in_force: Callable[..., Any]) -> None:
     put_in_force(SMALL)
     asked: list[str] = []
     with core.database.read() as tx:
-        releases.cached_current(tx, core.cache)
+        releases.cached_current(tx, core)
         sa.event.listen(tx, "before_cursor_execute", lambda *seen: asked.append(seen[2]))
-        releases.cached_current(tx, core.cache)
+        releases.cached_current(tx, core)
     assert len(asked) == 1
 
 

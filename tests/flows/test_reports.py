@@ -186,7 +186,7 @@ def test_trends_name_people_only_where_the_policy_allows_it(year: Year) -> None:
 def naming_people(core: Core) -> Core:
     """Return a core whose policy is not free of blame; nobody else sees it."""
     with core.database.read() as tx:
-        known = releases.cached_current(tx, core.cache)
+        known = releases.cached_current(tx, core)
     policies = {"recovery": replace(known.catalog.recovery, blame_free=False)}
     loose = replace(known, catalog=replace(known.catalog, recovery_policies=policies))
     return replace(core, cache={key: loose if value is known else value for key, value in core.cache.items()})

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from incentives.flows import taking, understanding
+from incentives.deeds import taking, understanding
+from incentives.deeds.taking import ELSEWHERE
 from incentives.flows.take_in import CustomerGiven, TakeIn, TakenIn, replay, take_in, take_in_raw
-from incentives.flows.taking import ELSEWHERE
 from incentives.kernel.errors import FeedbackNotUnderstood, NotPermitted, Refusal
 from incentives.recovery.feedback_tables import (
     feedback,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from incentives.books.tables import audit_events
+from incentives.deeds.taking import OLDER
 from incentives.flows.mend import ignore, name_trouble
 from incentives.flows.take_in import Mending, Raw, TakenIn, replay, take_in, take_in_raw
-from incentives.flows.taking import OLDER
 from incentives.flows.try_out import TryOut, try_out
 from incentives.kernel.errors import (
     FeedbackNotFound,

@@ -1,13 +1,16 @@
-"""docs/flows.md names each file of the flows, and tells those that are flows from those that open no transaction."""
+"""docs/flows.md names each flow and each deed, and only flows open a session."""
 
 import re
 
 from tests.house.texts import ROOT
 
-FLOWS = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "incentives" / "flows").glob("[!_]*.py")}
+ROOMS = {
+    room: {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "incentives" / room).glob("[!_]*.py")}
+    for room in ("flows", "deeds")
+}
 WHOLE = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
-TABLES = WHOLE.partition("These files beside them")
-SESSION = re.compile(r"\bdatabase\.(?:write|read)\(\)")
+TABLES = WHOLE.partition("The deeds in `incentives/deeds/`")
+SESSION = re.compile(r"\bdatabase\.(?:write|read|read_snapshot)\(\)")
 
 
 def named(text: str) -> set[str]:
@@ -17,9 +20,11 @@ def named(text: str) -> set[str]:
     }
 
 
-def test_each_file_that_opens_a_session_is_a_flow_of_the_document() -> None:
-    assert named(TABLES[0]) == {name for name, text in FLOWS.items() if SESSION.search(text)}
+def test_each_flow_is_named_by_the_document_and_opens_a_session() -> None:
+    assert named(TABLES[0]) == set(ROOMS["flows"])
+    assert not [name for name, text in ROOMS["flows"].items() if not SESSION.search(text)]
 
 
-def test_each_other_file_is_named_as_one_that_opens_none() -> None:
-    assert named(TABLES[2]) == {name for name, text in FLOWS.items() if not SESSION.search(text)}
+def test_each_deed_is_named_by_the_document_and_opens_none() -> None:
+    assert named(TABLES[2]) == set(ROOMS["deeds"])
+    assert not [name for name, text in ROOMS["deeds"].items() if SESSION.search(text)]

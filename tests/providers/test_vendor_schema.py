@@ -17,7 +17,7 @@ import pytest
 
 from channels.sendgrid_email import SendGridSender
 from channels.twilio_sms import TwilioSender
-from incentives.flows.answers import Issued
+from incentives.deeds.answers import Issued
 from incentives.flows.deliver import deliver_next
 from incentives.flows.issue import IssueVoucher, issue_vouchers
 from incentives.kernel.core import Core

@@ -13,8 +13,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from incentives.flows import firing_case, respond
-from incentives.flows.firing_piece import Piece
+from incentives.deeds import firing_case
+from incentives.deeds.firing_piece import Piece
+from incentives.flows import respond
 from incentives.flows.respond import respond_due, respond_to
 from incentives.kernel.core import Core
 from incentives.kernel.money import Money

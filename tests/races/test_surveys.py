@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection
 
 from incentives.books.tables import audit_events
 from incentives.catalog import releases
-from incentives.flows import asking, follow_up
+from incentives.deeds import asking
+from incentives.flows import follow_up
 from incentives.flows.close_case import CloseCase, close_case
 from incentives.flows.follow_up import follow_up_due
 from incentives.flows.open_case import OpenCase, open_case
@@ -198,6 +199,6 @@ def answer_again(core: Core, survey_id: uuid.UUID) -> Outcome:
     """Pair the one piece once more, as a process does that began before another had ended."""
     with core.database.write() as tx:
         piece = tx.execute(sa.select(feedback).where(feedback.c.survey_id == survey_id)).one()
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         found = asking.answered(tx, core, core.clock.now(), catalog, piece)
     return Outcome("Paired" if found else "Known")

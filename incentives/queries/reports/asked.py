@@ -66,7 +66,7 @@ def catalog_for(core: Core, actor: Actor, permission: str = READ) -> Catalog:
     """Return the catalog in force for somebody who may see reports. Raises ``NotPermitted`` and ``NoCatalog``."""
     permit(actor, permission)
     with core.database.read() as tx:
-        return releases.cached_current(tx, core.cache).catalog
+        return releases.cached_current(tx, core).catalog
 
 
 def window(catalog: Catalog, now: datetime, asked: Asked, *, usual_days: int = _USUAL_DAYS) -> Window:

@@ -15,8 +15,8 @@ from sqlalchemy.engine import Connection
 from incentives.books import audit
 from incentives.catalog import protocols
 from incentives.catalog.catalog import Catalog
-from incentives.flows import caring, owning
-from incentives.flows.firing_piece import CaseAtHand, Piece
+from incentives.deeds import caring, owning
+from incentives.deeds.firing_piece import CaseAtHand, Piece
 from incentives.kernel.actors import SYSTEM, Actor
 from incentives.kernel.database import insert_unless_there
 from incentives.recovery.tables import case_tags, customers, recovery_cases

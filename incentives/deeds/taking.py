@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from incentives.catalog.releases import CurrentCatalog
-from incentives.flows.understanding import TakeIn, Understood
+from incentives.deeds.understanding import TakeIn, Understood
 from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal
 from incentives.recovery import customers, feedback, inbox

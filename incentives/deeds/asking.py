@@ -16,7 +16,7 @@ from incentives.books import audit
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.definitions import Protocol
-from incentives.flows import caring, owning
+from incentives.deeds import caring, owning
 from incentives.kernel.actors import SYSTEM, Actor
 from incentives.kernel.core import Core
 from incentives.queries import case_letters
@@ -120,7 +120,7 @@ def given(
         rows = tx.execute(sa.select(table.id, table.protocol_item_id).where(table.id.in_(list(before)))).all()
         asked += [row.id for row in rows if asks_after(tx, core, row.protocol_item_id, "issue")]
     if asked:
-        catalog = releases.cached_current(tx, core.cache).catalog
+        catalog = releases.cached_current(tx, core).catalog
         for case_id in asked:
             plan(tx, core, now, catalog, case_id, "issue", actor=actor)
 
@@ -157,7 +157,7 @@ def answered(tx: Connection, core: Core, now: datetime, catalog: Catalog, feedba
     bad = outcome.reopens(first_bp=survey.first_score_bp, answer_bp=survey.answer_score_bp, recovered=recovered)
     reopened = False
     if bad and not moved_on:
-        current = releases.cached_current(tx, core.cache)
+        current = releases.cached_current(tx, core)
         reopened = caring.reopen(tx, core, SYSTEM, now, current, case, why=BAD_ANSWER)
     if bad:
         owning.tell(tx, core, now, case.id, [case.owner], "notice-bad-answer")

@@ -273,6 +273,10 @@ def budget_rule(budget: BudgetRule) -> Rule:
         cap_minor=budget.cap_minor,
         cap_count=budget.cap_count,
         on_expiry=budget.on_expiry,
+        issue_tags=budget.issue_tags,
+        basis=budget.basis,
+        expected_percent=budget.expected_percent,
+        rollover=budget.rollover,
     )
 
 

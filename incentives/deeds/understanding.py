@@ -13,7 +13,7 @@ from typing import Any
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.definitions import Criterion, FeedbackSource
 from incentives.catalog.releases import CurrentCatalog
-from incentives.flows import assessment
+from incentives.deeds import assessment
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import EmailInvalid, InputInvalid, PhoneInvalid

@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 from incentives.access.tables import users
 from incentives.books import audit
 from incentives.catalog.definitions import Criterion
-from incentives.flows import asking, firing_gift, owning
-from incentives.flows.firing_apology import apologize
-from incentives.flows.firing_piece import Firing, Piece
+from incentives.deeds import asking, firing_gift, owning
+from incentives.deeds.firing_apology import apologize
+from incentives.deeds.firing_piece import Firing, Piece
 from incentives.kernel.actors import rule
 from incentives.messages import outbox
 from incentives.messages.tables import outbox_messages

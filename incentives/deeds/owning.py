@@ -218,6 +218,6 @@ def tell_if_grave(tx: Connection, core: Core, actor: Actor, now: datetime, case:
 
     Who leads knows what they open themselves.
     """
-    grave = releases.cached_current(tx, core.cache).catalog.recovery.escalate_from_severity
+    grave = releases.cached_current(tx, core).catalog.recovery.escalate_from_severity
     if case["severity"] >= grave and not may(actor, "cases:manage"):
         tell(tx, core, now, case["id"], leaders(tx, case["location"]), "notice-new")

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog.definitions import OUR_SOURCES
-from incentives.flows import assessment, giving
-from incentives.flows.answers import AwaitingApproval, Issued
-from incentives.flows.firing_piece import (
+from incentives.deeds import assessment, giving
+from incentives.deeds.answers import AwaitingApproval, Issued
+from incentives.deeds.firing_piece import (
     Firing,
     Piece,
     customer_given,
@@ -19,7 +19,7 @@ from incentives.flows.firing_piece import (
     reachable,
     why_unreachable,
 )
-from incentives.flows.giving import AUTOMATION_CEILING, RULE_ASKS, IssueVoucher
+from incentives.deeds.giving import AUTOMATION_CEILING, RULE_ASKS, IssueVoucher
 from incentives.kernel.errors import Refusal
 from incentives.kernel.money import Money
 from incentives.recovery import breakers, criteria

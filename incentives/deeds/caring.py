@@ -19,7 +19,7 @@ from incentives.books import audit
 from incentives.catalog import definitions
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.releases import CurrentCatalog
-from incentives.flows.owning import best_owner
+from incentives.deeds.owning import best_owner
 from incentives.kernel.actors import Actor
 from incentives.kernel.business_hours import due_at
 from incentives.kernel.core import Core

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import definitions, scripts
-from incentives.flows import caring
-from incentives.flows.firing_piece import Firing, reachable, why_unreachable
+from incentives.deeds import caring
+from incentives.deeds.firing_piece import Firing, reachable, why_unreachable
 from incentives.messages import outbox
 from incentives.recovery.tables import case_apologies
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.definitions import FeedbackSource
-from incentives.flows.assessment import SEVERITIES
-from incentives.flows.understanding import LONGEST, TakeIn, wrong
+from incentives.deeds.assessment import SEVERITIES
+from incentives.deeds.understanding import LONGEST, TakeIn, wrong
 from incentives.kernel.errors import InputInvalid, UnknownSource
 from incentives.kernel.money import AMOUNT_MINOR_MAX
 from incentives.recovery import mapping

@@ -15,8 +15,8 @@ from sqlalchemy.engine import Connection
 from incentives.books import audit, ledger
 from incentives.catalog import eligibility
 from incentives.catalog.incentive import Incentive
-from incentives.flows import answers, asking, caring
-from incentives.flows.answers import Issued, IssuedVoucher
+from incentives.deeds import answers, asking, caring
+from incentives.deeds.answers import Issued, IssuedVoucher
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.money import Money
@@ -56,6 +56,7 @@ class Batch:
     messages: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     movements: list[dict[str, Any]] = field(default_factory=list)
+    allocations: list[dict[str, Any]] = field(default_factory=list)
 
     def give(self, gift: Gift) -> Issued:
         """Lay out a voucher (an apology by itself has none), its promise on the books, and the messages about it."""
@@ -140,6 +141,21 @@ class Batch:
             )
         )
 
+    def allot(self, pot: budgets.Pot, kind: str, source_id: uuid.UUID, reason: str, amounts: Mapping[str, int]) -> None:
+        """Let a locked pot hold more than its cap, and lay out the allocation that explains it."""
+        self.allocations.append(
+            budgets.allotment(
+                core=self.core,
+                now=self.now,
+                actor=self.actor.label,
+                pot=pot,
+                kind=kind,
+                source_id=source_id,
+                reason=reason,
+                amounts=amounts,
+            )
+        )
+
     def write(self, tx: Connection, pots: Collection[budgets.Pot]) -> None:
         """Write everything, a statement a table; the budgets, which others wait for, come last."""
         for case in self.cases:
@@ -164,4 +180,4 @@ class Batch:
         audit.record_all(tx, self.events)
         fresh = {each.id: each.case["protocol_item_id"] for each in self.cases if each.id in self.given_in}
         asking.given(tx, self.core, self.now, self.actor, fresh=fresh, before=before)
-        budgets.write(tx, pots, self.movements)
+        budgets.write(tx, pots, self.movements, self.allocations)

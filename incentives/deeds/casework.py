@@ -14,8 +14,8 @@ from sqlalchemy.engine import Connection
 from incentives.access.tables import users
 from incentives.books import audit
 from incentives.catalog.definitions import QUESTIONS
-from incentives.flows import owning
-from incentives.flows.assessment import SEVERITIES
+from incentives.deeds import owning
+from incentives.deeds.assessment import SEVERITIES
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core

@@ -1,0 +1,163 @@
+"""Deciding one draft while its budgets are held: refuse, ask somebody, or give; and the rows that follow."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from incentives.deeds import assessment, caring
+from incentives.deeds.answers import AwaitingApproval, Issued
+from incentives.deeds.assessment import Proposal
+from incentives.deeds.batch import Batch, Gift
+from incentives.deeds.wanting import Draft
+from incentives.kernel.errors import Refusal
+from incentives.spending import budgets
+
+APPROVAL_LIFETIME = timedelta(days=3)
+
+
+def decide(
+    draft: Draft, pots: Mapping[budgets.PotKey, budgets.Pot], batch: Batch
+) -> Issued | AwaitingApproval | Refusal:
+    """Decide one command while its budgets are held, and lay out the rows that follow."""
+    proposal = draft.proposal
+    if proposal is None:
+        raise AssertionError("a command reached its decision without a proposal")
+    refusal = assessment.burst(draft.wanted, pots, proposal.amount.amount_minor)
+    if refusal:
+        return refusal
+    asked = (draft.command.approval_reason,) if draft.command.approval_required else ()
+    reasons = (*asked, *assessment.approval_reasons(proposal, batch.actor, draft.wanted, pots))
+    case_id = draft.command.case_id or _open_case(draft, proposal, batch)
+    batch.issuances.append(_issuance_row(draft, proposal, case_id, batch, issued=not reasons))
+    _charge(draft, proposal, pots, batch, held=bool(reasons))
+    return _ask(draft, proposal, case_id, reasons, batch) if reasons else _give(draft, proposal, case_id, batch)
+
+
+def _open_case(draft: Draft, proposal: Proposal, batch: Batch) -> uuid.UUID:
+    ground = proposal.ground
+    rows = caring.lay_out(
+        batch.core,
+        batch.actor,
+        batch.now,
+        ground.current,
+        caring.NewCase(
+            issue_tag=ground.issue_tag,
+            severity=ground.severity,
+            protocol=ground.resolution.protocol,
+            customer_id=proposal.customers[0] if proposal.customers else None,
+            contact=ground.contact,
+            locale=ground.locale,
+            segment=ground.segment,
+            location=ground.location,
+            team=ground.team,
+            order_ref=draft.command.order_ref,
+            owner=batch.actor.label if batch.actor.kind == "person" else None,
+        ),
+    )
+    batch.cases.append(rows)
+    return rows.id
+
+
+def _issuance_row(
+    draft: Draft, proposal: Proposal, case_id: uuid.UUID, batch: Batch, *, issued: bool
+) -> dict[str, Any]:
+    ground = proposal.ground
+    item_ids = ground.current.item_ids
+    return {
+        "id": draft.id,
+        "status": "issued" if issued else "pending_approval",
+        "case_id": case_id,
+        "customer_id": proposal.customers[0] if proposal.customers else None,
+        "issue_tag": ground.issue_tag,
+        "severity": ground.severity,
+        "segment": ground.segment,
+        "incentive": proposal.incentive,
+        "incentive_item_id": item_ids["incentive", proposal.incentive],
+        "protocol_item_id": item_ids["protocol", ground.resolution.protocol.key],
+        "catalog_release_id": ground.current.release_id,
+        "amount_minor": proposal.amount.amount_minor,
+        "currency": proposal.currency,
+        "location": ground.location,
+        "team": ground.team,
+        "actor": batch.actor.label,
+        "order_ref": draft.command.order_ref,
+        "note": batch.core.contacts.encrypt(draft.command.note),
+        "metadata": dict(draft.command.metadata),
+        "channels": list(draft.channels),
+        "contact": batch.core.contacts.encrypt(ground.contact.to_text()),
+        "locale": ground.locale,
+        "requested_at": batch.now,
+        "issued_at": batch.now if issued else None,
+    }
+
+
+def _charge(
+    draft: Draft, proposal: Proposal, pots: Mapping[budgets.PotKey, budgets.Pot], batch: Batch, *, held: bool
+) -> None:
+    """Charge every matching budget: held until the approval, or committed.
+
+    A limit that only asks is charged where it lets pass: what somebody else agrees to does not use it up.
+    """
+    state, kind = ("held", "hold") if held else ("committed", "commit")
+    changes = {f"{state}_minor": proposal.amount.amount_minor, f"{state}_count": 1}
+    for each in draft.wanted:
+        if not (held and each.rule.asks_approval):
+            pots[each.pot].rule = each.rule
+            unit = budgets.in_unit(each.rule.currency, changes)
+            batch.move(pots[each.pot], draft.id, draft.id, kind, unit)
+
+
+def _ask(
+    draft: Draft, proposal: Proposal, case_id: uuid.UUID, reasons: tuple[str, ...], batch: Batch
+) -> AwaitingApproval:
+    approval_id = batch.core.ids.new(batch.now)
+    expires_at = batch.now + APPROVAL_LIFETIME
+    batch.approvals.append(
+        {
+            "id": approval_id,
+            "issuance_id": draft.id,
+            "status": "pending",
+            "reasons": list(reasons),
+            "requested_amount_minor": proposal.amount.amount_minor,
+            "requested_by": batch.actor.label,
+            "requested_at": batch.now,
+            "expires_at": expires_at,
+        }
+    )
+    facts = {**_facts(draft, proposal, held=True), "reasons": list(reasons)}
+    batch.note("approval.requested", draft.id, case_id, proposal.ground.issue_tag, facts)
+    return AwaitingApproval(
+        id=draft.id, case_id=case_id, approval_id=approval_id, reasons=reasons, expires_at=expires_at
+    )
+
+
+def _give(draft: Draft, proposal: Proposal, case_id: uuid.UUID, batch: Batch) -> Issued:
+    gift = Gift(
+        issuance_id=draft.id,
+        case_id=case_id,
+        incentive=proposal.incentive_item,
+        incentive_item_id=proposal.ground.current.item_ids["incentive", proposal.incentive],
+        amount=proposal.amount,
+        time_zone=proposal.ground.time_zone,
+        channels=draft.channels,
+    )
+    issued = batch.give(gift)
+    last4 = issued.voucher.last4 if issued.voucher else None
+    voucher_id = str(issued.voucher.id) if issued.voucher else None
+    facts = {**_facts(draft, proposal, held=False), "last4": last4, "voucher_id": voucher_id}
+    action = "voucher.issued" if issued.voucher else "apology.given"
+    batch.note(action, draft.id, case_id, proposal.ground.issue_tag, facts)
+    return issued
+
+
+def _facts(draft: Draft, proposal: Proposal, *, held: bool) -> dict[str, Any]:
+    """Return what the audit trail knows of a gift: enough to count every budget again from it alone."""
+    charged = [list(each.pot) for each in draft.wanted if not (held and each.rule.asks_approval)]
+    return {
+        **proposal.amount.as_json(),
+        "incentive": proposal.incentive,
+        "location": proposal.location,
+        "team": proposal.team,
+        "charged": charged,
+    }

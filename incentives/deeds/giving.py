@@ -1,0 +1,158 @@
+"""Giving: a customer gets an incentive, or somebody is asked whether they may.
+
+Not a flow: it opens no transaction. Issuing and responding to feedback give by it: claim → lock and check → change →
+post → enqueue → audit, for a sequence of commands at once. A refused command leaves nothing and disturbs no neighbor.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from incentives.catalog import releases
+from incentives.deeds import answers, assessment, deciding
+from incentives.deeds.answers import AwaitingApproval, Delivery, Issued, IssuedVoucher
+from incentives.deeds.batch import Batch
+from incentives.deeds.wanting import AUTOMATION_CEILING, RULE_ASKS, Draft, IssueVoucher
+from incentives.kernel import idempotency
+from incentives.kernel.actors import Actor
+from incentives.kernel.core import Core
+from incentives.kernel.errors import CaseNotFound, InputInvalid, Refusal
+from incentives.kernel.idempotency import Claim
+from incentives.recovery import cases, customers
+from incentives.recovery.customers import CustomerGiven
+from incentives.spending import budgets
+
+__all__ = [
+    "AUTOMATION_CEILING",
+    "RULE_ASKS",
+    "AwaitingApproval",
+    "CustomerGiven",
+    "Delivery",
+    "IssueVoucher",
+    "Issued",
+    "IssuedVoucher",
+    "give",
+]
+
+
+def give(
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    commands: Sequence[IssueVoucher],
+    now: datetime,
+) -> list[Issued | AwaitingApproval | Refusal]:
+    """Give incentives in numbers within the caller's transaction; each command gets its own answer, in order.
+
+    A refusal is an answer and leaves no trace. Raises nothing that is about one command.
+    """
+    drafts = [_draft(core, actor, command, now) for command in commands]
+    _claim(tx, core, drafts, now)
+    current = releases.cached_current(tx, core)
+    for draft in _open(drafts):
+        _attempt(draft, lambda each: _understand(each, current, actor, now))
+    fresh = _meet_customers(tx, core, actor, _open(drafts), now)
+    pots = budgets.lock(tx, core, [each for draft in _open(drafts) for each in draft.wanted], now)
+    batch = Batch(core=core, actor=actor, now=now)
+    for draft in _open(drafts):
+        draft.result = deciding.decide(draft, pots, batch)
+    batch.write(tx, pots.values())
+    _give_back(tx, core, drafts, fresh)
+    return [draft.result for draft in drafts if draft.result is not None]
+
+
+def _draft(core: Core, actor: Actor, command: IssueVoucher, now: datetime) -> Draft:
+    issuance_id = core.ids.new(now)
+    key = command.idempotency_key
+    claim = Claim(f"{actor.label}:issuances", key, command.request, issuance_id) if key else None
+    return Draft(command=command, id=issuance_id, claim=claim)
+
+
+def _open(drafts: Sequence[Draft]) -> list[Draft]:
+    return [draft for draft in drafts if draft.result is None]
+
+
+def _attempt(draft: Draft, step: Any) -> None:
+    """Let a step refuse one command without disturbing the others."""
+    try:
+        step(draft)
+    except Refusal as refusal:
+        draft.result = refusal
+
+
+def _claim(tx: Connection, core: Core, drafts: Sequence[Draft], now: datetime) -> None:
+    """Claim the keys; answer those that were used before, in the database or earlier in this very sequence."""
+    claims = [draft.claim for draft in drafts if draft.claim]
+    before = idempotency.claim(tx, core.keys.codes, claims, now)
+    first: dict[tuple[str, str], Claim] = {}
+    for draft in drafts:
+        if draft.claim is None:
+            continue
+        name = (draft.claim.scope, draft.claim.key)
+        found = before.get(name)
+        if first.setdefault(name, draft.claim) is not draft.claim:
+            draft.key_is_anothers = True
+            draft.result = InputInvalid(
+                errors=[{"field": "Idempotency-Key", "message": "The same key stands twice in one request."}]
+            )
+        elif found is not None:
+            draft.key_is_anothers = True
+            draft.result = found if isinstance(found, Refusal) else answers.replay(tx, core, found)
+
+
+def _understand(draft: Draft, current: releases.CurrentCatalog, actor: Actor, now: datetime) -> None:
+    """Find the protocol and check the command against the catalog."""
+    command = draft.command
+    ground = assessment.ground(current, actor, command.trouble)
+    draft.ground = ground
+    draft.channels = assessment.addressed(command.channels, ground.contact)
+    incentive = (
+        ground.catalog.incentive(command.incentive)
+        if command.incentive
+        else assessment.default_incentive(ground, now=now)
+    )
+    assessment.check_allowed(ground, incentive, amount_minor=command.amount_minor, now=now)
+    draft.incentive = incentive
+
+
+def _meet_customers(
+    tx: Connection, core: Core, actor: Actor, drafts: Sequence[Draft], now: datetime
+) -> customers.Newcomers:
+    """Recognize the customers and make the new ones, check the cases, and say what each command will charge.
+
+    Returns the customers and identities that are new.
+    """
+    known_cases = cases.existing(tx, (draft.command.case_id for draft in drafts if draft.command.case_id))
+    for draft in drafts:
+        if draft.command.case_id and draft.command.case_id not in known_cases:
+            draft.result = CaseNotFound(field="case_id")
+    ready = [(draft, draft.ground, draft.incentive) for draft in _open(drafts) if draft.ground and draft.incentive]
+    people, fresh = customers.settle(tx, core, [(ground.contact, ground.locale) for _, ground, _ in ready], now)
+    for (draft, ground, incentive), named in zip(ready, people, strict=True):
+        case = known_cases.get(draft.command.case_id) if draft.command.case_id else None
+        # Who is helped within a case is its customer, named again or not: their caps count.
+        found = customers.together(tx, [case.customer_id]) if case and case.customer_id and not named else named
+        draft.proposal = assessment.propose(
+            ground, actor, incentive, amount_minor=draft.command.amount_minor, customers=found
+        )
+        _attempt(draft, lambda each, case=case: _weigh(each, case, actor, now))
+    return fresh
+
+
+def _weigh(draft: Draft, case: cases.KnownCase | None, actor: Actor, now: datetime) -> None:
+    """Check that the command belongs into its case, and say what it will charge."""
+    if draft.proposal is None:
+        raise AssertionError("a command is weighed before it was understood")
+    if case is not None:
+        case.check(draft.proposal.customers)
+    draft.wanted.extend(assessment.charges(draft.proposal, actor, now))
+
+
+def _give_back(tx: Connection, core: Core, drafts: Sequence[Draft], fresh: customers.Newcomers) -> None:
+    """Leave no trace of refused commands: neither their keys nor what they alone told about customers."""
+    refused = [draft for draft in drafts if isinstance(draft.result, Refusal)]
+    idempotency.release(tx, [draft.claim for draft in refused if draft.claim and not draft.key_is_anothers])
+    given = [draft.proposal for draft in drafts if draft.proposal and not isinstance(draft.result, Refusal)]
+    customers.forget(tx, core, fresh, [(proposal.ground.contact, proposal.customers) for proposal in given])

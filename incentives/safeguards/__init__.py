@@ -1,0 +1,1 @@
+"""What keeps money safe from mistakes and mischief: switches, lists, signals and reviews."""

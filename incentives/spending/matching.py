@@ -1,0 +1,115 @@
+"""What a budget is for: the rule of the approved catalog, and which rules an issuance matches."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from incentives.kernel.periods import period_of
+
+
+class PotKey(NamedTuple):
+    """What tells one pot of money from all others; sorting by it is the order in which pots are locked."""
+
+    budget: str
+    subject: str
+    period_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What the approved catalog says of a budget, as far as charging it goes."""
+
+    key: str
+    name: str
+    scope: str
+    of: str | None
+    currency: str | None
+    period: str
+    time_zone: str
+    week_start: int
+    cap_minor: int | None
+    cap_count: int | None
+    on_expiry: str
+    issue_tags: tuple[str, ...] = ()  # only what is given for these, with all below; empty: for any
+    basis: str = "face"
+    expected_percent: int = 100
+    rollover: str = "none"
+    asks_approval: bool = False  # an approval limit: when it bursts somebody is asked, and it is not charged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One charge on one pot that an issuance wants to make."""
+
+    rule: Rule
+    pot: PotKey
+    start_at: datetime | None
+    end_at: datetime | None
+
+
+class Dimensions(Protocol):
+    """What of an issuance budgets match on."""
+
+    @property
+    def location(self) -> str | None:
+        """Return the key of the location where it is given."""
+
+    @property
+    def team(self) -> str | None:
+        """Return the key of the team that gives it."""
+
+    @property
+    def issue_tags(self) -> tuple[str, ...]:
+        """Return the issue tag and its ancestors, nearest first."""
+
+    @property
+    def incentive(self) -> str:
+        """Return the incentive's key."""
+
+    @property
+    def currency(self) -> str:
+        """Return the currency that budgets are charged in."""
+
+    @property
+    def agent_names(self) -> tuple[str, ...]:
+        """Return how a budget may name who gives it: the label first, then the email."""
+
+    @property
+    def customers(self) -> tuple[uuid.UUID, ...]:
+        """Return the customers behind the addresses that were given."""
+
+
+def _subjects(rule: Rule, of: Dimensions) -> list[str]:
+    """Return for whom a rule is charged: nobody when it does not match."""
+    if rule.scope == "organization":
+        return ["organization"]
+    if rule.scope == "customer":
+        return [str(each) for each in of.customers if rule.of in (None, str(each))]
+    names: dict[str, tuple[str | None, ...]] = {
+        "location": (of.location,),
+        "team": (of.team,),
+        "agent": of.agent_names,
+        "issue_tag": of.issue_tags,
+        "incentive": (of.incentive,),
+    }
+    own = [name for name in names[rule.scope] if name]
+    if rule.of is not None:
+        return [rule.of] if rule.of in own else []
+    return own[:1]
+
+
+def matching(rules: Iterable[Rule], of: Dimensions, now: datetime) -> list[Wanted]:
+    """Return every charge that an issuance makes: one a matching rule and subject, in lock order."""
+    wanted = []
+    for rule in rules:
+        if rule.currency not in (None, of.currency):
+            continue
+        if rule.issue_tags and not set(rule.issue_tags) & set(of.issue_tags):
+            continue
+        for subject in _subjects(rule, of):
+            period = period_of(now, rule.period, rule.time_zone, rule.week_start)
+            pot = PotKey(rule.key, subject, period.key)
+            wanted.append(Wanted(rule=rule, pot=pot, start_at=period.start_at, end_at=period.end_at))
+    return sorted(wanted, key=lambda each: each.pot)
