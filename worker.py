@@ -1,4 +1,6 @@
-"""The background loops: deliver what waits, respond to feedback, expire what is over. The same flows run here too.
+"""The background loops: deliver what waits, respond to feedback, give in bulk, expire what is over.
+
+The same flows run here too.
 
 ``incentives worker`` is these loops by themselves; with ``INCENTIVES_DELIVERY=in-process`` the serving process runs
 them in threads. Any number may run at once: each message is leased, and each sweep passes over what another has locked.
@@ -6,14 +8,21 @@ them in threads. Any number may run at once: each message is leased, and each sw
 
 import logging
 import threading
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
+from incentives.flows.bulk_check import check_next
+from incentives.flows.bulk_run import Pace, run_next
+from incentives.flows.carry_over import carry_over_due
 from incentives.flows.deliver import CHANNELS, deliver_next
 from incentives.flows.escalate import escalate_due
+from incentives.flows.escalate_approvals import escalate_approvals_due
 from incentives.flows.expire import expire_due
 from incentives.flows.follow_up import follow_up_due
 from incentives.flows.respond import respond_due
+from incentives.flows.watch_budgets import alert_due
+from incentives.flows.watch_codes import watch_codes
 from incentives.kernel import migrate
 from incentives.kernel.core import Core
 from incentives.kernel.errors import SettingsInvalid, StorageNotMigrated, StorageUnavailable
@@ -40,6 +49,9 @@ def run(core: Core, stop: threading.Event) -> None:
     ]
     # A rush of feedback holds up no message, nor the sweep, and the other way around.
     loops.append(threading.Thread(target=_respond, args=(core, stop), name="respond", daemon=True))
+    # A bulk job is foreseen and given beside all else, and one that is foreseen keeps no other from being given.
+    loops.append(threading.Thread(target=_foresee, args=(core, stop), name="foresee", daemon=True))
+    loops.append(threading.Thread(target=_give_in_bulk, args=(core, stop), name="bulk", daemon=True))
     for loop in loops:
         loop.start()
     _repeat(lambda: _sweep_and_rest(core, stop), stop)
@@ -77,6 +89,29 @@ def _respond(core: Core, stop: threading.Event) -> None:
     _repeat(step, stop)
 
 
+def _foresee(core: Core, stop: threading.Event) -> None:
+    def step() -> None:
+        idle = True
+        for _ in check_next(core=core):
+            idle = False
+            if stop.is_set():
+                return  # Another worker begins it anew once this one's lease has ended.
+        if idle:
+            stop.wait(IDLE_SECONDS)
+
+    _repeat(step, stop)
+
+
+def _give_in_bulk(core: Core, stop: threading.Event) -> None:
+    paces: dict[uuid.UUID, Pace] = {}
+
+    def step() -> None:
+        if not run_next(core=core, paces=paces):
+            stop.wait(IDLE_SECONDS)
+
+    _repeat(step, stop)
+
+
 def _sweep_and_rest(core: Core, stop: threading.Event) -> None:
     sweep(core)
     stop.wait(SWEEP_EVERY.total_seconds())
@@ -101,8 +136,14 @@ def sweep(core: Core) -> None:
         pass
     while escalate_due(core=core).total:
         pass
+    while escalate_approvals_due(core=core):
+        pass
     while follow_up_due(core=core):
         pass
+    watch_codes(core=core)
+    while carry_over_due(core=core):
+        pass
+    alert_due(core=core)
 
 
 def drain(core: Core) -> int:

@@ -8,24 +8,29 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
 
-from admin import forms, giving, guard, pages, words
+from admin import approval_view, forms, guard, pages, plain, words
 from admin.forms import Form
 from admin.guard import page
 from admin.pages import Refused, show
-from incentives.flows.approve import DecideApproval, decide_approval
-from incentives.flows.offer import EarlierRecovery
+from incentives.flows.approve import DecideApproval, Decided, decide_approval, decide_approvals, key_of
+from incentives.flows.withdraw_request import WithdrawRequest, withdraw_request
 from incentives.kernel.actors import may
 from incentives.kernel.errors import (
+    AlreadyVoted,
     ApprovalAlreadyDecided,
     ApprovalExpired,
     ApprovalNotFound,
     InputInvalid,
+    NoCatalog,
+    NotYourLevel,
     Refusal,
     SelfApproval,
+    UnknownIssueTag,
+    UnknownLocation,
 )
-from incentives.kernel.money import Money
 from incentives.queries import approvals, catalog
-from incentives.queries.approvals import Approval
+from incentives.queries.approval_times import decision_times
+from incentives.queries.approvals import Approval, Filters
 
 blueprint = Blueprint("staff_approvals", __name__)
 
@@ -33,9 +38,15 @@ _SHOWN = 50
 _DONE = {
     "granted": "Granted. The customer gets the voucher now.",
     "declined": "Declined. The money is free again, and the requester sees your comment.",
+    "pending": "You have agreed. Somebody else must agree too.",
+    "withdrawn": "Taken back. The money is free again.",
+    "many": "Done. What you ticked is decided.",
 }
-# After these the request is no longer in the queue, so that there is no form to show them at.
-_GONE = (ApprovalAlreadyDecided, ApprovalExpired, ApprovalNotFound, SelfApproval)
+# After these the request is no longer in the queue, or has no form, at which a mistake could be shown.
+_GONE = (ApprovalAlreadyDecided, ApprovalExpired, ApprovalNotFound, SelfApproval, AlreadyVoted, NotYourLevel)
+_FIELDS = {"amount": "amount", "amount_minor": "amount", "comment": "comment", "incentive": "incentive"}
+_OLDER = (("", "Any time"), ("15", "15 minutes"), ("60", "1 hour"), ("240", "4 hours"), ("1440", "1 day"))
+_FILTERS = ("show", "location", "tag", "least", "older")
 
 
 @blueprint.get("/approvals")
@@ -54,123 +65,273 @@ def decide(approval_id: uuid.UUID) -> ResponseReturnValue:
         asked = approvals.one_approval(core=core, actor=actor, approval_id=approval_id)
         decided = decide_approval(core=core, actor=actor, command=_command(asked))
     except Refusal as refusal:
-        names = {"amount": "amount", "amount_minor": "amount", "comment": "comment"}
-        fields = {} if isinstance(refusal, _GONE) else {name: f"{at}-{approval_id}" for name, at in names.items()}
+        fields = {} if isinstance(refusal, _GONE) else {name: f"{at}-{approval_id}" for name, at in _FIELDS.items()}
         shown = _queue(refused=pages.refused(refusal, fields), typed_for=approval_id)
         return pages.with_wait(shown, refusal)
-    after = request.form.get("after", "")
-    return redirect(f"/approvals?{urlencode({'done': decided.status} | ({'after': after} if after else {}))}", 303)
+    return _back(decided.status)
+
+
+@blueprint.post("/approvals/decisions")
+@page(permission="approvals:decide")
+def decide_ticked() -> ResponseReturnValue:
+    """Grant or decline what was ticked; each by itself, and what is refused is named."""
+    core, actor = guard.the_core(), guard.the_actor()
+    try:
+        commands = _commands()
+        answers = decide_approvals(core=core, actor=actor, commands=commands)
+    except Refusal as refusal:
+        return pages.with_wait(_queue(refused=pages.refused(refusal, {"comment": "comment-ticked"})), refusal)
+    kept = [
+        (command.approval_id, answer)
+        for command, answer in zip(commands, answers, strict=True)
+        if isinstance(answer, Refusal)
+    ]
+    if not kept:
+        return _back("many")
+    return _queue(done=_many(answers), kept=_kept(kept))
+
+
+@blueprint.post("/approvals/<uuid:approval_id>/withdrawal")
+@page(permission="issuances:create")
+def withdraw(approval_id: uuid.UUID) -> ResponseReturnValue:
+    """Take a request back: one's own, or with a reason another's."""
+    core, actor = guard.the_core(), guard.the_actor()
+    try:
+        sent = Form(request.form)
+        reason = sent.text("reason", forms.NOTE_LONGEST) or None
+        command = WithdrawRequest(approval_id=approval_id, reason=reason)
+        done = withdraw_request(core=core, actor=actor, command=command)
+    except Refusal as refusal:
+        if not may(actor, "approvals:read"):
+            raise
+        shown = _queue(refused=pages.refused(refusal, {"reason": f"reason-{approval_id}"}), typed_for=approval_id)
+        return pages.with_wait(shown, refusal)
+    if request.form.get("to") == "given":
+        return redirect(f"/staff/given/{done.issuance_id}", 303)
+    return _back("withdrawn")
+
+
+def _back(done: str) -> ResponseReturnValue:
+    """Return to the queue as it was filtered, at the request that came after this one."""
+    following = _uuid(request.form.get("next", ""))
+    place = {name: value for name in (*_FILTERS, "after") if (value := request.form.get(f"at-{name}", ""))}
+    query = {"done": done, **place, **({"next": str(following)} if following else {})}
+    anchor = f"#request-{following}" if following else ""
+    return redirect(f"/approvals?{urlencode(query)}{anchor}", 303)
 
 
 def _command(asked: Approval) -> DecideApproval:
     """Return the decision that was sent. Raises ``InputInvalid``."""
     sent = Form(request.form)
+    granted = request.form.get("decision") == "grant"
     return DecideApproval(
         approval_id=asked.id,
         decision=request.form.get("decision", ""),
-        amount_minor=_amount_minor(asked),
+        amount_minor=_amount_minor(asked) if granted else None,
+        incentive=(sent.text("incentive", 64) or None) if granted else None,
         comment=sent.text("comment", forms.NOTE_LONGEST) or None,
+        on_behalf_of=sent.text("on_behalf_of", 64) or None,
         idempotency_key=sent.key("idempotency_key", guard.the_core().clock.now()),
     )
 
 
 def _amount_minor(asked: Approval) -> int | None:
-    """Return the amount that was typed, where it may be lowered and is granted; None for what was asked for."""
+    """Return the amount that was typed, where there is one to choose; None for the usual one.
+
+    What stands in the field unchanged is not the amount of another incentive that was chosen beside it.
+    """
     text = Form(request.form).text("amount", forms.AMOUNT_LONGEST)
-    if not text or request.form.get("decision") != "grant" or asked.least_minor == asked.amount.amount_minor:
+    other = bool(request.form.get("incentive"))
+    if not text or (asked.least_minor == asked.agreed.amount_minor and not other):
         return None
     try:
-        return words.amount_minor_of(text, asked.amount.currency)
+        amount_minor = words.amount_minor_of(text, asked.amount.currency)
     except ValueError:
         raise forms.wrong("amount", "Write the amount in figures, like 25.00.") from None
+    return None if other and amount_minor == asked.agreed.amount_minor else amount_minor
 
 
-def _queue(*, done: str | None = None, refused: Refused | None = None, typed_for: uuid.UUID | None = None) -> Response:
+def _commands() -> list[DecideApproval]:
+    """Return a decision for each request that was ticked. Raises ``InputInvalid``."""
+    sent = Form(request.form)
+    key = sent.key("idempotency_key", guard.the_core().clock.now())
+    ticked = [found for each in request.form.getlist("ticked") if (found := _uuid(each))]
+    if not ticked:
+        raise forms.wrong("ticked", "Tick at least one request.")
+    comment = sent.text("comment", forms.NOTE_LONGEST) or None
+    return [
+        DecideApproval(
+            approval_id=each,
+            decision=request.form.get("decision", ""),
+            comment=comment,
+            idempotency_key=key_of(key, each),
+        )
+        for each in dict.fromkeys(ticked)
+    ]
+
+
+def _many(answers: Sequence[Decided | Refusal]) -> str:
+    done = [answer for answer in answers if isinstance(answer, Decided)]
+    return f"{words.counted(len(done), 'request is', 'requests are')} decided." if done else ""
+
+
+def _kept(refused: Sequence[tuple[uuid.UUID, Refusal]]) -> list[dict[str, str]]:
+    """Return why what was ticked was not decided, each with what it is."""
     core, actor = guard.the_core(), guard.the_actor()
-    after = Form(request.values).cursor("after")
-    found = approvals.waiting(core=core, actor=actor, limit=_SHOWN, after=after)
-    labels = (
-        {each.key: pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)}
-        if found.items
-        else {}
-    )
-    zone, places = pages.zone_of(actor), pages.location_names(actor)
-    rows = [_row(each, labels, places, zone) for each in found.items]
-    for row in rows:
-        if refused and row["id"] == typed_for:
-            row.update(_typed(row, refused))
+    found = []
+    for approval_id, refusal in refused:
+        try:
+            asked = approvals.one_approval(core=core, actor=actor, approval_id=approval_id)
+            what = f"{asked.title}, {words.money(asked.amount)}, {asked.requested_by_name}"
+        except ApprovalNotFound:
+            what = "A request"
+        found.append({"what": what, "why": f"{plain.title(refusal)}. {plain.next_step(refusal)}"})
+    return found
+
+
+def _queue(
+    *,
+    done: str | None = None,
+    refused: Refused | None = None,
+    typed_for: uuid.UUID | None = None,
+    kept: Sequence[Mapping[str, str]] = (),
+) -> Response:
+    core, actor = guard.the_core(), guard.the_actor()
+    sent = {name: _shown(name) for name in (*_FILTERS, "after")}
+    mistakes = forms.mistakes(lambda: _filters(sent))
+    filters = _filters(sent) if not mistakes else Filters(mine=sent["show"] == "mine")
+    after = _uuid(sent["after"])
+    try:
+        found = approvals.waiting(core=core, actor=actor, filters=filters, limit=_SHOWN, after=after)
+    except (UnknownIssueTag, UnknownLocation):
+        found = approvals.waiting(core=core, actor=actor, limit=_SHOWN, after=after)
+    rows = _rows(found.items)
+    for each in rows:
+        if refused and each["id"] == typed_for:
+            each.update(_typed(each, refused))
     return show(
         "approvals.html",
         refused.status if refused else 200,
         requests=rows,
         done=done,
+        kept=kept,
         refused=refused,
+        errors={**mistakes, **(refused.errors if refused else {})},
+        focus=_focus(rows) if done and not refused else None,
+        pace=approval_view.pace(decision_times(core=core, actor=actor)),
+        tabs=_tabs(sent["show"]),
+        at={name: value for name, value in sent.items() if value},
+        filters=_choices(sent),
+        ticked={"key": str(core.ids.new(core.clock.now())), "comment": Form(request.form).shown("comment")},
+        may_tick=sum(1 for each in rows if each["in_own_name"] and not each["blocked"]) > 1,
         after=after.hex if after else "",
-        more=f"/approvals?after={found.next}" if found.next else None,
+        more=f"/approvals?{urlencode({**_place(sent), 'after': found.next})}" if found.next else None,
+        first=f"/approvals?{urlencode(_place(sent))}",
     )
+
+
+def _shown(name: str) -> str:
+    """Return a filter: of the address, or as the form that was sent kept it."""
+    return Form(request.values).shown(f"at-{name}" if request.method == "POST" else name)
+
+
+def _place(sent: Mapping[str, str]) -> dict[str, str]:
+    return {name: sent[name] for name in _FILTERS if sent[name]}
+
+
+def _filters(sent: Mapping[str, str]) -> Filters:
+    """Return which requests are wanted. Raises ``InputInvalid``."""
+    least, older = sent["least"], sent["older"]
+    try:
+        currency = catalog.brand(core=guard.the_core(), actor=guard.the_actor()).currency
+        least_minor = words.amount_minor_of(least, currency) if least else None
+    except (ValueError, NoCatalog):
+        raise forms.wrong("filter-least", "Write the amount in figures, like 25.00.") from None
+    return Filters(
+        mine=sent["show"] == "mine",
+        location=sent["location"] or None,
+        issue_tag=sent["tag"] or None,
+        amount_at_least_minor=least_minor,
+        older_than_minutes=int(older) if older in dict(_OLDER) and older else None,
+    )
+
+
+def _choices(sent: Mapping[str, str]) -> dict[str, Any]:
+    core, actor = guard.the_core(), guard.the_actor()
+    try:
+        tags = [(each.key, pages.english(each.label)) for each in catalog.issue_tags(core=core, actor=actor)]
+    except NoCatalog:
+        tags = []
+    places = pages.location_names(actor)
+    return {
+        **sent,
+        "used": any(sent[name] for name in _FILTERS[1:]),
+        "tags": [("", "Anything"), *tags],
+        "locations": [("", "Anywhere"), *places.items()] if actor.location is None and places else [],
+        "older_than": _OLDER,
+    }
+
+
+def _tabs(shown: str) -> list[dict[str, Any]]:
+    actor = guard.the_actor()
+    both = (("", "All that wait"), ("mine", "My turn"))
+    if not may(actor, "approvals:decide"):
+        return []
+    return [
+        {"key": key or "all", "word": word, "href": f"/approvals?show={key}" if key else "/approvals",
+         "current": key == (shown if shown == "mine" else "")}
+        for key, word in both
+    ]  # fmt: skip
+
+
+def _rows(items: Sequence[Approval]) -> list[dict[str, Any]]:
+    core, actor = guard.the_core(), guard.the_actor()
+    if not items:
+        return []
+    labels = {each.key: pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)}
+    on = approval_view.Ground(
+        core=core,
+        actor=actor,
+        now=core.clock.now(),
+        zone=pages.zone_of(actor),
+        labels=labels,
+        places=pages.location_names(actor),
+    )
+    rows = [approval_view.row(each, on) for each in items]
+    for each, following in zip(rows, [*rows[1:], None], strict=True):
+        each["next"] = following["id"] if following else None
+    return rows
+
+
+def _focus(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the request that the focus goes to after a decision: the one that came next, else the first there is."""
+    wanted = _uuid(request.args.get("next", ""))
+    return next((each["id"] for each in rows if each["id"] == wanted), rows[0]["id"] if rows else None)
 
 
 def _typed(row: Mapping[str, Any], refused: Refused) -> dict[str, Any]:
     """Return what was sent for a request, to stand in its form again, with the key of the page it came from."""
-    sent = Form(request.form)
+    sent, errors = Form(request.form), refused.errors
     try:
         key = sent.key("idempotency_key", guard.the_core().clock.now())
     except InputInvalid:
         key = row["idempotency_key"]
     return {
         "comment": sent.shown("comment"),
+        "incentive": sent.shown("incentive"),
+        "on_behalf_of": sent.shown("on_behalf_of"),
+        "reason": sent.shown("reason"),
         "amount_text": sent.shown("amount") or row["amount_text"],
-        "error": refused.errors.get(f"amount-{row['id']}"),
-        "comment_error": refused.errors.get(f"comment-{row['id']}"),
+        "error": errors.get(f"amount-{row['id']}"),
+        "comment_error": errors.get(f"comment-{row['id']}"),
+        "incentive_error": errors.get(f"incentive-{row['id']}"),
+        "reason_error": errors.get(f"reason-{row['id']}"),
         "idempotency_key": key,
     }
 
 
-def _row(each: Approval, labels: Mapping[str, str], places: Mapping[str, str], zone: str | None) -> dict[str, Any]:
-    core, actor = guard.the_core(), guard.the_actor()
-    now = core.clock.now()
-    place = places.get(each.location, each.location) if each.location else None
-    severity = words.SEVERITIES.get(each.severity, "").lower()
-    trouble = ", ".join(part for part in (labels.get(each.issue_tag, each.issue_tag), severity, each.order_ref) if part)
-    earlier = each.earlier_recoveries
-    return {
-        "id": each.id,
-        "title": each.title,
-        "trouble": trouble,
-        "value": words.money(each.amount),
-        "requester": ", ".join(part for part in ("You" if each.own else each.requested_by_name, place) if part),
-        "since": words.ago(each.requested_at, now),
-        "until": f"{words.instant(each.expires_at, zone)} ({words.ago(each.expires_at, now)})",
-        "why": words.over_limits(each.reasons, "the requester's").capitalize(),
-        "note": each.note,
-        "earlier": giving.earlier_title(earlier, now) if earlier else None,
-        "earlier_worth": _worth_of(earlier),
-        "case": f"/cases/{each.case_id}",
-        "blocked": _blocked(own=each.own, may_decide=may(actor, "approvals:decide")),
-        "adjustable": each.least_minor < each.amount.amount_minor,
-        "currency": each.amount.currency,
-        "amount_text": words.plain_amount(each.amount),
-        "bounds": f"{words.money(Money(each.least_minor, each.amount.currency))} to {words.money(each.amount)}",
-        "idempotency_key": str(core.ids.new(now)),
-        "comment": "",
-        "error": None,
-        "comment_error": None,
-    }
-
-
-def _worth_of(earlier: Sequence[EarlierRecovery]) -> str:
-    sums: dict[str, int] = {}
-    for each in earlier:
-        sums[each.amount.currency] = sums.get(each.amount.currency, 0) + each.amount.amount_minor
-    return " and ".join(words.money(Money(total, currency)) for currency, total in sums.items())
-
-
-def _blocked(*, own: bool, may_decide: bool) -> dict[str, str] | None:
-    if own:
-        return {
-            "title": "You asked for this yourself",
-            "words": "Somebody else with the right to approve must decide.",
-        }
-    if not may_decide:
-        return {"title": "You may look, not decide", "words": "Supervisors, managers and finance decide."}
-    return None
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

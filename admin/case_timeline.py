@@ -11,6 +11,13 @@ from incentives.queries.case_timeline import TimelineItem
 
 # What only the audit trail knows. Whoever adds an action that is about a case adds its words here.
 DEEDS = {
+    "voucher.adjusted": "The voucher's value was changed",
+    "voucher.extended": "The voucher was extended",
+    "voucher.frozen": "The voucher was frozen",
+    "voucher.reissued": "The voucher was replaced by a new one",
+    "voucher.resent": "The voucher was sent again",
+    "voucher.unfrozen": "The voucher was unfrozen",
+    "voucher.voided": "The voucher was taken back",
     "case.attached-to-incident": "It was found to be one of many: an incident",
     "case.answered": "Answers were written down",
     "case.assigned": "The case was given to somebody",

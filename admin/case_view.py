@@ -337,4 +337,7 @@ def _gift(shown: Shown, each: TimelineItem) -> dict[str, Any]:
         "tone": said.tone,
         "status": said.word,
         "sign": said.sign,
+        "href": f"/vouchers/{facts['voucher_id']}"
+        if facts.get("voucher_id") and may(shown.actor, "issuances:read")
+        else "",
     }

@@ -13,8 +13,8 @@ from admin.pages import show
 from incentives.kernel.actors import Actor, may
 from incentives.kernel.core import Core
 from incentives.kernel.money import Money
-from incentives.queries import catalog, catalog_recovery, criteria
-from incentives.queries.catalog import IncentiveRow, IssueTagRow, LocationRow, ProtocolRow, ReleaseRow
+from incentives.queries import catalog, catalog_recovery, criteria, switches
+from incentives.queries.catalog import Coverage, IncentiveRow, IssueTagRow, LocationRow, ProtocolRow, ReleaseRow
 
 blueprint = Blueprint("staff_catalog", __name__)
 
@@ -27,7 +27,7 @@ def current() -> ResponseReturnValue:
     releases = catalog.release_list(core=core, actor=actor)
     release = next((each for each in releases if each.status == "approved"), None)
     if release is None:
-        return show("catalog.html", release=None)
+        return show("catalog.html", release=None, paused=None)
     tags = catalog.issue_tags(core=core, actor=actor)
     incentives = catalog.incentives(core=core, actor=actor)
     locations = catalog.locations(core=core, actor=actor)
@@ -39,8 +39,38 @@ def current() -> ResponseReturnValue:
         protocols=[_protocol(each, names) for each in catalog.protocols(core=core, actor=actor)],
         tags=[_tag(each, names) for each in tags],
         locations=[_location(each) for each in locations],
+        languages=[_language(each) for each in catalog.languages(core=core, actor=actor)],
+        paused=_paused(core, actor, names),
         **_recovery(core, actor, names),
     )
+
+
+def _paused(core: Core, actor: Actor, names: "_Names") -> dict[str, Any] | None:
+    """Return what of the catalog is stopped at present, for those who may know; None when nothing is."""
+    if not may(actor, "switches:read"):
+        return None
+    called = {"incentive": names.incentives, "issue_tag": names.tags, "location": names.locations}
+    said = [
+        f"{'Issuing' if each.stops == 'issuing' else 'Redeeming'}: "
+        f"{called[each.scope].get(each.subject, each.subject) if each.scope in called else 'everything'}, {each.reason}"
+        for each in switches.list_switches(core=core, actor=actor).items
+        if each.scope in called or each.scope == "organization"
+    ]
+    return {"title": "Some of it is stopped at present", "words": said} if said else None
+
+
+def _language(each: Coverage) -> dict[str, str]:
+    parts = (
+        f"missing: {', '.join(each.missing)}" if each.missing else "",
+        f"{words.counted(len(each.same_as_default), 'text', 'texts')} as in the default language"
+        if each.same_as_default
+        else "",
+    )
+    return {
+        "title": each.language,
+        "value": f"{each.present} of {each.total} texts",
+        "note": "; ".join(part for part in parts if part),
+    }
 
 
 def _recovery(core: Core, actor: Actor, names: "_Names") -> dict[str, Any]:

@@ -10,21 +10,19 @@ import socket
 import string
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from admin import demo
-from admin.command_line import RefusingGroup, Wiring, open_core, show_table, unchecked_core
+from admin.command_line import RefusingGroup, Wiring, open_core, unchecked_core
+from admin.commands_bulk import group as bulk
+from admin.commands_catalog import catalog
 from admin.commands_people import api_key, user
-from incentives.flows import publish
 from incentives.kernel import migrate
-from incentives.kernel.actors import SYSTEM, Actor, permit
+from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import SystemClock
 from incentives.kernel.core import Core
-from incentives.queries import catalog as queries
 from incentives.queries.books import check_books
-from incentives.queries.people import person_by_email, person_list
 
 _KEY_BYTES = 32
 _ID_LETTERS = string.ascii_lowercase + string.digits
@@ -41,6 +39,8 @@ def cli() -> None:
 
 cli.add_command(user)
 cli.add_command(api_key)
+cli.add_command(catalog)
+cli.add_command(bulk)
 
 
 @cli.group()
@@ -71,119 +71,6 @@ def db_downgrade(context: click.Context, revision: str) -> None:
 def _show_revision(core: Core) -> None:
     revision = migrate.current(core.database)
     click.echo(f"The database is at {revision}." if revision else "The database has no tables any more.")
-
-
-@cli.group()
-def catalog() -> None:
-    """The catalog: what may be offered for which trouble."""
-
-
-@catalog.command("plan")
-@click.argument("file", type=_FILE)
-@click.pass_context
-def catalog_plan(context: click.Context, file: Path) -> None:
-    """Show what applying FILE would change, and write nothing."""
-    planned = queries.plan(core=open_core(context), actor=SYSTEM, text=file.read_bytes())
-    _show_changes(planned.changes, planned.warnings)
-
-
-@catalog.command("apply")
-@click.argument("file", type=_FILE)
-@click.option(
-    "--approve-as", metavar="USER", help="The email of the person who approves it; without, it stays a draft."
-)
-@click.pass_context
-def catalog_apply(context: click.Context, file: Path, approve_as: str | None) -> None:
-    """Propose FILE as a new release, and put it in force when somebody approves it."""
-    core = open_core(context)
-    approver = _approver(core, approve_as) if approve_as else None
-    command = publish.ProposeCatalog(text=file.read_bytes())
-    proposed = publish.propose_catalog(core=core, actor=SYSTEM, command=command)
-    _show_changes(proposed.changes, proposed.warnings)
-    if proposed.status == "approved":
-        return
-    if approver is None:
-        click.echo(f"Release {proposed.number} is a draft until `incentives catalog approve` puts it in force.")
-        return
-    _approve(core, approver, proposed.number)
-
-
-def _approver(core: Core, email: str) -> Actor:
-    """Return who is to approve. Whoever may not is refused before a draft is written for nothing."""
-    approver = person_by_email(core=core, email=email)
-    permit(approver, "catalog:approve")
-    return approver
-
-
-def _approve(core: Core, approver: Actor, number: int) -> None:
-    approved = publish.approve_release(core=core, actor=approver, command=publish.ApproveRelease(number=number))
-    click.echo(f"Release {approved.number} is in force.")
-
-
-@catalog.command("releases")
-@click.pass_context
-def catalog_releases(context: click.Context) -> None:
-    """Show the latest releases, and what each draft would change."""
-    core = open_core(context)
-    people = {f"person:{row.id}": row.email for row in person_list(core=core, actor=SYSTEM)}
-    rows = queries.release_list(core=core, actor=SYSTEM)
-    show_table(
-        ("NUMBER", "STATUS", "PROPOSED", "BY", "APPROVED", "BY"),
-        [
-            (
-                row.number,
-                row.status,
-                row.proposed_at,
-                _who(row.proposed_by, people),
-                row.approved_at,
-                _who(row.approved_by, people),
-            )
-            for row in rows
-        ],
-    )
-    for row in rows:
-        if row.status == "draft":
-            click.echo(f"\nRelease {row.number} would change:")
-            _show_changes(queries.release_changes(core=core, actor=SYSTEM, number=row.number), ())
-
-
-def _who(label: str | None, people: dict[str, str]) -> str | None:
-    return SYSTEM.name if label == SYSTEM.label else people.get(label or "", label)
-
-
-@catalog.command("approve")
-@click.argument("number", type=_RELEASE)
-@click.option("--as", "email", metavar="USER", required=True, help="The email of the person who approves it.")
-@click.pass_context
-def catalog_approve(context: click.Context, number: int, email: str) -> None:
-    """Put the draft NUMBER in force."""
-    core = open_core(context)
-    _approve(core, _approver(core, email), number)
-
-
-@catalog.command("withdraw")
-@click.argument("number", type=_RELEASE)
-@click.option("--as", "email", metavar="USER", required=True, help="The email of the person who withdraws it.")
-@click.option("--reason", required=True, help="Why, for the audit trail.")
-@click.pass_context
-def catalog_withdraw(context: click.Context, number: int, email: str, reason: str) -> None:
-    """Take the draft NUMBER back."""
-    if not reason.strip():
-        message = "Say why, in a word at least."
-        raise click.BadParameter(message, param_hint="--reason")
-    core = open_core(context)
-    command = publish.WithdrawRelease(number=number, reason=reason.strip())
-    publish.withdraw_release(core=core, actor=person_by_email(core=core, email=email), command=command)
-    click.echo(f"Release {number} is withdrawn.")
-
-
-def _show_changes(changes: Any, warnings: Any) -> None:
-    for change in changes:
-        click.echo(str(change))
-    if not changes:
-        click.echo("Nothing to change.")
-    for warning in warnings:
-        click.echo(f"Note: {warning}", err=True)
 
 
 @cli.group()

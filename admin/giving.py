@@ -12,7 +12,7 @@ from admin.forms import Form
 from admin.pages import Refused
 from incentives.flows.issue import IssueVoucher
 from incentives.flows.offer import CustomerGiven, EarlierRecovery, Offer, Offers, Trouble
-from incentives.kernel.actors import Actor
+from incentives.kernel.actors import Actor, may
 from incentives.kernel.core import Core
 from incentives.kernel.errors import EmailInvalid, InputInvalid, PhoneInvalid, Refusal, UnknownIssueTag, UnknownLocation
 from incentives.kernel.money import Money
@@ -22,7 +22,10 @@ MISTAKES = (EmailInvalid, InputInvalid, PhoneInvalid, UnknownLocation)
 """What offers are refused for that somebody typed; without it there are offers all the same."""
 
 _FIELDS = {
-    **{name: name for name in ("email", "phone", "name", "order_ref", "locale", "location", "note", "offers")},
+    **{
+        name: name
+        for name in ("email", "phone", "name", "order_ref", "locale", "location", "note", "message", "offers")
+    },
     "customer.email": "email",
     "customer.phone": "phone",
     "customer.name": "name",
@@ -30,12 +33,14 @@ _FIELDS = {
     "channels": "email",
     "severity": "offers",
     "incentive": "offers",
+    "override.reason": "override",
 }
 # Why an offer is none here at all, whoever the customer is: it would only be in the way.
 _ELSEWHERE = frozenset({"inactive", "not-at-this-location", "window-closed", "wrong-currency"})
 _RECENT = timedelta(days=30)
 _SHOWN_RECOVERIES = 4
 _SEEN_MOST = 10_000
+_MESSAGE_LONGEST = 300
 _LONGEST = {
     "incentive": 64,
     "email": 320,
@@ -45,6 +50,8 @@ _LONGEST = {
     "locale": 20,
     "location": 64,
     "note": forms.NOTE_LONGEST,
+    "override": forms.NOTE_LONGEST,
+    "message": _MESSAGE_LONGEST,
 }
 
 
@@ -68,6 +75,8 @@ class GiveForm:
     locale: str = ""
     location: str = ""
     note: str = ""
+    override: str = ""
+    message: str = ""
     screen_only: bool = False
     seen: int = 0
     case_id: uuid.UUID | None = None
@@ -170,6 +179,8 @@ class GiveForm:
             order_ref=trouble.order_ref,
             case_id=self.case_id,
             note=self.note or None,
+            override_reason=self.override or None,
+            message=self.message or None,
             idempotency_key=self.idempotency_key,
         )
 
@@ -203,7 +214,8 @@ def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask
     labels = {each.key: pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)}
     if form.tag not in labels:
         raise UnknownIssueTag(issue_tag=form.tag)
-    choices = _choices(form, offers) if offers else []
+    overrides = may(actor, "caps:override")
+    choices = _choices(form, offers, overrides=overrides) if offers else []
     severity = form.severity or (offers.severity if offers else None)
     return {
         "tag": {"key": form.tag, "title": labels[form.tag]},
@@ -212,6 +224,7 @@ def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask
         "script": next((each["script"] for each in choices if each["chosen"]), offers.script if offers else ""),
         "protocol_steps": [words.STEPS.get(each, words.in_words(each)) for each in offers.steps] if offers else [],
         "choices": choices,
+        "may_override": overrides and any(each["capped"] for each in choices),
         "severities": [
             {
                 "value": value,
@@ -226,31 +239,32 @@ def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask
         "locations": []
         if actor.location
         else [(each.key, each.name) for each in catalog.locations(core=core, actor=actor)],
-        "more": bool(form.name or form.order_ref or form.note or form.location),
+        "more": bool(form.name or form.order_ref or form.note or form.message or form.location),
     }
 
 
-def _choices(form: GiveForm, offers: Offers) -> list[dict[str, Any]]:
+def _choices(form: GiveForm, offers: Offers, *, overrides: bool) -> list[dict[str, Any]]:
     shown = [each for each in offers.offers if not _ELSEWHERE.intersection(each.blocked_reasons)]
-    opened = [each for each in shown if each.offerable or _may_fit(each)]
+    opened = [each for each in shown if each.offerable or _may_fit(each) or (overrides and _capped(each))]
     chosen = next((each for each in opened if each.incentive == form.incentive), None)
     ready = [each for each in opened if each.offerable]
     chosen = chosen or next((each for each in ready if each.is_default), ready[0] if ready else None)
     # What may be given stands before what may not, each in the protocol's own order.
     closed = [each for each in shown if each not in opened]
-    return [_choice(each, form, chosen=each is chosen) for each in (*opened, *closed)]
+    return [_choice(each, form, chosen=each is chosen, opened=each in opened) for each in (*opened, *closed)]
 
 
-def _choice(offer: Offer, form: GiveForm, *, chosen: bool) -> dict[str, Any]:
+def _choice(offer: Offer, form: GiveForm, *, chosen: bool, opened: bool) -> dict[str, Any]:
     value, note = words.worth(offer.kind, offer.amount, offer.percent)
-    reasons = [words.BLOCKED.get(each, f"{words.in_words(each)}.") for each in offer.blocked_reasons]
+    reasons = list(dict.fromkeys(words.BLOCKED.get(each.reason, each.words) for each in offer.explanations))
     bounds = offer.amount_bounds
     return {
         "key": offer.incentive,
         "title": offer.title,
         "value": value,
         "value_note": note,
-        "open": offer.offerable or _may_fit(offer),
+        "open": opened,
+        "capped": opened and _capped(offer),
         "may_fit": _may_fit(offer),
         "chosen": chosen,
         "ask": offer.approval_required,
@@ -266,6 +280,11 @@ def _choice(offer: Offer, form: GiveForm, *, chosen: bool) -> dict[str, Any]:
 def _may_fit(offer: Offer) -> bool:
     """Return whether a smaller amount could still be given: its default has no room, but staff may choose."""
     return offer.amount_bounds is not None and offer.blocked_reasons == ("budget-exhausted",)
+
+
+def _capped(offer: Offer) -> bool:
+    """Return whether nothing but a customer's cap stands against it: whoever leads may let it pass."""
+    return offer.blocked_reasons == ("customer-cap-reached",)
 
 
 def _asks(offer: Offer) -> list[str]:

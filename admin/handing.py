@@ -1,14 +1,16 @@
 """Step 3 of the tablet: what the issuer shows the customer, and what happens while somebody else decides."""
 
+import math
 import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
-from admin import pages, words
+from admin import approval_view, pages, words
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.queries import issuances, vouchers
-from incentives.queries.issuances import ApprovalNow
+from incentives.queries.approval_times import decision_times
+from incentives.queries.issuances import ApprovalNow, Issuance
 from incentives.queries.vouchers import Handover, HandoverDelivery
 
 _ENDED = {
@@ -39,14 +41,14 @@ def view(core: Core, actor: Actor, issuance_id: uuid.UUID) -> dict[str, Any]:
     if found.status == "issued":
         return {
             "title": "Done. Here is the voucher" if found.voucher_status else "Done",
-            "given": given | {"headline": _headline(found)},
+            "given": given | {"headline": _headline(found), "undo": _undo(core, asked, found)},
             "voucher": _voucher(found),
             "deliveries": [_delivery(each) for each in found.deliveries],
             "apology": found.apology,
         }
     zone = pages.zone_of(actor)
     if found.status == "pending_approval" and asked.approval:
-        return {"title": "Waiting for approval", "given": given | _waiting(core, asked.approval, zone)}
+        return {"title": "Waiting for approval", "given": given | _waiting(core, actor, asked.approval, zone)}
     word, headline, next_step = _ENDED.get(found.status, _ENDED["withdrawn"])
     ended = {
         "status_word": word,
@@ -83,6 +85,15 @@ def _headline(found: Handover) -> str:
     return "It is on its way. The customer may also take a photo of this screen."
 
 
+def _undo(core: Core, asked: Issuance, found: Handover) -> dict[str, Any] | None:
+    """Return how long the issuer may still take it back; None where they cannot any more."""
+    waits = found.voucher_status == "issued" or any(each.status == "queued" for each in found.deliveries)
+    if asked.undo_until is None or not waits:
+        return None
+    seconds = math.ceil((asked.undo_until - core.clock.now()).total_seconds())
+    return {"action": f"/staff/given/{found.issuance_id}/undo", "seconds": seconds}
+
+
 def _voucher(found: Handover) -> dict[str, Any] | None:
     if not found.voucher_status or found.expires_at is None:
         return None
@@ -113,8 +124,10 @@ def _delivery(each: HandoverDelivery) -> dict[str, Any]:
     }
 
 
-def _waiting(core: Core, approval: ApprovalNow, zone: str | None) -> dict[str, Any]:
+def _waiting(core: Core, actor: Actor, approval: ApprovalNow, zone: str | None) -> dict[str, Any]:
     return {
+        "approval_id": approval.id,
+        "pace": approval_view.pace(decision_times(core=core, actor=actor)),
         "why": f"It is {words.over_limits(approval.reasons, 'your')}." if approval.reasons else "",
         "until": f"{words.instant(approval.expires_at, zone)} ({words.ago(approval.expires_at, core.clock.now())})",
     }

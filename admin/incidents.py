@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 
-from admin import guard, pages, words
+from admin import bulk, guard, pages, words
 from admin.forms import NAME_LONGEST, TEXT_LONGEST, Form, wrong
 from admin.guard import page
 from admin.pages import show
@@ -17,6 +17,7 @@ from incentives.flows.work_case import Apologize, apologize_to
 from incentives.kernel.actors import may
 from incentives.kernel.errors import CaseClosed, ChannelWithoutAddress, IncidentAlreadyOpen, NoCatalog, Refusal
 from incentives.queries import catalog, incidents
+from incentives.queries.bulk import list_jobs
 from incentives.queries.incidents import Incident, Outreach
 
 blueprint = Blueprint("staff_incidents", __name__)
@@ -24,6 +25,8 @@ blueprint = Blueprint("staff_incidents", __name__)
 _READ, _MANAGE = "cases:read", "incidents:manage"
 _KEY_LONGEST = 64
 _TELL_MOST = 50
+_BULK = "bulk:create"
+_LISTS_MOST = 10
 _FIELDS = {
     "title": "title",
     "issue_tag": "issue_tag",
@@ -147,6 +150,7 @@ def _list(refusal: Refusal | None = None, form: Form | None = None) -> ResponseR
         tags=_tags(),
         places=[("", "Everywhere"), *pages.location_names(actor).items()],
         typed=typed,
+        may_give=may(actor, _BULK),
         today=core.clock.now().date().isoformat(),
         refused=refused,
         errors=refused.errors if refused else {},
@@ -168,10 +172,29 @@ def _one(incident_id: uuid.UUID, refusal: Refusal | None = None, form: Form | No
         waiting=waiting,
         may_manage=may(actor, _MANAGE) and found.incident.closed_at is None,
         typed=form.shown_lines("words") if form else "",
+        lists=_lists(incident_id),
+        upload=_upload(found.incident),
         done=_done(),
         refused=refused,
         errors=refused.errors if refused else {},
     )
+
+
+def _lists(incident_id: uuid.UUID) -> list[dict[str, Any]]:
+    """Return the lists by which something is given for an incident, the newest first."""
+    core, actor = guard.the_core(), guard.the_actor()
+    if not may(actor, _BULK):
+        return []
+    found = list_jobs(core=core, actor=actor, incident_id=incident_id, limit=_LISTS_MOST)
+    return [bulk.row_of(each) for each in found.items]
+
+
+def _upload(incident: Incident) -> dict[str, Any] | None:
+    """Return what the form needs in which such a list is sent up; None for who may not, or when it is over."""
+    actor = guard.the_actor()
+    if incident.closed_at is not None or not (may(actor, _BULK) and may(actor, _MANAGE)):
+        return None
+    return bulk.upload_of(incident_id=str(incident.id))
 
 
 def _done() -> str:

@@ -43,6 +43,7 @@ PLACES = (
     Place(href="/feedback", word="Feedback", icon="chat", permission="feedback:read"),
     Place(href="/cases", word="Cases", icon="case", permission="cases:read"),
     Place(href="/reports", word="Reports", icon="balance", permission="reports:read"),
+    Place(href="/safeguards", word="Safety", icon="lock", permission="switches:read"),
     Place(href="/finance", word="Finance", icon="chart", permission="budgets:read"),
     Place(href="/catalog", word="Catalog", icon="book", permission="catalog:read"),
 )

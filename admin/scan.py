@@ -1,37 +1,51 @@
-"""The scan page: look a code up, redeem it once, and say in color, sign and words what came of it."""
+"""The scan page: look a code up, redeem or hold it, and say in color, sign and words what came of it."""
 
 import re
+import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from admin import forms, guard, pages, plain, words
+from admin import forms, guard, pages, scan_view, words
 from admin.forms import Form
 from admin.guard import page
 from admin.pages import Refused, show
-from incentives.flows.redeem import Redeemed, RedeemVoucher, redeem_voucher
+from incentives.flows.commit import CommitReservation, commit_reservation
+from incentives.flows.redeem import Item, Redeemed, RedeemVoucher, redeem_voucher
+from incentives.flows.reserve import ReleaseReservation, ReserveVoucher, release_reservation, reserve_voucher
+from incentives.flows.reverse import AnnulRedemption, annul_redemption
 from incentives.kernel.errors import (
-    AlreadyRedeemed,
+    AnnulmentTooLate,
+    BlockedBySafeguards,
+    CodeGone,
     CodeMalformed,
     CurrencyMismatch,
     IdempotencyKeyInFlight,
     IdempotencyKeyReused,
     InputInvalid,
-    NotUsableHere,
+    NotYourRedemption,
+    NotYourReservation,
+    OrderItemsMissing,
     OrderTotalMissing,
+    OtherLocation,
+    RedeemingStopped,
+    RedemptionAlreadyReversed,
+    RedemptionNotFound,
     Refusal,
+    RemainderUsed,
+    ReservationEnded,
+    ReservationLapsed,
+    ReservationNotFound,
+    StepUpRequired,
     StorageUnavailable,
     TooManyRequests,
-    VoucherExpired,
     VoucherNotFound,
-    VoucherReplaced,
-    VoucherReserved,
-    VoucherVoided,
 )
 from incentives.kernel.money import Money
-from incentives.queries import vouchers
+from incentives.queries import redemptions, vouchers
 from incentives.queries.vouchers import TillVoucher
 
 blueprint = Blueprint("staff_scan", __name__)
@@ -40,32 +54,45 @@ _REDEEM = "redemptions:create"
 _CODE_LONGEST = 500
 _LINK = re.compile(r"/v/([A-Za-z0-9._~-]+)")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}")
+_COUNTED = "counter-sale"
 
-# What stands on the screen for each state of a voucher: tone, sign, title, and the refusal that knows the next step.
-_STATES: dict[str, tuple[str, str, str, type[Refusal]]] = {
-    "redeemed": ("warn", "history", "Used already", AlreadyRedeemed),
-    "reserved": ("warn", "hourglass", "Held by another till", VoucherReserved),
-    "expired": ("bad", "clock", "Expired", VoucherExpired),
-    "voided": ("bad", "cross", "Taken back", VoucherVoided),
-    "replaced": ("warn", "refresh", "Replaced by a newer one", VoucherReplaced),
-    "elsewhere": ("warn", "place", "Not to be used here", NotUsableHere),
-}
-_UNKNOWN = {
-    CodeMalformed: ("warn", "alert", "Mistyped"),
-    VoucherNotFound: ("bad", "cross", "Not known"),
-}
 # These are about what was typed beside the code: the form is shown again.
 _FIELDS = {
     "order_ref": "order_ref",
     "order_total": "order_total",
     "order_total.currency": "order_total",
     "order_total.amount_minor": "order_total",
+    "items": "counted",
+    "counted": "counted",
+    "reason": "reason",
 }
-_FORM = (OrderTotalMissing, CurrencyMismatch, InputInvalid, IdempotencyKeyReused)
-# Only what is so of the voucher itself is a verdict on it.
-_VERDICTS = (AlreadyRedeemed, NotUsableHere, VoucherExpired, VoucherReplaced, VoucherReserved, VoucherVoided)
+_FORM = (
+    OrderTotalMissing,
+    OrderItemsMissing,
+    CurrencyMismatch,
+    InputInvalid,
+    IdempotencyKeyReused,
+    RedeemingStopped,
+    BlockedBySafeguards,
+    StepUpRequired,
+    *scan_view.ABOUT_THE_SALE,
+)
+_NOT_TAKEN: tuple[type[Refusal], ...] = (*_FORM, *scan_view.VERDICTS)
 # Of these nobody knows yet what came of it: the same form, sent again, finds out and does nothing twice.
 _AGAIN = (IdempotencyKeyInFlight, StorageUnavailable, TooManyRequests)
+# The hold is not what the page took it for: looking the voucher up shows what is so now.
+_HOLD_OVER = (ReservationLapsed, ReservationEnded, ReservationNotFound, NotYourReservation, OtherLocation)
+_NOT_UNDONE = (
+    AnnulmentTooLate,
+    NotYourRedemption,
+    RedemptionAlreadyReversed,
+    RedemptionNotFound,
+    RemainderUsed,
+    CodeGone,
+    InputInvalid,
+    *_AGAIN,
+)
+_NOT_RELEASED: tuple[type[Refusal], ...] = (InputInvalid, *_HOLD_OVER)
 
 
 @blueprint.get("/scan")
@@ -89,17 +116,61 @@ def look_up() -> ResponseReturnValue:
     except _AGAIN as refusal:
         refused = replace(pages.refused(refusal), detail="Looking a voucher up changes nothing.")
         return pages.with_wait(_code_again(refused), refusal)
-    return _found(found, typed) if found.redeemable else _show(verdict=_verdict_of(found))
+    return _as_it_is(found, typed)
 
 
 @blueprint.post("/scan/redeem")
 @page(permission=_REDEEM)
 def redeem() -> ResponseReturnValue:
     """Redeem it. The verdict of a second try says when, where and by which till the first one was."""
+    return _deed(_redeem)
+
+
+@blueprint.post("/scan/hold")
+@page(permission=_REDEEM)
+def hold() -> ResponseReturnValue:
+    """Hold it while the sale is paid, so that no other till takes it."""
+    return _deed(_hold)
+
+
+@blueprint.post("/scan/commit")
+@page(permission=_REDEEM)
+def commit() -> ResponseReturnValue:
+    """Redeem what this till holds."""
+    return _deed(_commit)
+
+
+@blueprint.post("/scan/release")
+@page(permission=_REDEEM)
+def release() -> ResponseReturnValue:
+    """Let go what this till holds, or with a reason what another one does."""
+    return _deed(_release)
+
+
+@blueprint.post("/scan/undo")
+@page(permission=_REDEEM)
+def undo() -> ResponseReturnValue:
+    """Undo a mistaken scan of this till."""
+    core, actor, sent = guard.the_core(), guard.the_actor(), _sent()
+    try:
+        redemption_id = sent.cursor("redemption_id")
+        if redemption_id is None:
+            raise RedemptionNotFound
+        reason = sent.text("reason", forms.NOTE_LONGEST) or scan_view.UNDO_REASONS[0]
+        command = AnnulRedemption(redemption_id=redemption_id, reason=reason)
+        done = annul_redemption(core=core, actor=actor, command=command)
+    except _NOT_UNDONE as refusal:
+        return pages.with_wait(_show(refused=pages.refused(refusal)), refusal)
+    shown = redemptions.one_redemption(core=core, actor=actor, redemption_id=done.redemption_id)
+    return _show(verdict=scan_view.undone(shown))
+
+
+def _deed(do: Callable[[str, TillVoucher], Response]) -> Response:
+    """Look the voucher up and do something with it; whatever is refused leaves a page that says what is so."""
     typed, found = _sent().shown("code"), None
     try:
         found = _look_up(_code())
-        return _redeem(typed, found)
+        return do(typed, found)
     except InputInvalid as refusal:
         return _code_again(pages.refused(refusal, {"code": "code"}))
     except (CodeMalformed, VoucherNotFound) as refusal:
@@ -110,19 +181,62 @@ def redeem() -> ResponseReturnValue:
 
 
 def _redeem(typed: str, found: TillVoucher) -> Response:
-    core, actor = guard.the_core(), guard.the_actor()
     try:
-        redeemed = redeem_voucher(core=core, actor=actor, command=_command(typed, found))
-    except _FORM as refusal:
-        # A key that was refused is free again; one that redeemed something else is not, and a new one is needed.
-        key = None if isinstance(refusal, IdempotencyKeyReused) else _key()
-        return _found(found, typed, key=key, refused=pages.refused(refusal, _FIELDS))
-    except _VERDICTS as refusal:
-        return _show(pages.status_of(refusal), verdict=_verdict_of(_look_up(typed), refusal))
-    return _show(verdict=_redeemed(redeemed, found))
+        command = RedeemVoucher(**secret_of(typed), **_order(found), idempotency_key=_new_key())
+        done = redeem_voucher(core=guard.the_core(), actor=guard.the_actor(), command=command)
+    except _NOT_TAKEN as refusal:
+        return _refused(typed, found, refusal)
+    return _done(done, found)
 
 
-def secret_of(typed: str) -> dict[str, str]:
+def _hold(typed: str, found: TillVoucher) -> Response:
+    try:
+        command = ReserveVoucher(**secret_of(typed), **_order(found), idempotency_key=_new_key())
+        reserve_voucher(core=guard.the_core(), actor=guard.the_actor(), command=command)
+    except _NOT_TAKEN as refusal:
+        return _refused(typed, found, refusal)
+    return _as_it_is(_look_up(typed), typed)
+
+
+def _commit(typed: str, found: TillVoucher) -> Response:
+    try:
+        command = CommitReservation(reservation_id=_held(), **_order(found), idempotency_key=_new_key())
+        done = commit_reservation(core=guard.the_core(), actor=guard.the_actor(), command=command)
+    except _NOT_TAKEN as refusal:
+        return _refused(typed, found, refusal)
+    except _HOLD_OVER as refusal:
+        return _as_it_is(_look_up(typed), typed, pages.refused(refusal))
+    return _done(done, found)
+
+
+def _release(typed: str, found: TillVoucher) -> Response:
+    try:
+        reason = _sent().text("reason", forms.NOTE_LONGEST) or None
+        command = ReleaseReservation(reservation_id=_held(), reason=reason)
+        release_reservation(core=guard.the_core(), actor=guard.the_actor(), command=command)
+    except _NOT_RELEASED as refusal:
+        return _as_it_is(_look_up(typed), typed, pages.refused(refusal, _FIELDS))
+    return _show(verdict=scan_view.released(found.last4))
+
+
+def _done(done: Redeemed, found: TillVoucher) -> Response:
+    return _show(verdict=scan_view.redeemed(done, found))
+
+
+def _refused(typed: str, found: TillVoucher, refusal: Refusal) -> Response:
+    """Show the form again, where what was typed is at fault; else what is so of the voucher."""
+    if not isinstance(refusal, _FORM):
+        return _show(pages.status_of(refusal), verdict=scan_view.verdict(_look_up(typed), refusal))
+    # A key that was refused is free again; one that redeemed something else is not, and a new one is needed.
+    key = None if isinstance(refusal, IdempotencyKeyReused) else _key()
+    refused = pages.refused(refusal, _FIELDS)
+    if isinstance(refusal, scan_view.ABOUT_THE_SALE):
+        at = "counted" if found.needs_items else "order_total"
+        refused = replace(refused, detail="", errors={at: scan_view.sale_error(refusal, found)})
+    return _found(found, typed, key=key, refused=refused)
+
+
+def secret_of(typed: str) -> dict[str, Any]:
     """Return what was scanned as ``code`` or ``token``: a QR code types the voucher's whole address."""
     link = _LINK.search(typed)
     if link:
@@ -140,20 +254,34 @@ def _look_up(typed: str) -> TillVoucher:
         raise
 
 
-def _command(typed: str, found: TillVoucher) -> RedeemVoucher:
+def _order(found: TillVoucher) -> dict[str, Any]:
+    """Return what was typed of the sale. What counts of it is one sum: who stands at the till has no list of it."""
     sent = _sent()
-    text, total = sent.text("order_total", forms.AMOUNT_LONGEST), None
-    if text:
-        try:
-            total = Money(words.amount_minor_of(text, found.amount.currency), found.amount.currency)
-        except ValueError:
-            raise forms.wrong("order_total", "Write the total in figures, like 80.00.") from None
-    return RedeemVoucher(
-        **secret_of(typed),
-        order_ref=sent.text("order_ref", forms.ORDER_REF_LONGEST) or None,
-        order_total=total,
-        idempotency_key=sent.key("idempotency_key", guard.the_core().clock.now()),
-    )
+    total, counted = _amount("order_total", found), _amount("counted", found)
+    items = None
+    if counted is not None and found.needs_items:
+        named = found.products[0] if found.products else _COUNTED
+        collection = None if found.products or not found.collections else found.collections[0]
+        items = (Item(product=named, collection=collection, amount_minor=counted.amount_minor),)
+    order_ref = sent.text("order_ref", forms.ORDER_REF_LONGEST) or None
+    return {"order_ref": order_ref, "order_total": total, "items": items}
+
+
+def _amount(field: str, found: TillVoucher) -> Money | None:
+    text = _sent().text(field, forms.AMOUNT_LONGEST)
+    if not text:
+        return None
+    try:
+        return Money(words.amount_minor_of(text, found.amount.currency), found.amount.currency)
+    except ValueError:
+        raise forms.wrong(field, "Write the amount in figures, like 80.00.") from None
+
+
+def _held() -> uuid.UUID:
+    held = _sent().cursor("reservation_id")
+    if held is None:
+        raise ReservationNotFound
+    return held
 
 
 def _sent() -> Form:
@@ -168,10 +296,14 @@ def _code() -> str:
     return typed
 
 
+def _new_key() -> str:
+    return _sent().key("idempotency_key", guard.the_core().clock.now())
+
+
 def _key() -> str | None:
     """Return the key that the form carried; None for one that no page of ours had."""
     try:
-        return _sent().key("idempotency_key", guard.the_core().clock.now())
+        return _new_key()
     except InputInvalid:
         return None
 
@@ -180,11 +312,35 @@ def _code_again(refused: Refused) -> Response:
     return _show(refused=refused, form={"code": _sent().shown("code")})
 
 
+def _as_it_is(found: TillVoucher, typed: str, refused: Refused | None = None) -> Response:
+    """Show a voucher as it stands: to be used, held by this till, or not to be taken and why."""
+    if found.redeemable or scan_view.held(found):
+        return _found(found, typed, refused=refused)
+    release = scan_view.to_release(found)
+    form = {"code": "", "held_code": typed if release else "", "reservation_id": release}
+    return _show(verdict=scan_view.verdict(found), refused=refused, form=form)
+
+
 def _show(status: int = 200, **context: object) -> Response:
     refused = context.get("refused")
     errors, status = (refused.errors, refused.status) if isinstance(refused, Refused) else ({}, status)
-    nothing = {"verdict": None, "voucher": None, "form": {}, "errors": errors}
-    return show("scan.html", status, **(nothing | context))
+    nothing = {"verdict": None, "voucher": None, "held": None, "form": {}, "errors": errors}
+    return show(
+        "scan.html", status, **(nothing | {"scans": _last_scans(), "reasons": scan_view.UNDO_REASONS} | context)
+    )
+
+
+def _last_scans() -> list[dict[str, Any]]:
+    try:
+        rows = redemptions.last_redemptions(core=guard.the_core(), actor=guard.the_actor())
+    except StorageUnavailable:
+        return []  # The page says so itself, and must show what was typed.
+    return scan_view.last_scans(rows, guard.the_core().clock.now())
+
+
+def _fresh_key() -> str:
+    core = guard.the_core()
+    return str(core.ids.new(core.clock.now()))
 
 
 def _found(
@@ -196,90 +352,20 @@ def _found(
     certain: bool = True,
 ) -> Response:
     """Show the form that redeems; None for a voucher that could not be looked up just now."""
-    core, sent = guard.the_core(), _sent()
+    sent = _sent()
     form = {
         "code": typed,
         "order_total": sent.shown("order_total"),
         "order_ref": sent.shown("order_ref"),
-        "idempotency_key": key or str(core.ids.new(core.clock.now())),
+        "counted": sent.shown("counted"),
+        "idempotency_key": key or _fresh_key(),
     }
-    voucher = _voucher(found) if found else {"value": "Redeem this voucher"}
-    return _show(voucher=voucher | {"certain": certain}, form=form, refused=refused)
-
-
-def _voucher(found: TillVoucher) -> dict[str, Any]:
-    value, note = words.worth(found.kind, found.amount, found.percent)
-    return {
-        "value": value or found.title,
-        "title": found.title if value else "",
-        "note": note if value else "",
-        "last4": found.last4,
-        "expires": words.expiry(found.expires_at, found.time_zone),
-        "where": ", ".join(found.where_to_use),
-        "terms": found.terms,
-        "needs_total": found.needs_order_total,
-        "currency": found.amount.currency,
-    }
+    voucher = scan_view.voucher(found) if found else {"value": "Redeem this voucher"}
+    held = scan_view.held(found) if found else None
+    return _show(voucher=voucher | {"certain": certain}, held=held, form=form, refused=refused)
 
 
 def _unknown(refusal: Refusal, typed: str) -> Response:
-    tone, sign, title = _UNKNOWN[type(refusal)]
-    lines = ["This code is not a whole one."] if isinstance(refusal, CodeMalformed) else ["No voucher has this code."]
-    verdict = {"tone": tone, "sign": sign, "title": title, "lines": lines, "next_step": plain.next_step(refusal)}
     # A mistyped code stays in the field to be mended; a link would only be in the way.
     again = typed if isinstance(refusal, CodeMalformed) and "code" in secret_of(typed) else ""
-    return _show(pages.status_of(refusal), verdict=verdict, form={"code": again})
-
-
-def _verdict_of(found: TillVoucher, refusal: Refusal | None = None) -> dict[str, Any]:
-    """Return the verdict on a voucher that cannot be redeemed here and now."""
-    state = found.status if found.status in _STATES else "elsewhere"
-    if refusal is not None:
-        state = next(name for name, shown in _STATES.items() if shown[-1] is type(refusal))
-    tone, sign, title, kind = _STATES[state]
-    return {
-        "tone": tone,
-        "sign": sign,
-        "title": title,
-        "lines": _lines(found, state),
-        "next_step": plain.next_step_of(kind),
-    }
-
-
-def _lines(found: TillVoucher, state: str) -> list[str]:
-    what = f"{_title(found)}, code ending in {found.last4}."
-    if state == "redeemed" and found.redeemed_at:
-        actor = guard.the_actor()
-        place = pages.location_name(actor, found.redeemed_location) if found.redeemed_location else None
-        where = f", at {place}" if place else ""
-        zone = pages.zone_of(actor, found.redeemed_location) or found.time_zone
-        return [f"On {words.instant(found.redeemed_at, zone)}{where}, by {found.redeemed_by}.", what]
-    if state == "expired":
-        return [f"It was good until {words.expiry(found.expires_at, found.time_zone)}.", what]
-    if state == "elsewhere" and found.where_to_use:
-        return [f"It can be used at {', '.join(found.where_to_use)}.", what]
-    return [what]
-
-
-def _redeemed(redeemed: Redeemed, found: TillVoucher) -> dict[str, Any]:
-    lines = [f"{_title(found)}, code ending in {redeemed.last4}."]
-    if redeemed.remainder:
-        lines.append(
-            f"The rest, {words.money(redeemed.remainder.amount)}, is on a new voucher: {redeemed.remainder.code}"
-        )
-    face = found.kind in words.MONEY_KINDS or found.percent is not None
-    return {
-        "tone": "good",
-        "sign": "check",
-        "title": "Redeemed",
-        "value": words.money(redeemed.amount) if face else "",
-        "lines": lines,
-        "next_step": "Take it off the bill. The code cannot be used again."
-        if face
-        else "Hand it over. The code cannot be used again.",
-    }
-
-
-def _title(found: TillVoucher) -> str:
-    value = words.worth(found.kind, found.amount, found.percent)[0]
-    return f"{value}, {found.title}" if value and value not in found.title else found.title
+    return _show(pages.status_of(refusal), verdict=scan_view.unknown(refusal), form={"code": again})

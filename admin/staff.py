@@ -11,7 +11,8 @@ from admin.guard import page
 from admin.pages import Refused, show
 from incentives.flows.issue import issue_voucher
 from incentives.flows.offer import Offers, offer_incentives
-from incentives.kernel.errors import NoCatalog, NoProtocol, Refusal, UnknownIssueTag
+from incentives.flows.void import UndoIssuance, undo_issuance
+from incentives.kernel.errors import IssuanceNotFound, NoCatalog, NoProtocol, Refusal, UnknownIssueTag
 from incentives.queries import catalog
 
 blueprint = Blueprint("staff", __name__)
@@ -76,6 +77,23 @@ def give(tag: str) -> ResponseReturnValue:
 def given(issuance_id: uuid.UUID) -> ResponseReturnValue:
     """Step 3: the voucher to hand over, or what happens until somebody has decided."""
     return show("staff_given.html", **handing.view(guard.the_core(), guard.the_actor(), issuance_id))
+
+
+@blueprint.post("/staff/given/<uuid:issuance_id>/undo")
+@page(permission=_GIVE)
+def undo(issuance_id: uuid.UUID) -> ResponseReturnValue:
+    """Take it back at once; nothing was sent yet."""
+    core, actor = guard.the_core(), guard.the_actor()
+    try:
+        undo_issuance(core=core, actor=actor, command=UndoIssuance(issuance_id=issuance_id))
+    except IssuanceNotFound:
+        raise
+    except Refusal as refusal:
+        refused = pages.refused(refusal)
+        return show(
+            "staff_given.html", refused.status, **{**handing.view(core, actor, issuance_id), "refused": refused}
+        )
+    return redirect(f"/staff/given/{issuance_id}", 303)
 
 
 def _offers(form: GiveForm) -> Offers:

@@ -30,6 +30,10 @@ LANGUAGE_WORDS = {
 BLOCKED = {
     "amount-above-protocol": "More than may be given for this trouble.",
     "budget-exhausted": "A budget for this has no room left.",
+    "issuing-stopped": "Giving this is stopped for now.",
+    "channel-without-address": "There is no address to send it to.",
+    "exclusive-group-taken": "This case has one of its kind already.",
+    "too-many-open": "This customer has enough of these already.",
     "customer-cap-reached": "This customer has had as much as one customer may have.",
     "inactive": "Not offered at present.",
     "no-budget": "No budget is in this currency.",
@@ -48,6 +52,14 @@ LIMITS = {
 RULES_ASK = {
     "rule-asks": "the rule asks for it",
     "automation-ceiling": "more than a rule gives by itself",
+    "abuse:self_dealing": "it goes to an address of the giver's own",
+    "abuse:same_customer_by_person": "the same person gave to this customer again and again",
+    "abuse:issues_per_person": "the same person gives unusually often",
+    "abuse:issues_per_key": "the same program gives unusually often",
+    "abuse:issues_per_ip_block": "unusually much is given from this network",
+    "abuse:just_below_limit": "the same person gives just below their limit again and again",
+    "abuse:burst_at_end_of_shift": "most of the shift's gifts were given at its end",
+    "abuse:review_list": "the customer or the giver is on the review list",
 }
 
 # What a delivery's status is called: tone, sign, words.
@@ -148,6 +160,13 @@ def ago(at: datetime, now: datetime) -> str:
     if abs(now - at) < _JUST_NOW:
         return "just now"
     return format_timedelta(at - now, add_direction=True, granularity="minute", locale=LOCALE)
+
+
+def lasting(step: timedelta) -> str:
+    """Return how long something took: ``less than a minute``, ``8 minutes``."""
+    if step < timedelta(minutes=1):
+        return "less than a minute"
+    return format_timedelta(step, granularity="minute", threshold=1.5, locale=LOCALE)
 
 
 def initials(name: str) -> str:

@@ -22,6 +22,7 @@ class LocationSchema(Answer):
     time_zone = fields.String(metadata={"description": "IANA name"})
     currency = fields.String()
     country = fields.String(metadata={"description": "ISO 3166"})
+    groups = fields.List(fields.String(), metadata={"description": "The groups of locations that it is of."})
     hours = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
@@ -72,6 +73,29 @@ class IncentiveSchema(Answer):
     offerable_until_date = fields.Date(allow_none=True)
     locations = fields.List(fields.String(), metadata={"description": "Where it may be used; empty: everywhere."})
     active = fields.Boolean()
+    excluded_locations = fields.List(fields.String(), metadata={"description": "Where it is not offered."})
+    redeem_locations = fields.List(
+        fields.String(), metadata={"description": "Where it may be redeemed; empty: where it may be offered."}
+    )
+    max_redemptions = fields.Integer(metadata={"description": "How often; all values are of one redemption."})
+    min_order_minor = fields.Integer(allow_none=True, metadata={"description": "The least sale that it is good for."})
+    products = fields.List(fields.String(), metadata={"description": "Only these count; empty: all."})
+    excluded_products = fields.List(fields.String(), metadata={"description": "These never count."})
+    collections = fields.List(fields.String())
+    redeemers = fields.List(
+        fields.String(), metadata={"description": "Roles, emails, names of API keys; empty: whoever redeems."}
+    )
+    exclusive_group = fields.String(
+        allow_none=True, metadata={"description": "Of one group a case has one open incentive."}
+    )
+    most_open_per_customer = fields.Integer(allow_none=True)
+    offer_when = fields.Dict(metadata={"description": "The condition under which it is offered; empty: always."})
+    offer_when_message = Labels()
+    redeem_when = fields.Dict(metadata={"description": "The condition under which it is redeemed; empty: always."})
+    redeem_when_message = Labels()
+    reversal_days = fields.Integer(metadata={"description": "How long a redemption can be reversed."})
+    grace_days = fields.Integer(metadata={"description": "How long what a reversal gives back is good, at least."})
+    most_extend_days = fields.Integer(metadata={"description": "By how much it can be extended in all."})
 
 
 class ProtocolTaskSchema(Answer):
@@ -111,6 +135,7 @@ class ProtocolSchema(Answer):
     resurvey_after = fields.String(allow_none=True, metadata={"description": "`close`, `redemption` or `issue`"})
     resurvey_hours = fields.Integer()
     resurvey_scale = fields.String()
+    undo_seconds = fields.Integer(metadata={"description": "So long its giver may take back what was given."})
 
 
 class RootCauseSchema(Answer):

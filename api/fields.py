@@ -21,6 +21,11 @@ METADATA_TEXT_LENGTH_MAX = 500
 _NO_NUL = r"^[^\u0000]*$"
 _NO_NUL_AND_NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
+# What nobody can see may hide what a text says; lines may end and be indented.
+_SEEN = r"[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]"
+SEEN = f"^{_SEEN}*$"
+SEEN_AND_NOT_BLANK = f"^{_SEEN}*[^\\s\\u0000-\\u001f\\u007f-\\u009f]{_SEEN}*$"
+
 
 def published(converter: Any, field: fields.Field[Any], ret: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what a field of ours adds to its published schema; apispec calls it for every field."""
@@ -190,10 +195,12 @@ class CustomerLink(fields.String):
         super().__init__(**options)
         self.suffix = suffix
 
-    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> str:
-        """Return the address for the voucher's token."""
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> str | None:
+        """Return the address for the voucher's token; none where the token is not told."""
         del attr
         token = super().get_value(obj, "token", accessor, default)
+        if token is None:
+            return None
         return f"{current_app.extensions['core'].settings.public_url}/v/{token}{self.suffix}"
 
 

@@ -7,8 +7,8 @@ from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
 from api.customers import customer_given
-from api.fields import Answer, CustomerLink, Key, Metadata, MinorUnits, MoneySchema, Part, Text
-from api.offers import EXAMPLE, TROUBLE_REFUSALS, OffersBody
+from api.fields import Answer, Body, CustomerLink, Instant, Key, Metadata, MinorUnits, MoneySchema, Part, Text, Words
+from api.offers import EXAMPLE, TROUBLE_REFUSALS, OffersBody, with_told
 from api.smorest import Blueprint
 from incentives.flows.issue import AwaitingApproval, IssueVoucher, issue_voucher
 from incentives.kernel import errors
@@ -17,6 +17,12 @@ from incentives.queries.issuances import Issuance, one_issuance
 blueprint = Blueprint("issuances", "The act and record of giving one incentive to one customer.")
 
 CHANNELS = ("email", "sms")
+
+
+class OverrideBody(Body):
+    """Why a customer's caps let this one pass."""
+
+    reason = Words(500, required=True)
 
 
 class IssueBody(OffersBody):
@@ -40,6 +46,23 @@ class IssueBody(OffersBody):
         load_default=None, allow_none=True, metadata={"description": "Left out: a new recovery case."}
     )
     note = Text(2000, load_default=None, allow_none=True)
+    message = Text(
+        300,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "A personal line in the letter and on the page: no links, addresses, long numbers."},
+    )
+    deliver_after = Instant(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Nothing is sent before; it is looked at again then. Within a year."},
+    )
+    override = fields.Nested(
+        OverrideBody,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Lets a customer's caps pass, for whoever may override them."},
+    )
     metadata = Metadata(load_default=dict)
 
 
@@ -63,6 +86,17 @@ class VoucherSchema(Answer):
     amount = fields.Nested(MoneySchema)
     expires_at = fields.AwareDateTime(metadata={"description": "The last instant at which it is good."})
     status = fields.String()
+
+
+class IssuedVoucherSchema(VoucherSchema):
+    """One voucher of an issuance, and in the place of which it came."""
+
+    number = fields.Integer()
+    left = fields.Nested(MoneySchema, metadata={"description": "What can still be spent."})
+    issued_at = fields.AwareDateTime()
+    replaces_id = fields.UUID(allow_none=True)
+    frozen = fields.Boolean()
+    frozen_until_at = fields.AwareDateTime(allow_none=True)
 
 
 class NewVoucherSchema(VoucherSchema):
@@ -132,6 +166,13 @@ class IssuanceSchema(Answer):
     requested_at = fields.AwareDateTime()
     issued_at = fields.AwareDateTime(allow_none=True)
     voucher = fields.Nested(VoucherSchema, allow_none=True)
+    vouchers = fields.List(
+        fields.Nested(IssuedVoucherSchema), metadata={"description": "All of them, the first one first: a chain."}
+    )
+    deliver_after = fields.AwareDateTime(allow_none=True)
+    undo_until = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "Until when its giver may take it back; null: not any more."}
+    )
     approval = fields.Nested(ApprovalNowSchema, allow_none=True)
     deliveries = fields.List(fields.Nested(DeliveryNowSchema))
 
@@ -157,19 +198,25 @@ _LINKS = {
     errors.AmountOutOfRange,
     errors.AmountAboveProtocol,
     errors.ChannelWithoutAddress,
+    errors.OfferConditionNotMet,
     errors.CaseNotFound,
+    errors.ExclusiveGroupTaken,
+    errors.TooManyOpen,
     errors.NoBudget,
     errors.BudgetExhausted,
     errors.CustomerCapReached,
+    errors.IssuingStopped,
+    errors.BlockedBySafeguards,
 )
 @blueprint.answers({201: IssuedSchema(), 202: AwaitingApprovalSchema()}, links=_LINKS)
 def issue(body: dict[str, Any], *, idempotency_key: str) -> Any:
     """Give an incentive, or ask for an approval where it is over a limit."""
     command = IssueVoucher(
         **{
-            **body,
+            **{name: value for name, value in with_told(body).items() if name != "override"},
             "customer": customer_given(body["customer"]),
             "channels": tuple(body["channels"]),
+            "override_reason": (body["override"] or {}).get("reason"),
             "idempotency_key": idempotency_key,
         }
     )

@@ -2,18 +2,20 @@
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
 from api.customers import CustomerBody, customer_given
-from api.fields import Answer, Body, Bounds, Key, MoneySchema, Text, WholeNumber
+from api.fields import Answer, Body, Bounds, Instant, Key, Metadata, MoneyBody, MoneySchema, Text, WholeNumber
 from api.smorest import Blueprint
-from incentives.flows.offer import Offers, Trouble, offer_incentives
+from incentives.flows.offer import Offers, Told, Trouble, offer_incentives
 from incentives.kernel import errors
+from incentives.kernel.money import Money
 
 blueprint = Blueprint("offers", "What may be given now. It decides as issuing does, and changes nothing.")
 
 SEVERITY_MIN, SEVERITY_MAX = 1, 4
+_CHANNELS = ("email", "sms")
 
 EXAMPLE = {
     "issue_tag": "flight-delayed",
@@ -46,6 +48,50 @@ class OffersBody(Body):
     customer = fields.Nested(CustomerBody, load_default=None, allow_none=True)
     location = Key(load_default=None, allow_none=True, metadata={"description": "Left out: where the caller stands."})
     order_ref = Text(200, load_default=None, allow_none=True)
+    case_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "The case that it belongs to."})
+    channels = fields.List(
+        fields.String(validate=validate.OneOf(_CHANNELS)),
+        validate=validate.Length(max=len(_CHANNELS)),
+        load_default=list,
+        metadata={"description": "How the customer is to be told; a channel without an address blocks."},
+    )
+    order_total = fields.Nested(
+        MoneyBody, load_default=None, allow_none=True, metadata={"description": "What conditions ask of the order."}
+    )
+    order_placed_at = Instant(load_default=None, allow_none=True)
+    customer_attributes = Metadata(
+        load_default=dict,
+        metadata={"description": "What conditions ask of the customer, as the catalog declares it; it is not kept."},
+    )
+    customer_attributes_at = Instant(
+        load_default=None, allow_none=True, metadata={"description": "When the attributes were true."}
+    )
+
+
+_TOLD = ("order_total", "order_placed_at", "customer_attributes", "customer_attributes_at")
+
+
+def with_told(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a request's members with what conditions ask for as one, as commands take it."""
+    total, attributes = body["order_total"], body["customer_attributes"]
+    told = Told(
+        order_total=Money(**total) if total else None,
+        order_placed_at=body["order_placed_at"],
+        attributes=dict(sorted(attributes.items())),
+        attributes_at=body["customer_attributes_at"],
+    )
+    return {**{name: value for name, value in body.items() if name not in _TOLD}, "told": told}
+
+
+class ExplanationSchema(Answer):
+    """Why an incentive is blocked."""
+
+    reason = fields.String(metadata={"description": "One of `blocked_reasons`."})
+    words = fields.String(metadata={"description": "For staff. No budget's numbers stand here."})
+    failed = fields.List(fields.String(), metadata={"description": "What of its condition does not hold."})
+    message = fields.String(
+        allow_none=True, metadata={"description": "What the catalog says about it, in the customer's language."}
+    )
 
 
 class OfferSchema(Answer):
@@ -62,7 +108,8 @@ class OfferSchema(Answer):
     offerable = fields.Boolean(metadata={"description": "Whether issuing it now would succeed."})
     approval_required = fields.Boolean()
     approval_reasons = fields.List(fields.String())
-    blocked_reasons = fields.List(fields.String())
+    blocked_reasons = fields.List(fields.String(), metadata={"description": "All of them at once."})
+    explanations = fields.List(fields.Nested(ExplanationSchema))
 
 
 class EarlierRecoverySchema(Answer):
@@ -78,6 +125,13 @@ class EarlierRecoverySchema(Answer):
     requested_at = fields.AwareDateTime()
 
 
+class LosingProtocolSchema(Answer):
+    """A protocol that covers the trouble too."""
+
+    protocol = fields.String()
+    reason = fields.String(metadata={"description": "farther-tag or less-specific"})
+
+
 class ChosenProtocolSchema(Answer):
     """The protocol that holds, and why it is that one."""
 
@@ -85,6 +139,7 @@ class ChosenProtocolSchema(Answer):
     matched = fields.Dict(metadata={"description": "What the protocol asks for and the trouble has."})
     script = fields.String(metadata={"description": "The apology, placeholders filled, in the customer's language."})
     steps = fields.List(fields.String())
+    losers = fields.List(fields.Nested(LosingProtocolSchema), metadata={"description": "Who lost, and why."})
 
 
 class OffersSchema(Answer):
@@ -100,11 +155,12 @@ class OffersSchema(Answer):
 @blueprint.post("/offers")
 @blueprint.asks("offers:read")
 @blueprint.arguments(OffersBody(), example=EXAMPLE)
-@blueprint.refuses(*TROUBLE_REFUSALS)
+@blueprint.refuses(*TROUBLE_REFUSALS, errors.CaseNotFound, errors.CaseClosed, errors.CaseOfAnotherCustomer)
 @blueprint.answers({200: OffersSchema()})
 def offer(body: dict[str, Any]) -> dict[str, Any]:
     """Say what may be offered now."""
-    trouble = Trouble(**{**body, "customer": customer_given(body["customer"])})
+    customer, channels = customer_given(body["customer"]), tuple(body["channels"])
+    trouble = Trouble(**{**with_told(body), "customer": customer, "channels": channels})
     return _answer(offer_incentives(core=current_core(), actor=current_actor(), command=trouble))
 
 
@@ -112,7 +168,13 @@ def _answer(found: Offers) -> dict[str, Any]:
     return {
         "issue_tag": found.issue_tag,
         "severity": found.severity,
-        "protocol": {"key": found.protocol, "matched": found.matched, "script": found.script, "steps": found.steps},
+        "protocol": {
+            "key": found.protocol,
+            "matched": found.matched,
+            "script": found.script,
+            "steps": found.steps,
+            "losers": found.losers,
+        },
         "offers": found.offers,
         "earlier_recoveries": found.earlier_recoveries,
     }

@@ -102,11 +102,41 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.OrderTotalMissing: 422,
     errors.NotUsableHere: 422,
     errors.RedemptionNotFound: 404,
+    # what becomes of a voucher
+    errors.VoucherNotFrozen: 409,
+    errors.VoucherUsed: 409,
+    errors.OverLimit: 403,
+    errors.ExtensionTooLong: 422,
+    errors.UndoOver: 409,
+    errors.MessageOnItsWay: 409,
+    errors.TooManyCopies: 409,
     # feedback
     errors.FeedbackNotFound: 404,
     errors.FeedbackNotUnderstood: 422,
     errors.FeedbackNotWaiting: 409,
     errors.UnknownSource: 404,
+    # safeguards
+    errors.IssuingStopped: 409,
+    errors.RedeemingStopped: 409,
+    errors.SwitchAlreadySet: 409,
+    errors.SwitchNotFound: 404,
+    errors.SwitchAlreadyLifted: 409,
+    errors.OwnSwitch: 403,
+    errors.BlockedBySafeguards: 409,
+    errors.StepUpRequired: 403,
+    errors.ReviewNotFound: 404,
+    errors.ReviewAlreadyDecided: 409,
+    errors.SelfReview: 403,
+    errors.UnderReview: 409,
+    errors.ListedValueNotFound: 404,
+    errors.AlreadyListed: 409,
+    # approvals
+    errors.AlreadyVoted: 409,
+    errors.NotYourLevel: 403,
+    errors.NotDelegated: 403,
+    errors.DelegationNotFound: 404,
+    errors.DelegationEnded: 409,
+    errors.CodeNotShown: 409,
     # people
     errors.EmailTaken: 409,
     errors.PasswordUnfit: 422,
@@ -114,6 +144,45 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.ApiKeyNotFound: 404,
     errors.SessionNotFound: 404,
     errors.NotFound: 404,
+    # in bulk
+    errors.BulkFileInvalid: 422,
+    errors.BulkJobNotFound: 404,
+    errors.BulkJobNotReady: 409,
+    errors.BulkJobOfAnother: 403,
+    errors.AlreadyGivenForIncident: 409,
+    # budgets
+    errors.BudgetNotFound: 404,
+    errors.BudgetPeriodOver: 409,
+    errors.BudgetInUse: 409,
+    errors.BudgetCurrencyMismatch: 422,
+    errors.BreakGlassLimitReached: 409,
+    errors.BudgetRequestNotFound: 404,
+    errors.BudgetRequestAlreadyDecided: 409,
+    # at the till
+    errors.VoucherFrozen: 409,
+    errors.SelfRedemption: 403,
+    errors.RedeemerNotAllowed: 403,
+    errors.OrderTooSmall: 422,
+    errors.OrderItemsMissing: 422,
+    errors.NothingEligible: 422,
+    errors.NotCombinable: 409,
+    errors.ConditionNotMet: 422,
+    errors.ReservationNotFound: 404,
+    errors.ReservationLapsed: 409,
+    errors.ReservationEnded: 409,
+    errors.NotYourReservation: 403,
+    errors.RedemptionAlreadyReversed: 409,
+    errors.ReversalTooLate: 409,
+    errors.AnnulmentTooLate: 409,
+    errors.NotYourRedemption: 403,
+    errors.RemainderUsed: 409,
+    errors.CodeGone: 409,
+    errors.OfferConditionNotMet: 422,
+    errors.ExclusiveGroupTaken: 409,
+    errors.TooManyOpen: 409,
+    errors.ReleaseScheduled: 409,
+    errors.EffectiveDateInvalid: 422,
+    errors.ReleaseInForce: 409,
 }
 
 
@@ -129,7 +198,7 @@ class Kind:
     @property
     def type(self) -> str:
         """Return the URI reference that programs recognize it by."""
-        return f"/problems/{self.slug}"
+        return type_of(self.slug)
 
 
 class MalformedJson(BadRequest):
@@ -174,6 +243,11 @@ HTTP_KINDS: Mapping[int, Kind] = {
 def kind_of(refusal: type[Refusal]) -> Kind:
     """Return a refusal's kind of problem."""
     return Kind(slug_of(refusal), STATUSES[refusal], refusal.title, refusal.next_step)
+
+
+def type_of(slug: str) -> str:
+    """Return the URI reference of a kind of problem by its slug."""
+    return f"/problems/{slug}"
 
 
 def all_kinds() -> list[Kind]:

@@ -51,6 +51,17 @@ class EarlierRedemptionSchema(Answer):
     redeemed_by = fields.String()
 
 
+class HoldSchema(Answer):
+    """Who holds the voucher, and until when."""
+
+    reservation_id = fields.UUID()
+    held_by = fields.String()
+    location = fields.String(allow_none=True)
+    reserved_at = fields.AwareDateTime()
+    expires_at = fields.AwareDateTime()
+    own = fields.Boolean(metadata={"description": "Whether it is the caller's own hold."})
+
+
 class TillVoucherSchema(Answer):
     """What a till needs to know. Whose voucher it is, is not among it."""
 
@@ -64,23 +75,27 @@ class TillVoucherSchema(Answer):
     title = fields.String()
     terms = fields.String()
     kind = fields.String()
-    amount = fields.Nested(MoneySchema, metadata={"description": "What it is worth at most."})
+    amount = fields.Nested(MoneySchema, metadata={"description": "What one use of it is worth at most."})
     percent = fields.Integer(allow_none=True)
+    max_redemptions = fields.Integer(metadata={"description": "How often it can be redeemed in all."})
+    uses_left = fields.Integer()
+    min_order = fields.Nested(
+        MoneySchema, allow_none=True, metadata={"description": "What has to be bought at least, of what counts."}
+    )
     needs_order_total = fields.Boolean()
+    needs_items = fields.Boolean(metadata={"description": "Whether the till must say what is bought."})
+    products = fields.List(fields.String(), metadata={"description": "What counts; with collections, either."})
+    collections = fields.List(fields.String())
+    excluded_products = fields.List(fields.String())
+    frozen = fields.Boolean()
+    hold = fields.Nested(HoldSchema, allow_none=True)
     last4 = fields.String()
     expires_at = fields.AwareDateTime()
     time_zone = fields.String()
     where_to_use = fields.List(fields.String(), metadata={"description": "Names of locations; empty: everywhere."})
-    redemption = fields.Nested(EarlierRedemptionSchema, allow_none=True)
-
-
-_REASONS = {
-    "redeemed": "already-redeemed",
-    "expired": "voucher-expired",
-    "voided": "voucher-voided",
-    "reserved": "voucher-reserved",
-    "replaced": "voucher-replaced",
-}
+    redemption = fields.Nested(
+        EarlierRedemptionSchema, allow_none=True, metadata={"description": "The last one that stands."}
+    )
 
 
 @contextmanager
@@ -131,5 +146,4 @@ def _answer(found: TillVoucher) -> dict[str, Any]:
         "location": found.redeemed_location,
         "redeemed_by": found.redeemed_by,
     }
-    reason = _REASONS.get(found.status) or (None if found.usable_here else "not-usable-here")
-    return {**members, "reason": reason, "redemption": redemption if found.redeemed_at else None}
+    return {**members, "redemption": redemption if found.redeemed_at else None}

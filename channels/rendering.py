@@ -4,9 +4,11 @@ import re
 
 from channels.phrasing import Speech, date_text, expiry_text, speech_for, value_text, where_text
 from channels.rendered import RenderedEmail, RenderedSms, one_line, templates
+from channels.rendering_budgets import budget_email
 from channels.rendering_cases import notice_email, survey_email, survey_sms
+from channels.rendering_safety import safety_email
 from channels.sms_text import plain_typography, shorten, size_of
-from incentives.messages.port import AnyLetter, Letter, NoticeLetter, SurveyLetter
+from incentives.messages.port import AnyLetter, BudgetLetter, Letter, NoticeLetter, SafetyLetter, SurveyLetter
 
 __all__ = ["RenderedEmail", "RenderedSms", "one_line", "paragraphs", "render_email", "render_sms", "spelled"]
 
@@ -23,12 +25,16 @@ def render_email(letter: AnyLetter) -> RenderedEmail:
     """Return the email of a letter in the reader's language. The subject holds neither code nor link."""
     if isinstance(letter, SurveyLetter):
         return survey_email(letter)
+    if isinstance(letter, BudgetLetter):
+        return budget_email(letter)
+    if isinstance(letter, SafetyLetter):
+        return safety_email(letter)
     return notice_email(letter) if isinstance(letter, NoticeLetter) else _letter_email(letter)
 
 
 def render_sms(letter: AnyLetter) -> RenderedSms:
     """Return the SMS of a letter: one part wherever that can be, never more than two. Staff get emails only."""
-    if isinstance(letter, NoticeLetter):
+    if isinstance(letter, NoticeLetter | BudgetLetter | SafetyLetter):
         raise TypeError("a notice to staff has no SMS")
     return survey_sms(letter) if isinstance(letter, SurveyLetter) else _letter_sms(letter)
 
@@ -45,6 +51,7 @@ def _letter_email(letter: Letter) -> RenderedEmail:
         "value": value,
         "greeting": _greeting(letter, speech),
         "apology": paragraphs(letter.apology),
+        "note": paragraphs(letter.personal_note or ""),
         "expiry": _expiry(letter, speech),
         "where": [one_line(place) for place in where_text(letter.where_to_use, letter.brand, speech)],
         "terms": paragraphs(letter.terms),
@@ -65,9 +72,16 @@ def _letter_sms(letter: Letter) -> RenderedSms:
     speech = speech_for(letter.locale).for_sms()
     wordings = _voucher_wordings(letter, speech) if letter.code or letter.url else _apology_wordings(letter)
     named, nameless = wordings
-    text = _cheapest(named) or _first_that_fits(nameless)
+    text = _with_note(letter, named) or _cheapest(named) or _first_that_fits(nameless)
     size = size_of(text)
     return RenderedSms(text, size.segments, size.encoding)
+
+
+def _with_note(letter: Letter, wordings: list[str]) -> str | None:
+    """Return the fullest wording with what was written to this very customer, where it fits; the page has it too."""
+    note = plain_typography(one_line(letter.personal_note or ""))
+    texts = [_joined(note, text) for text in wordings if note]
+    return next((text for text in texts if size_of(text).segments <= SEGMENTS_MAX), None)
 
 
 def _cheapest(wordings: list[str]) -> str | None:

@@ -22,6 +22,7 @@ _NOTICES: dict[str, tuple[str, str]] = {
     "notice-task-due": ("Something is to be done now", "Do it and write down the result, or give it a new date."),
     "notice-shared": ("A case is shared with your team", "Look whether you can help."),
     "notice-reopened": ("A case is open again", "Read why, then begin its steps anew."),
+    "notice-approval": ("A request waits for your decision", "Grant it, lower it or decline it: the money is kept."),
     "notice-bad-answer": ("A customer is not content", "Read the answer, and get in touch before they have to."),
 }
 

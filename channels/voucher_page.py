@@ -70,13 +70,24 @@ def _page(voucher: CustomerVoucher, speech: Speech) -> Response:
         voucher=voucher,
         value=one_line(value_text(voucher, speech)) or voucher.title,
         apology=paragraphs(voucher.apology),
+        note=paragraphs(voucher.personal_note or ""),
         terms=paragraphs(voucher.terms),
         where=where_text(voucher.where_to_use, voucher.brand, speech),
+        uses=_uses_left(voucher, speech),
         expiry=expiry_text(voucher.expires_at, voucher.time_zone, speech),
         spelled=speech.words.spelled.format(code=spelled(voucher.code)),
         qr=qr_svg(voucher.url, speech.words.qr_title),
     )
     return make_response(page)
+
+
+def _uses_left(voucher: CustomerVoucher, speech: Speech) -> str:
+    """Return how often it can be used yet; nothing where it was never more than once."""
+    if voucher.max_redemptions == 1:
+        return ""
+    if voucher.uses_left == 1:
+        return speech.words.uses_left_one
+    return speech.words.uses_left_many.format(count=voucher.uses_left)
 
 
 def _qr(voucher: CustomerVoucher, speech: Speech) -> Response:

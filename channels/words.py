@@ -41,6 +41,9 @@ class Words:
     where_label: str
     terms_label: str
     like_cash: str
+    like_cash_often: str
+    uses_left_one: str
+    uses_left_many: str
     why_this_message: str
     # The SMS.
     sms_sorry: str
@@ -93,6 +96,9 @@ EN = Words(
     where_label="Where to use it",
     terms_label="Terms",
     like_cash="It works once, for whoever shows it: keep it like cash.",
+    like_cash_often="It works for whoever shows it: keep it like cash.",
+    uses_left_one="To be used once more",
+    uses_left_many="To be used {count} more times",
     why_this_message="You get this message because {brand} let you down and wants to put it right.",
     sms_sorry="{brand}: we are sorry.",
     sms_sorry_short="{brand}: sorry!",
@@ -150,6 +156,9 @@ ES = Words(
     where_label="Dónde usarlo",
     terms_label="Condiciones",
     like_cash="Sirve una sola vez, a quien lo muestre: guárdelo como dinero en efectivo.",
+    like_cash_often="Sirve a quien lo muestre: guárdelo como dinero en efectivo.",
+    uses_left_one="Puede usarlo una vez más",
+    uses_left_many="Puede usarlo {count} veces más",
     why_this_message="Recibe este mensaje porque {brand} le ha fallado y quiere compensarlo.",
     sms_sorry="{brand}: lo sentimos.",
     sms_sorry_short="{brand}: perdón.",

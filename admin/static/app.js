@@ -20,6 +20,20 @@ function swapLive(html) {
   revealButtons();
 }
 
+/** What may be undone for some seconds says how many are left, and goes when they are over. */
+function countDown() {
+  const left = document.querySelector("[data-seconds]");
+  if (!left) return;
+  const until = Date.now() + Number(left.textContent) * 1000;
+  const timer = setInterval(() => {
+    const seconds = Math.ceil((until - Date.now()) / 1000);
+    left.textContent = String(Math.max(seconds, 0));
+    if (seconds > 0) return;
+    clearInterval(timer);
+    left.closest("form")?.remove();
+  }, 250);
+}
+
 /** The apology names what is chosen. */
 function sayChosen() {
   const chosen = document.querySelector("input[data-script]:checked");
@@ -132,3 +146,4 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   for (const menu of document.querySelectorAll(".menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
 });
+countDown();

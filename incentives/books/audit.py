@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from incentives.books.tables import audit_events
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
+from incentives.kernel.many import insert_many
 
 
 def event(
@@ -48,5 +49,4 @@ def record(tx: Connection, **deed: Any) -> None:
 
 def record_all(tx: Connection, events: list[dict[str, Any]]) -> None:
     """Write audit rows that ``event`` made."""
-    if events:
-        tx.execute(audit_events.insert(), events)
+    insert_many(tx, audit_events, events)

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.books.tables import ledger_entries, ledger_postings
 from incentives.kernel.core import Core
+from incentives.kernel.many import insert_many
 
 # The chart of accounts. A voucher's promise is an expense at once and a liability until it is spent or expires.
 EXPENSE = "recovery-expense"
@@ -74,8 +75,8 @@ def post(tx: Connection, *, core: Core, actor: str, now: datetime, entries: Sequ
                 }
             )
     if rows:
-        tx.execute(ledger_entries.insert(), rows)
-        tx.execute(ledger_postings.insert(), lines)
+        insert_many(tx, ledger_entries, rows)
+        insert_many(tx, ledger_postings, lines)
 
 
 def promised(core: Core, voucher: Mapping[str, Any], now: datetime) -> Entry:
@@ -124,14 +125,79 @@ def honored(
     )
 
 
-def lapsed(core: Core, *, voucher_id: uuid.UUID, currency: str, amount_minor: int, now: datetime) -> Entry:
-    """Return the entry of a voucher's expiry: what was owed lapses."""
+def undone(
+    core: Core,
+    *,
+    redemption_id: uuid.UUID,
+    voucher_id: uuid.UUID,
+    currency: str,
+    owed_again_minor: int,
+    spent_minor: int,
+    unlapsed_minor: int,
+    now: datetime,
+) -> Entry:
+    """Return the opposite of a redemption's entry: what was settled is taken back.
+
+    ``owed_again_minor`` is what the customer has again, ``unlapsed_minor`` what is no breakage any more. The rest is
+    the expense's: where nothing is owed again, what was not spent after all has cost nothing.
+    """
+    return Entry(
+        id=core.ids.new(now),
+        kind="redemption-reversed",
+        source_id=redemption_id,
+        voucher_id=voucher_id,
+        currency=currency,
+        lines={
+            LIABILITY: -owed_again_minor,
+            SETTLEMENT: spent_minor,
+            BREAKAGE: unlapsed_minor,
+            EXPENSE: owed_again_minor - spent_minor - unlapsed_minor,
+        },
+        reason="A redemption was undone.",
+    )
+
+
+def lapsed(
+    core: Core, *, voucher_id: uuid.UUID, currency: str, amount_minor: int, expires_at: datetime, now: datetime
+) -> Entry:
+    """Return the entry of a voucher's expiry: what was owed lapses.
+
+    Once for each end that it has: one that was redeemed, ended with uses left and came back may end a second time.
+    """
     return Entry(
         id=core.ids.new(now),
         kind="voucher-expired",
-        source_id=voucher_id,
+        source_id=uuid.uuid5(voucher_id, expires_at.isoformat()),
         voucher_id=voucher_id,
         currency=currency,
         lines={LIABILITY: amount_minor, BREAKAGE: -amount_minor},
         reason="A voucher expired unspent.",
+    )
+
+
+def voided(core: Core, *, voucher_id: uuid.UUID, currency: str, amount_minor: int, now: datetime) -> Entry:
+    """Return the entry of a voucher that was taken back: what was owed is owed no more, and cost nothing."""
+    return Entry(
+        id=core.ids.new(now),
+        kind="voucher-voided",
+        source_id=voucher_id,
+        voucher_id=voucher_id,
+        currency=currency,
+        lines={LIABILITY: amount_minor, EXPENSE: -amount_minor},
+        reason="A voucher was taken back.",
+    )
+
+
+def adjusted(
+    core: Core, *, source_id: uuid.UUID, voucher_id: uuid.UUID, currency: str, delta_minor: int, now: datetime
+) -> Entry:
+    """Return the entry of a voucher that is worth more, or less: the promise and its cost change alike."""
+    return Entry(
+        id=core.ids.new(now),
+        kind="voucher-adjusted",
+        source_id=source_id,
+        voucher_id=voucher_id,
+        currency=currency,
+        lines={EXPENSE: delta_minor, LIABILITY: -delta_minor},
+        reason="A voucher's value was changed.",
     )

@@ -21,6 +21,7 @@ from incentives.catalog.definitions import (
     digest_of,
 )
 from incentives.catalog.incentive import Incentive
+from incentives.catalog.metadata import MetadataField
 from incentives.catalog.safeguarding import AbusePolicy, ApprovalPolicy
 from incentives.kernel.errors import UnknownIncentive, UnknownIssueTag, UnknownLocation
 
@@ -41,13 +42,14 @@ Item = (
     | Criterion
     | ApprovalPolicy
     | AbusePolicy
+    | MetadataField
 )
 
 type_of_kind: Mapping[str, type[Item]] = {
     each.item_kind: each
     for each in (
         Brand, Location, Team, Segment, IssueTag, Script, Incentive, Protocol, BudgetRule, ApprovalLimit,
-        RootCause, RecoveryPolicy, FeedbackSource, Criterion, ApprovalPolicy, AbusePolicy,
+        RootCause, RecoveryPolicy, FeedbackSource, Criterion, ApprovalPolicy, AbusePolicy, MetadataField,
     )
 }  # fmt: skip
 
@@ -72,6 +74,7 @@ class Catalog:
     criteria: Mapping[str, Criterion] = field(default_factory=dict)
     approval_policies: Mapping[str, ApprovalPolicy] = field(default_factory=dict)
     abuse_policies: Mapping[str, AbusePolicy] = field(default_factory=dict)
+    metadata_fields: Mapping[str, MetadataField] = field(default_factory=dict)
 
     @property
     def recovery(self) -> RecoveryPolicy:
@@ -152,7 +155,7 @@ class Catalog:
             self.locations, self.teams, self.segments, self.issue_tags, self.scripts,
             self.incentives, self.protocols, self.budgets, self.approval_limits,
             self.root_causes, self.recovery_policies, self.sources, self.criteria,
-            self.approval_policies, self.abuse_policies,
+            self.approval_policies, self.abuse_policies, self.metadata_fields,
         )  # fmt: skip
 
 
@@ -195,4 +198,5 @@ def catalog_of(items: Iterable[Item]) -> Catalog:
         criteria=sections["criterion"],
         approval_policies=sections["approval_policy"],
         abuse_policies=sections["abuse_policy"],
+        metadata_fields=sections["metadata_field"],
     )

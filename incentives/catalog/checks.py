@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from incentives.catalog import checks_recovery
+from incentives.catalog import checks_recovery, eligibility
 from incentives.catalog.catalog import Item
 from incentives.catalog.definitions import EVERYTHING, Criterion, IssueTag, Location, Protocol, RootCause
 from incentives.catalog.fields import Fields, Reading
@@ -13,7 +13,13 @@ from incentives.catalog.incentive import Incentive
 
 ItemT = TypeVar("ItemT", bound=Item)
 
-_WORDS = {"issue_tag": "issue tag", "approval_limit": "approval limit", "root_cause": "root cause"}
+_WORDS = {
+    "issue_tag": "issue tag",
+    "approval_limit": "approval limit",
+    "root_cause": "root cause",
+    "approval_policy": "approval policy",
+    "metadata_field": "metadata field",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,9 @@ def check(placed: Sequence[Placed[Item]], reading: Reading) -> None:
     _check_circles(_of(placed, IssueTag), "issue tags")
     _check_circles(_of(placed, RootCause), "root causes")
     _check_conflicts(_of(placed, Protocol))
-    _check_currencies(_of(placed, Incentive), {each.item.key: each.item for each in _of(placed, Location)})
+    locations = {each.item.key: each.item for each in _of(placed, Location)}
+    _check_currencies(_of(placed, Incentive), locations)
+    _check_usable(_of(placed, Incentive), locations)
     _check_defaults(_of(placed, Protocol), incentives)
     checks_recovery.check_aliases([(each.fields, each.item) for each in _of(placed, IssueTag)])
     checks_recovery.check_criteria([(each.fields, each.item) for each in _of(placed, Criterion)], incentives)
@@ -103,11 +111,23 @@ def _check_conflicts(protocols: Sequence[Placed[Protocol]]) -> None:
 
 def _check_currencies(incentives: Sequence[Placed[Incentive]], locations: dict[str, Location]) -> None:
     for each in incentives:
-        for key in each.item.locations:
-            location = locations.get(key)
-            if location and each.item.currency and location.currency != each.item.currency:
-                message = f"{key} uses {location.currency}: this could never be offered there;"
-                each.fields.wrong(each.fields.at("locations"), f"{message} take {key} out or change the currency.")
+        for name, deed in (("locations", "offered"), ("redeem_locations", "redeemed")):
+            for key in getattr(each.item, name):
+                location = locations.get(key)
+                if location and each.item.currency and location.currency != each.item.currency:
+                    message = f"{key} uses {location.currency}: this could never be {deed} there;"
+                    each.fields.wrong(each.fields.at(name), f"{message} take {key} out or change the currency.")
+
+
+def _check_usable(incentives: Sequence[Placed[Incentive]], locations: dict[str, Location]) -> None:
+    """Note what is offered somewhere and good nowhere: a promise that cannot be kept is none."""
+    for each in incentives:
+        item = each.item
+        alike = [key for key, place in locations.items() if place.currency == item.currency]
+        name = next((name for name in ("excluded_locations", "redeem_locations") if getattr(item, name)), None)
+        if name and alike and not any(eligibility.usable_at(item, key) for key in alike):
+            message = f"This could nowhere be redeemed; leave it one place at least that takes {item.currency}."
+            each.fields.wrong(each.fields.at(name), message)
 
 
 def _check_defaults(protocols: Sequence[Placed[Protocol]], incentives: dict[str, Incentive]) -> None:

@@ -2,7 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from incentives.catalog import reading, reading_criteria, reading_recovery, reading_sources
+from incentives.catalog import (
+    reading,
+    reading_criteria,
+    reading_incentives,
+    reading_recovery,
+    reading_safeguards,
+    reading_sources,
+)
 from incentives.catalog.catalog import Catalog, Item, catalog_of
 from incentives.catalog.checks import Placed, check
 from incentives.catalog.definitions import (
@@ -19,6 +26,7 @@ from incentives.catalog.definitions import (
 )
 from incentives.catalog.fields import Fields, Reading
 from incentives.catalog.incentive import Incentive, IncentiveKind
+from incentives.catalog.safeguarding import AbusePolicy
 from incentives.catalog.yaml_tree import Mistake, Mistakes, Node, tree_of
 from incentives.kernel.errors import CatalogInvalid
 
@@ -27,22 +35,26 @@ __all__ = [
     "Protocol", "Script", "Segment", "Team", "parse",
 ]  # fmt: skip
 
+# In the order in which they are read: groups of locations and attributes of customers are known before conditions.
 _SECTIONS: Mapping[str, Callable[[Fields, Brand], Item]] = {
     "locations": reading.read_location,
+    "metadata_fields": reading_safeguards.read_metadata_field,
     "teams": reading.read_team,
     "issue_tags": reading.read_issue_tag,
     "scripts": reading.read_script,
-    "incentives": reading.read_incentive,
+    "incentives": reading_incentives.read_incentive,
     "protocols": reading.read_protocol,
     "budgets": reading.read_budget,
     "approval_limits": reading.read_approval_limit,
     "root_causes": reading_recovery.read_root_cause,
     "sources": reading_sources.read_source,
     "criteria": reading_criteria.read_criterion,
+    "approval_policies": reading_safeguards.read_approval_policy,
 }
 _REQUIRED = ("brand", "issue_tags", "scripts", "incentives", "protocols")
 _OPTIONAL = (
     "locations", "teams", "segments", "budgets", "approval_limits", "root_causes", "recovery", "sources", "criteria",
+    "approval_policies", "abuse", "metadata_fields",
 )  # fmt: skip
 
 
@@ -70,6 +82,8 @@ def _read(tree: Node, gathered: Reading) -> list[Placed[Item]]:
     policy = reading_recovery.read_policy(top.inside("recovery"))
     # A policy that says nothing new is none: a section of defaults changes nothing.
     placed.extend([Placed(top, policy)] if policy != RecoveryPolicy() else [])
+    abuse = reading_safeguards.read_abuse_policy(top.inside("abuse"))
+    placed.extend([Placed(top, abuse)] if abuse != AbusePolicy() else [])
     for name, read in _SECTIONS.items():
         placed.extend(Placed(fields, read(fields, brand)) for fields in top.items(name))
     return placed

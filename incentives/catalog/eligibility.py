@@ -40,7 +40,7 @@ def blocked_reasons(
         INCENTIVE_NOT_IN_PROTOCOL: incentive.key not in protocol.incentives,
         INACTIVE: not incentive.active,
         WINDOW_CLOSED: not window_open(incentive, catalog.time_zone(location), now),
-        NOT_AT_THIS_LOCATION: bool(incentive.locations) and location not in incentive.locations,
+        NOT_AT_THIS_LOCATION: not offered_at(incentive, location),
         WRONG_CURRENCY: incentive.currency is not None and not wanted <= {incentive.currency},
     }
     amount_reason = _amount_reason(incentive, protocol, amount_minor)
@@ -57,6 +57,20 @@ def _amount_reason(incentive: Incentive, protocol: Protocol, amount_minor: int |
     if most is not None and incentive.charge_minor(amount_minor) > most:
         return AMOUNT_ABOVE_PROTOCOL
     return None
+
+
+def offered_at(incentive: Incentive, location: str | None) -> bool:
+    """Return whether an incentive may be offered at a location; None is no place in particular."""
+    if location in incentive.excluded_locations:
+        return False
+    return not incentive.locations or location in incentive.locations
+
+
+def usable_at(incentive: Incentive, location: str | None) -> bool:
+    """Return whether an incentive may be redeemed at a location: where it says so, else where it is offered."""
+    if incentive.redeem_locations:
+        return location in incentive.redeem_locations
+    return offered_at(incentive, location)
 
 
 def window_open(incentive: Incentive, time_zone: str, now: datetime) -> bool:

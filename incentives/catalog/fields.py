@@ -18,10 +18,14 @@ from incentives.catalog.international import (
     is_time_zone,
     time_zones,
 )
+from incentives.catalog.metadata import MetadataField
 from incentives.catalog.yaml_tree import Mistakes, Node, OddNumber
 from incentives.kernel.money import AMOUNT_MINOR_MAX
 
 NAME_LONGEST = 80
+
+GROUP = "group:"
+"""What stands before the name of a group where a file lists locations."""
 
 _WORD_LONGEST = 1000
 _EMAIL_LONGEST = 254
@@ -48,6 +52,8 @@ class Reading:
 
     mistakes: Mistakes
     references: list[Reference] = field(default_factory=list)
+    groups: dict[str, list[str]] = field(default_factory=dict)  # the locations of each group, in the file's order
+    attributes: list[MetadataField] = field(default_factory=list)  # what may be told of customers
 
 
 class Fields:
@@ -56,14 +62,18 @@ class Fields:
     def __init__(self, node: Node, reading: Reading) -> None:
         """Take a mapping's node; what is no mapping is a mistake and reads as an empty one."""
         self.node = node
-        self._reading = reading
+        self.reading = reading
         self._entries: Mapping[str, Node] = node.value if isinstance(node.value, dict) else {}
         if not isinstance(node.value, dict):
             self.wrong(node, "There must be fields here, each as “name: value”.")
 
+    def under(self, node: Node) -> "Fields":
+        """Return the fields of a mapping that stands somewhere below."""
+        return Fields(node, self.reading)
+
     def wrong(self, node: Node, message: str, *, under: str = "") -> None:
         """Note a mistake at a node, or at a field that is missing under it."""
-        self._reading.mistakes.add(node, message, under=under)
+        self.reading.mistakes.add(node, message, under=under)
 
     def has(self, name: str) -> bool:
         """Return whether a field is there and not empty."""
@@ -223,9 +233,25 @@ class Fields:
             self.refer(node, item_kind, text)
         return tuple(texts)
 
+    def locations(self, name: str) -> tuple[str, ...]:
+        """Return keys of locations, in order, each once; ``group:name`` stands for all that are of the group."""
+        found: dict[str, None] = {}
+        for text, node in self.texts(name).items():
+            group = text.removeprefix(GROUP)
+            if group == text:
+                self.refer(node, "location", text)
+                found[text] = None
+            elif group in self.reading.groups:
+                found |= dict.fromkeys(self.reading.groups[group])
+            else:
+                known = list(self.reading.groups)
+                why = hint(group, known) if known else "add it to the “groups” of locations."
+                self.wrong(node, f"No location is of the group “{group}”; {why}")
+        return tuple(found)
+
     def refer(self, node: Node, item_kind: str, key: str) -> None:
         """Note that another item is named at a node."""
-        self._reading.references.append(Reference(node, item_kind, key))
+        self.reading.references.append(Reference(node, item_kind, key))
 
     def keys(self, name: str) -> tuple[str, ...]:
         """Return keys that stand in a list by themselves."""
@@ -239,12 +265,12 @@ class Fields:
         """Return the fields of each item of a section; an absent or empty section has none."""
         if not self.has(name) or self.at(name).value == []:
             return []
-        return [Fields(node, self._reading) for node in self._items(name)]
+        return [Fields(node, self.reading) for node in self._items(name)]
 
     def inside(self, name: str) -> "Fields":
         """Return the fields of a mapping inside this one; an absent one has none."""
         node = self.at(name)
-        return Fields(node if self.entries(name) else Node({}, node.line, node.path), self._reading)
+        return Fields(node if self.entries(name) else Node({}, node.line, node.path), self.reading)
 
     def languages(self, name: str) -> tuple[str, ...]:
         """Return BCP 47 languages; none when one is wrong, or all words in the file would seem wrong too."""

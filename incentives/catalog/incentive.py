@@ -48,13 +48,8 @@ _MAYBE = (
     "offer_when",
     "offer_when_message",
 )
-_AT_THE_TILL = (
+_ANYWHERE = (
     "expiry",
-    "max_redemptions",
-    "min_order_minor",
-    "products",
-    "excluded_products",
-    "collections",
     "redeem_locations",
     "redeemers",
     "redeem_when",
@@ -62,6 +57,14 @@ _AT_THE_TILL = (
     "reversal_days",
     "grace_days",
     "most_extend_days",
+)
+_AT_THE_TILL = (
+    *_ANYWHERE,
+    "max_redemptions",
+    "min_order_minor",
+    "products",
+    "excluded_products",
+    "collections",
 )
 _VOUCHER = (*_ALWAYS, "terms", "currency", "valid_days")
 _RANGE = ("min_amount_minor", "max_amount_minor")
@@ -74,7 +77,8 @@ _ITEM = KindFields((*_VOUCHER, "item", "accounting_cost_minor"), (*_MAYBE, *_AT_
 FIELDS_OF_KIND: Mapping[str, KindFields] = {
     IncentiveKind.AMOUNT_OFF: _SPENDABLE,
     IncentiveKind.STORE_CREDIT: _SPENDABLE,
-    IncentiveKind.REFUND_REQUEST: _MONEY,
+    # A refund is asked for once, and of no sale.
+    IncentiveKind.REFUND_REQUEST: KindFields(_MONEY.required, (*_MAYBE, *_ANYWHERE, *_RANGE)),
     IncentiveKind.PERCENT_OFF: KindFields((*_VOUCHER, "percent", "max_discount_minor"), (*_MAYBE, *_AT_THE_TILL)),
     IncentiveKind.REPLACEMENT: _ITEM,
     IncentiveKind.FREE_ITEM: _ITEM,

@@ -1,7 +1,5 @@
 """Each section of the catalog file: which fields its items have, and what they may hold."""
 
-from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 from incentives.catalog import scripts
@@ -17,14 +15,6 @@ from incentives.catalog.definitions import (
     Team,
 )
 from incentives.catalog.fields import Fields
-from incentives.catalog.incentive import (
-    END_OF_LOCAL_DAY,
-    FIELDS_OF_KIND,
-    FORFEIT,
-    INSTANT,
-    NEW_VOUCHER,
-    Incentive,
-)
 from incentives.catalog.international import is_email
 from incentives.catalog.reading_recovery import RECOVERY_FIELDS, read_aliases, read_hours, read_words, recovery_fields
 from incentives.kernel.actors import Role
@@ -39,15 +29,15 @@ ICONS = (
 
 STEPS = ("apologize", "review", "fix", "follow_up", "document", "gather", "resolve", "survey")
 SCOPES = ("organization", "location", "team", "agent", "issue_tag", "incentive", "customer")
+BASES = ("face", "expected", "redemption")
+ROLLOVERS = ("none", "carry_over")
 SEVERITY_GRAVEST = 4
-VALID_DAYS_MOST = 3650
 
-_TITLE_LONGEST = 60
-_TERMS_LONGEST = 500
 _SCRIPT_LONGEST = 1000
 _OPEN_CASES_MOST = 1000
 _COUNT_MOST = 1_000_000_000
-_POINTS_MOST = 100_000_000
+_UNDO_MOST_SECONDS = 3600
+_MAYBE_OF_A_BUDGET = ("on_expiry", "issue_tags", "basis", "expected_percent", "rollover", "break_glass_percent")
 _ITEM_SCOPES = ("location", "team", "issue_tag", "incentive")
 
 
@@ -69,13 +59,18 @@ def read_brand(fields: Fields) -> Brand:
 
 def read_location(fields: Fields, _brand: Brand) -> Location:
     """Read a location."""
-    fields.only(("key", "name", "time_zone", "currency", "country"), ("hours",), of="a location")
+    fields.only(("key", "name", "time_zone", "currency", "country"), ("hours", "groups"), of="a location")
+    groups = fields.keys("groups")
+    key = fields.key()
+    for group in groups:
+        fields.reading.groups.setdefault(group, []).append(key)
     return Location(
-        key=fields.key(),
+        key=key,
         name=fields.text("name"),
         time_zone=fields.time_zone() or "UTC",
         currency=fields.currency() or "",
         country=fields.country(),
+        groups=groups,
         hours=read_hours(fields),
     )
 
@@ -117,78 +112,11 @@ def read_script(fields: Fields, brand: Brand) -> Script:
     return Script(key=fields.key(), text=text)
 
 
-def read_incentive(fields: Fields, brand: Brand) -> Incentive:
-    """Read an incentive; its kind says which fields it must have, and it has no others."""
-    kind = fields.choice("kind", tuple(FIELDS_OF_KIND))
-    if kind in FIELDS_OF_KIND:
-        has = FIELDS_OF_KIND[kind]
-        fields.only(has.required, has.optional, of=f"an incentive of kind {kind}")
-    else:
-        every = [name for has in FIELDS_OF_KIND.values() for name in (*has.required, *has.optional)]
-        fields.only(("key", "kind", "title"), dict.fromkeys(every), of="an incentive")
-    incentive = Incentive(
-        key=fields.key(),
-        kind=kind,
-        title=fields.words("title", brand.languages, longest=_TITLE_LONGEST),
-        active=fields.flag("active", default=True),
-        locations=fields.references("locations", "location"),
-        offerable_from_date=fields.date("offerable_from_date"),
-        offerable_until_date=fields.date("offerable_until_date"),
-    )
-    incentive = replace(incentive, **_voucher_fields(fields, brand), **_value_fields(fields, brand))
-    _check_dates(fields, incentive)
-    _check_range(fields, incentive)
-    return incentive
-
-
-def _voucher_fields(fields: Fields, brand: Brand) -> dict[str, Any]:
-    return {
-        "terms": fields.maybe_words("terms", brand.languages, longest=_TERMS_LONGEST),
-        "currency": fields.currency(),
-        "valid_days": fields.maybe_number("valid_days", least=1, most=VALID_DAYS_MOST),
-        "expiry": fields.choice("expiry", (END_OF_LOCAL_DAY, INSTANT), END_OF_LOCAL_DAY),
-        "remainder": fields.choice("remainder", (FORFEIT, NEW_VOUCHER), FORFEIT),
-    }
-
-
-def _value_fields(fields: Fields, brand: Brand) -> dict[str, Any]:
-    return {
-        "amount_minor": fields.maybe_amount("amount_minor"),
-        "min_amount_minor": fields.maybe_amount("min_amount_minor"),
-        "max_amount_minor": fields.maybe_amount("max_amount_minor"),
-        "percent": fields.maybe_number("percent", least=1, most=100),
-        "max_discount_minor": fields.maybe_amount("max_discount_minor"),
-        "item": fields.maybe_words("item", brand.languages, longest=_TITLE_LONGEST),
-        "points": fields.maybe_number("points", least=1, most=_POINTS_MOST),
-        "accounting_cost_minor": fields.maybe_amount("accounting_cost_minor", least=0),
-    }
-
-
-def _check_dates(fields: Fields, incentive: Incentive) -> None:
-    first, last = incentive.offerable_from_date, incentive.offerable_until_date
-    if first and last and last < first:
-        fields.wrong(fields.at("offerable_until_date"), f"This is before the first day ({first}); put them in order.")
-
-
-def _check_range(fields: Fields, incentive: Incentive) -> None:
-    if incentive.kind not in FIELDS_OF_KIND or "min_amount_minor" not in FIELDS_OF_KIND[incentive.kind].optional:
-        return
-    has_least, has_most = fields.has("min_amount_minor"), fields.has("max_amount_minor")
-    if has_least != has_most:
-        there = "min_amount_minor" if has_least else "max_amount_minor"
-        fields.wrong(fields.at(there), "Give both min_amount_minor and max_amount_minor, or neither.")
-    bounds, amount = incentive.amount_bounds, incentive.amount_minor
-    if bounds is None or amount is None:
-        return
-    if not bounds[0] <= amount <= bounds[1]:
-        fields.wrong(fields.at("amount_minor"), f"{amount} is not between the bounds {bounds[0]} and {bounds[1]}.")
-
-
 def read_protocol(fields: Fields, brand: Brand) -> Protocol:
     """Read a protocol."""
     fields.only(
         ("key", "issue_tag", "script", "steps", "incentives", "default"),
-        ("severity", "location", "segment", "most_minor", *RECOVERY_FIELDS),
+        ("severity", "location", "segment", "most_minor", "undo_seconds", *RECOVERY_FIELDS),
         of="a protocol",
     )
     everything = fields.at("issue_tag").value == EVERYTHING
@@ -204,6 +132,7 @@ def read_protocol(fields: Fields, brand: Brand) -> Protocol:
         incentives=fields.references("incentives", "incentive"),
         default=fields.maybe_text("default", longest=1000) or "",
         most_minor=fields.amounts_by_currency("most_minor"),
+        undo_seconds=fields.number_or(0, "undo_seconds", least=0, most=_UNDO_MOST_SECONDS),
         **recovery_fields(fields, brand, steps),
     )
     if protocol.default and protocol.incentives and protocol.default not in protocol.incentives:
@@ -218,7 +147,7 @@ def read_budget(fields: Fields, brand: Brand) -> BudgetRule:
     """Read a budget. Its zone is written out, so that moving the brand's shows as a change of the budget."""
     fields.only(
         ("key", "name", "scope", "period"),
-        ("of", "currency", "time_zone", "week_start", "cap_minor", "cap_count", "on_expiry"),
+        ("of", "currency", "time_zone", "week_start", "cap_minor", "cap_count", *_MAYBE_OF_A_BUDGET),
         of="a budget",
     )
     scope = fields.choice("scope", SCOPES)
@@ -234,6 +163,11 @@ def read_budget(fields: Fields, brand: Brand) -> BudgetRule:
         cap_minor=fields.maybe_amount("cap_minor", least=0),
         cap_count=fields.maybe_number("cap_count", least=0, most=_COUNT_MOST),
         on_expiry=fields.choice("on_expiry", ("release", "keep"), "release"),
+        issue_tags=fields.references("issue_tags", "issue_tag"),
+        basis=fields.choice("basis", BASES, "face"),
+        expected_percent=fields.number_or(100, "expected_percent", least=1, most=100),
+        rollover=fields.choice("rollover", ROLLOVERS, "none"),
+        break_glass_percent=fields.number_or(0, "break_glass_percent", least=0, most=100),
     )
     _check_budget(fields, rule)
     return rule
@@ -268,6 +202,19 @@ def _check_budget(fields: Fields, rule: BudgetRule) -> None:
         fields.wrong(fields.node, "A cap in money needs a currency; add it.", under="currency")
     if fields.has("week_start") and rule.period != PeriodKind.WEEK:
         fields.wrong(fields.at("week_start"), "Only a budget with the period “week” has a first day; leave it out.")
+    if fields.has("expected_percent") != (rule.basis == "expected"):
+        why = "“basis: expected” and “expected_percent” go together; give both, or neither."
+        fields.wrong(
+            fields.at("expected_percent"), why, under="" if fields.has("expected_percent") else "expected_percent"
+        )
+    if rule.rollover != "none" and rule.period == PeriodKind.NONE:
+        fields.wrong(
+            fields.at("rollover"), "This budget has one period for ever: nothing is left over to carry; leave it out."
+        )
+    if rule.break_glass_percent and rule.cap_minor is None:
+        fields.wrong(
+            fields.at("break_glass_percent"), "Only a cap in money can be raised in an emergency; leave it out."
+        )
 
 
 _LIMIT_MONEY = ("per_voucher_minor", "per_day_minor", "per_customer_minor")

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -69,15 +69,27 @@ _IN_FORCE = (
 _RELEASE = sa.select(*(catalog_releases.c[name] for name in Release.__dataclass_fields__))
 
 
-def current_number(tx: Connection) -> int | None:
+def current_number(tx: Connection, now: datetime | None = None) -> int | None:
     """Return the number of the release in force, or None before the first was approved."""
-    number = tx.execute(sa.select(catalog_releases.c.number).where(catalog_releases.c.status == APPROVED)).scalar()
-    return None if number is None else int(number)
+    found = current_release(tx, now)
+    return found.number if found else None
 
 
-def current_release(tx: Connection) -> Release | None:
-    """Return the release in force, or None before the first was approved."""
-    row = tx.execute(_RELEASE.where(catalog_releases.c.status == APPROVED)).one_or_none()
+def current_release(tx: Connection, now: datetime | None = None) -> Release | None:
+    """Return the release in force, or None before the first was approved.
+
+    ``now`` is asked by who only reads; who has settled (``settle``) leaves it out.
+    """
+    if now is None:
+        row = tx.execute(_RELEASE.where(catalog_releases.c.status == APPROVED)).one_or_none()
+        return _release(row) if row else None
+    found = tx.execute(_IN_FORCE, {"now": now}).one_or_none()
+    return release_by_number(tx, found.number) if found else None
+
+
+def scheduled_release(tx: Connection) -> Release | None:
+    """Return the release that is approved for later, if there is one; there is one at most."""
+    row = tx.execute(_RELEASE.where(catalog_releases.c.status == SCHEDULED)).one_or_none()
     return _release(row) if row else None
 
 
@@ -99,9 +111,9 @@ def releases(tx: Connection, *, limit: int) -> list[Release]:
     return [_release(row) for row in rows]
 
 
-def load_current(tx: Connection) -> CurrentCatalog:
+def load_current(tx: Connection, now: datetime | None = None) -> CurrentCatalog:
     """Return the catalog in force, read whole. Raises ``NoCatalog`` before the first was approved."""
-    release = current_release(tx)
+    release = current_release(tx, now)
     if release is None:
         raise NoCatalog
     return _load(tx, release.id, release.number)
@@ -200,6 +212,8 @@ def add_draft(
     by: str,
     catalog: Catalog,
     based_on_number: int | None,
+    rollback_of_number: int | None = None,
+    reason: str | None = None,
 ) -> Release:
     """Write a new draft. An item that was ever defined alike is used again; what is new is a new version."""
     last = tx.execute(sa.select(sa.func.max(catalog_releases.c.number))).scalar() or 0
@@ -213,6 +227,8 @@ def add_draft(
         proposed_by=by,
         approved_at=None,
         approved_by=None,
+        rollback_of_number=rollback_of_number,
+        reason=reason,
     )
     item_ids = _item_ids(tx, core=core, now=now, by=by, catalog=catalog)
     tx.execute(catalog_releases.insert(), {name: getattr(release, name) for name in Release.__dataclass_fields__})
@@ -264,12 +280,37 @@ def put_in_force(tx: Connection, *, number: int, by: str, now: datetime) -> bool
     status = catalog_releases.c.status
     tx.execute(catalog_releases.update().where(status == APPROVED).values(status=SUPERSEDED))
     this = (catalog_releases.c.number == number) & (status == DRAFT)
-    done = tx.execute(catalog_releases.update().where(this).values(status=APPROVED, approved_at=now, approved_by=by))
+    approved = {"status": APPROVED, "approved_at": now, "approved_by": by, "effective_at": now}
+    done = tx.execute(catalog_releases.update().where(this).values(**approved))
     tx.execute(catalog_releases.update().where(status == DRAFT).values(status=WITHDRAWN))
     return done.rowcount == 1
 
 
-def withdraw(tx: Connection, *, number: int) -> bool:
-    """Withdraw a draft; False when it was no draft any more."""
+def schedule(tx: Connection, *, number: int, by: str, now: datetime, effective_at: datetime) -> bool:
+    """Approve a draft for later; False when it was no draft any more. Other drafts stay until it is in force."""
     this = (catalog_releases.c.number == number) & (catalog_releases.c.status == DRAFT)
+    values = {"status": SCHEDULED, "approved_at": now, "approved_by": by, "effective_at": effective_at}
+    return tx.execute(catalog_releases.update().where(this).values(**values)).rowcount == 1
+
+
+def settle(tx: Connection, now: datetime) -> Release | None:
+    """Write down that a scheduled release is in force, once its instant has come; return it, if it was that.
+
+    It is in force from its instant on, whether anybody settles that or not; who writes releases does so first. Drafts
+    that were proposed before are withdrawn, for their approvers would be shown another difference.
+    """
+    due = scheduled_release(tx)
+    if due is None or due.effective_at is None or due.effective_at > now:
+        return None
+    status = catalog_releases.c.status
+    tx.execute(catalog_releases.update().where(status == APPROVED).values(status=SUPERSEDED))
+    tx.execute(catalog_releases.update().where(catalog_releases.c.id == due.id).values(status=APPROVED))
+    tx.execute(catalog_releases.update().where(status == DRAFT).values(status=WITHDRAWN))
+    return replace(due, status=APPROVED)
+
+
+def withdraw(tx: Connection, *, number: int) -> bool:
+    """Withdraw a draft, or a release that is scheduled; False when it was neither any more."""
+    open_to_it = catalog_releases.c.status.in_((DRAFT, SCHEDULED))
+    this = (catalog_releases.c.number == number) & open_to_it
     return tx.execute(catalog_releases.update().where(this).values(status=WITHDRAWN)).rowcount == 1

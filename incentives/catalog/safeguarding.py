@@ -38,8 +38,9 @@ class ApprovalPolicy(Definition):
 class AbusePolicy(Definition):
     """What is suspicious, and what happens then; a signal that is absent has its default, one with count 0 is off.
 
-    Each signal is {"count": n, "minutes": m, "action": "allow" | "step_up" | "hold" | "block"}; the names and their
-    defaults stand in ``incentives.safeguards.signals``. What is held waits ``review_hours`` at most before it is late.
+    Each signal is {"count": n, "minutes": m, "action": "allow" | "step_up" | "hold" | "block", "stop_actor": bool}; the
+    names and their defaults stand in ``incentives.safeguards.signals``. With ``stop_actor`` whoever is blocked is
+    stopped until somebody who leads lifts that. What is held waits ``review_hours`` at most before it is late.
     """
 
     item_kind: ClassVar[str] = "abuse_policy"

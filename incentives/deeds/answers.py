@@ -113,7 +113,11 @@ def given(tx: Connection, core: Core, issuance_id: uuid.UUID, case_id: uuid.UUID
     table = outbox_messages.c
     messages = tx.execute(
         sa.select(table.id, table.channel)
-        .where(table.issuance_id == issuance_id, table.voucher_id == (voucher["id"] if voucher else None))
+        .where(
+            table.issuance_id == issuance_id,
+            table.voucher_id == (voucher["id"] if voucher else None),
+            table.copy == 0,  # what was sent again came later
+        )
         .order_by(table.channel),
     ).all()
     return Issued(

@@ -5,16 +5,19 @@ Nothing here opens a transaction or changes a row.
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
-from incentives.catalog import eligibility, pricing, protocols
+from incentives.catalog import eligibility, protocols
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.definitions import BudgetRule
 from incentives.catalog.incentive import Incentive
 from incentives.catalog.releases import CurrentCatalog
+from incentives.deeds import telling
+from incentives.deeds.telling import CONDITION_NOT_MET, Told
 from incentives.kernel.actors import Actor
 from incentives.kernel.errors import (
     AmountAboveProtocol,
@@ -27,6 +30,7 @@ from incentives.kernel.errors import (
     IncentiveNotOfferable,
     InputInvalid,
     NoBudget,
+    OfferConditionNotMet,
     OtherLocation,
     Refusal,
 )
@@ -41,13 +45,16 @@ SEVERITIES = range(1, 5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What went wrong, for whom and where, as a request says it."""
+    """What went wrong, for whom and where, as a request says it; ``case_id`` is the case that it belongs to already."""
 
     issue_tag: str
     severity: int | None = None
     customer: CustomerGiven = field(default_factory=CustomerGiven)
     location: str | None = None
     order_ref: str | None = None
+    case_id: uuid.UUID | None = None
+    channels: tuple[str, ...] = ()
+    told: Told = field(default_factory=Told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,8 @@ class Ground:
     locale: str
     time_zone: str
     currency: str
+    order_ref: str | None = None
+    told: Told = field(default_factory=Told)
 
     @property
     def catalog(self) -> Catalog:
@@ -94,6 +103,7 @@ def ground(current: CurrentCatalog, actor: Actor, trouble: Trouble) -> Ground:
     segment = trouble.customer.segment
     if segment is not None and segment not in catalog.segments:
         raise InputInvalid(errors=[{"field": "customer.segment", "message": "There is no such customer segment."}])
+    telling.check_attributes(catalog, trouble.told)
     severity = tag.severity if trouble.severity is None else trouble.severity
     if severity not in SEVERITIES:
         raise InputInvalid(errors=[{"field": "severity", "message": "A severity is 1 (slight) to 4 (grave)."}])
@@ -110,6 +120,8 @@ def ground(current: CurrentCatalog, actor: Actor, trouble: Trouble) -> Ground:
         locale=trouble.customer.locale or catalog.brand.default_language,
         time_zone=catalog.time_zone(key),
         currency=catalog.currency(key),
+        order_ref=trouble.order_ref,
+        told=trouble.told,
     )
 
 
@@ -167,7 +179,7 @@ class Proposal:
 
 def blocked(ground: Ground, incentive: Incentive, *, amount_minor: int | None, now: datetime) -> tuple[str, ...]:
     """Return why the catalog forbids an incentive here and now; empty when it does not."""
-    return eligibility.blocked_reasons(
+    reasons = eligibility.blocked_reasons(
         ground.catalog,
         incentive,
         ground.resolution.protocol,
@@ -175,15 +187,22 @@ def blocked(ground: Ground, incentive: Incentive, *, amount_minor: int | None, n
         now=now,
         amount_minor=amount_minor,
     )
+    return reasons if telling.condition(ground, incentive, now=now).holds else (*reasons, CONDITION_NOT_MET)
 
 
 def default_incentive(ground: Ground, *, now: datetime) -> Incentive:
     """Return what is given when nobody chooses: the protocol's default.
 
-    Where the catalog does not let the default be given here (it is in another currency, or for another place), the
+    Where the catalog does not let the default be given here (another currency, another place, its condition), the
     first of the protocol's incentives that may be given stands in for it; one protocol serves several countries.
     """
-    return pricing.default_incentive(ground.catalog, ground.resolution.protocol, location=ground.location, now=now)
+    protocol, incentives = ground.resolution.protocol, ground.catalog.incentives
+    allowed = (
+        incentives[key]
+        for key in (protocol.default, *protocol.incentives)
+        if not blocked(ground, incentives[key], amount_minor=None, now=now)
+    )
+    return next(allowed, incentives[protocol.default])
 
 
 def amount_bounds(ground: Ground, incentive: Incentive) -> tuple[int, int] | None:
@@ -194,6 +213,7 @@ def amount_bounds(ground: Ground, incentive: Incentive) -> tuple[int, int] | Non
 
 
 _REFUSALS: Mapping[str, type[Refusal]] = {
+    CONDITION_NOT_MET: OfferConditionNotMet,
     eligibility.INCENTIVE_NOT_IN_PROTOCOL: IncentiveNotInProtocol,
     eligibility.AMOUNT_NOT_ADJUSTABLE: AmountNotAdjustable,
     eligibility.AMOUNT_OUT_OF_RANGE: AmountOutOfRange,
@@ -204,8 +224,8 @@ _REFUSALS: Mapping[str, type[Refusal]] = {
 def check_allowed(ground: Ground, incentive: Incentive, *, amount_minor: int | None, now: datetime) -> None:
     """Refuse what the catalog forbids here and now.
 
-    Raises ``IncentiveNotInProtocol``, ``AmountNotAdjustable``, ``AmountOutOfRange``, ``AmountAboveProtocol`` and
-    ``IncentiveNotOfferable``, which carries all reasons.
+    Raises ``IncentiveNotInProtocol``, ``AmountNotAdjustable``, ``AmountOutOfRange``, ``AmountAboveProtocol``,
+    ``OfferConditionNotMet``, which says what it fails on, and ``IncentiveNotOfferable``; each carries all reasons.
     """
     reasons = blocked(ground, incentive, amount_minor=amount_minor, now=now)
     if not reasons:
@@ -218,6 +238,8 @@ def check_allowed(ground: Ground, incentive: Incentive, *, amount_minor: int | N
     bounds = amount_bounds(ground, incentive)
     if bounds:
         facts |= {"least_minor": bounds[0], "most_minor": bounds[1], "currency": incentive.currency}
+    if CONDITION_NOT_MET in reasons:
+        facts |= telling.unmet(ground, incentive, now=now)
     field = "amount_minor" if reasons[0].startswith("amount") else "incentive"
     raise _REFUSALS.get(reasons[0], IncentiveNotOfferable)(field=field, **facts)
 
@@ -259,6 +281,7 @@ def limit_of(catalog: Catalog, actor: Actor, currency: str) -> limits.Limit | No
     )
 
 
+@lru_cache(maxsize=1024)
 def budget_rule(budget: BudgetRule) -> Rule:
     """Return a budget of the catalog as the rule that spending charges by."""
     return Rule(
@@ -301,17 +324,28 @@ def charges(proposal: Proposal, actor: Actor, now: datetime) -> list[Wanted]:
 
 def burst(wanted: Iterable[Wanted], pots: Mapping[PotKey, Pot], amount_minor: int) -> Refusal | None:
     """Return the refusal of the first budget that has no room, or None."""
+    return next(bursts(wanted, pots, amount_minor), None)
+
+
+class Room(Protocol):
+    """A pot, as far as it is asked whether something fits."""
+
+    def has_room(self, rule: Rule, amount_minor: int) -> bool:
+        """Return whether one more of an amount fits under a rule's caps."""
+
+
+def bursts(wanted: Iterable[Wanted], pots: Mapping[PotKey, Room], amount_minor: int) -> Iterator[Refusal]:
+    """Return the refusal of each budget that has no room. How much it has is not for everybody to know."""
     for each in wanted:
         if not each.rule.asks_approval and not pots[each.pot].has_room(each.rule, amount_minor):
             kind = CustomerCapReached if each.rule.scope == "customer" else BudgetExhausted
-            return kind(
+            yield kind(
                 f"The budget “{each.rule.name}” has no room for this.", budget=each.rule.key, scope=each.rule.scope
             )
-    return None
 
 
 def approval_reasons(
-    proposal: Proposal, actor: Actor, wanted: Iterable[Wanted], pots: Mapping[PotKey, Pot]
+    proposal: Proposal, actor: Actor, wanted: Iterable[Wanted], pots: Mapping[PotKey, Room]
 ) -> tuple[str, ...]:
     """Return why somebody else must agree; empty when the actor may give this alone."""
     amount_minor = proposal.amount.amount_minor

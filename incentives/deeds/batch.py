@@ -19,8 +19,10 @@ from incentives.deeds import answers, asking, caring
 from incentives.deeds.answers import Issued, IssuedVoucher
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
+from incentives.kernel.many import insert_many
 from incentives.kernel.money import Money
 from incentives.messages import outbox
+from incentives.safeguards import reviews
 from incentives.spending import budgets
 from incentives.spending.tables import approvals
 from incentives.vouchers import lifecycle
@@ -38,6 +40,7 @@ class Gift:
     amount: Money
     time_zone: str
     channels: tuple[str, ...]
+    tell_at: datetime | None = None  # nothing about it is sent before
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,11 +60,12 @@ class Batch:
     events: list[dict[str, Any]] = field(default_factory=list)
     movements: list[dict[str, Any]] = field(default_factory=list)
     allocations: list[dict[str, Any]] = field(default_factory=list)
+    reviews: list[dict[str, Any]] = field(default_factory=list)
 
     def give(self, gift: Gift) -> Issued:
         """Lay out a voucher (an apology by itself has none), its promise on the books, and the messages about it."""
         issued = self._voucher(gift)
-        messages = self.tell(gift.issuance_id, issued.id if issued else None, gift.channels)
+        messages = self.tell(gift.issuance_id, issued.id if issued else None, gift.channels, gift.tell_at)
         # What is told by a letter apologizes: the letter begins with the protocol's script.
         apologizes = bool(messages) or issued is None
         stopped = {"incentive", "first_contact", *(["apology"] if apologizes else [])}
@@ -71,9 +75,13 @@ class Batch:
         )
 
     def tell(
-        self, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None, channels: Iterable[str]
+        self,
+        issuance_id: uuid.UUID,
+        voucher_id: uuid.UUID | None,
+        channels: Iterable[str],
+        tell_at: datetime | None = None,
     ) -> list[dict[str, Any]]:
-        """Lay out a message for each channel: about a voucher, or an apology by itself."""
+        """Lay out a message for each channel, not to be sent before an instant: about a voucher, or an apology."""
         messages = [
             outbox.message(
                 core=self.core,
@@ -82,6 +90,7 @@ class Batch:
                 voucher_id=voucher_id,
                 channel=channel,
                 template="voucher" if voucher_id else "apology",
+                available_at=tell_at,
             )
             for channel in channels
         ]
@@ -101,6 +110,7 @@ class Batch:
             amount=gift.amount,
             expires_at=expires_at,
             time_zone=gift.time_zone,
+            max_redemptions=gift.incentive.max_redemptions,
         )
         self.vouchers.append(dict(made.row))
         self.entries.append(ledger.promised(self.core, made.row, self.now))
@@ -173,10 +183,10 @@ class Batch:
             (vouchers, self.vouchers),
         )
         for table, made in rows:
-            if made:
-                tx.execute(table.insert(), made)
+            insert_many(tx, table, made)
         ledger.post(tx, core=self.core, actor=self.actor.label, now=self.now, entries=self.entries)
         outbox.enqueue(tx, self.messages)
+        reviews.write(tx, self.reviews)
         audit.record_all(tx, self.events)
         fresh = {each.id: each.case["protocol_item_id"] for each in self.cases if each.id in self.given_in}
         asking.given(tx, self.core, self.now, self.actor, fresh=fresh, before=before)

@@ -24,6 +24,7 @@ from incentives.kernel.actors import Actor
 from incentives.kernel.business_hours import due_at
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_unless_there
+from incentives.kernel.many import insert_many
 from incentives.queries.case_facts import protocol_of, steps_taken, story_of
 from incentives.recovery import steps, surveys
 from incentives.recovery.customers import Contact
@@ -225,8 +226,7 @@ def write(tx: Connection, rows: Iterable[CaseRows]) -> None:
         (case_clocks, [row for each in made for row in each.clocks]),
         (case_tasks, [row for each in made for row in each.tasks]),
     ):
-        if found:
-            tx.execute(table.insert(), found)
+        insert_many(tx, table, found)
 
 
 def meet(tx: Connection, case_ids: Collection[uuid.UUID], clocks: str | Collection[str], now: datetime) -> int:

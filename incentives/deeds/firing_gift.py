@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog.definitions import OUR_SOURCES
-from incentives.deeds import assessment, giving
+from incentives.deeds import assessment, giving, reviewing
 from incentives.deeds.answers import AwaitingApproval, Issued
 from incentives.deeds.firing_piece import (
     Firing,
@@ -103,6 +103,7 @@ def _try_to_give(tx: Connection, firing: Firing) -> None:
     except _Tripped:
         _trip(tx, firing)
     except Refusal as refusal:
+        reviewing.remember(tx, piece.core, firing.actor, [refusal], piece.now)
         _refuse(tx, firing, refusal.slug)
     else:
         _note(firing, command, amount, given)
@@ -156,6 +157,7 @@ def _command(firing: Firing) -> tuple[IssueVoucher, Money]:
         location=piece.location,
         order_ref=piece.row.order_ref,
         case_id=firing.case.id,
+        source=piece.row.source,
         metadata={"criterion": firing.rule.key, "feedback_id": str(piece.row.id)},
         approval_required=asks or _above_ceiling(firing, proposal.amount),
         approval_reason=RULE_ASKS if asks else AUTOMATION_CEILING,

@@ -11,9 +11,21 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
-from incentives.deeds import answers, assessment, deciding
+from incentives.deeds import (
+    answers,
+    assessment,
+    deciding,
+    guarding,
+    incident_gifts,
+    overriding,
+    stacking,
+    suspecting,
+    telling,
+    wording,
+)
 from incentives.deeds.answers import AwaitingApproval, Delivery, Issued, IssuedVoucher
 from incentives.deeds.batch import Batch
+from incentives.deeds.job_budgets import JobHold
 from incentives.deeds.wanting import AUTOMATION_CEILING, RULE_ASKS, Draft, IssueVoucher
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor
@@ -43,21 +55,45 @@ def give(
     actor: Actor,
     commands: Sequence[IssueVoucher],
     now: datetime,
+    *,
+    job: JobHold | None = None,
 ) -> list[Issued | AwaitingApproval | Refusal]:
     """Give incentives in numbers within the caller's transaction; each command gets its own answer, in order.
 
-    A refusal is an answer and leaves no trace. Raises nothing that is about one command.
+    A refusal is an answer and leaves no trace. Raises nothing that is about one command. ``job`` is what a bulk job
+    holds of the budgets: what its rows charge is given back of it first, in the very same locks.
     """
     drafts = [_draft(core, actor, command, now) for command in commands]
     _claim(tx, core, drafts, now)
     current = releases.cached_current(tx, core)
-    for draft in _open(drafts):
-        _attempt(draft, lambda each: _understand(each, current, actor, now))
-    fresh = _meet_customers(tx, core, actor, _open(drafts), now)
-    pots = budgets.lock(tx, core, [each for draft in _open(drafts) for each in draft.wanted], now)
+    for draft in still_open(drafts):
+        attempt(draft, lambda each: understand(each, current, actor, now))
+    for draft in still_open(drafts):
+        attempt(draft, lambda each: refuse_stopped(tx, core, actor, each))
+    incident_gifts.find_cases(tx, core, still_open(drafts))
+    fresh = _meet_customers(tx, core, actor, still_open(drafts), now)
+    wishes = [(deciding.proposed(draft), draft.command.case_id) for draft in still_open(drafts)]
+    stack = stacking.stack(tx, wishes, now)
+    watch = suspecting.watch(tx, core, actor, still_open(drafts), fresh, now)
+    pots = budgets.lock(tx, core, [each for draft in still_open(drafts) for each in draft.wanted], now)
+    given = incident_gifts.given_before(tx, still_open(drafts))
+    lent = job.lend(tx, pots) if job else None
     batch = Batch(core=core, actor=actor, now=now)
-    for draft in _open(drafts):
-        draft.result = deciding.decide(draft, pots, batch)
+    for draft in still_open(drafts):
+        attempt(draft, lambda each: refuse_stopped(tx, core, actor, each))  # it may have waited for the budgets
+    for draft in still_open(drafts):
+        draft.suspicion = watch.look(draft) if watch else draft.suspicion
+        proposal = deciding.proposed(draft)
+        refusal = given.refusal(draft) or stack.refusal(proposal, draft.command.case_id)
+        draft.result = refusal or (lent or deciding).decide(draft, pots, batch)
+        given.note(draft)
+        if not isinstance(draft.result, Refusal):
+            stack.add(proposal, draft.result.case_id, draft.id)
+        if watch and not isinstance(draft.result, Refusal):
+            watch.saw(draft)
+    if lent:
+        lent.settle(batch, pots)
+    overriding.explain(core, drafts, fresh)
     batch.write(tx, pots.values())
     _give_back(tx, core, drafts, fresh)
     return [draft.result for draft in drafts if draft.result is not None]
@@ -70,11 +106,12 @@ def _draft(core: Core, actor: Actor, command: IssueVoucher, now: datetime) -> Dr
     return Draft(command=command, id=issuance_id, claim=claim)
 
 
-def _open(drafts: Sequence[Draft]) -> list[Draft]:
+def still_open(drafts: Sequence[Draft]) -> list[Draft]:
+    """Return those that nothing has answered yet."""
     return [draft for draft in drafts if draft.result is None]
 
 
-def _attempt(draft: Draft, step: Any) -> None:
+def attempt(draft: Draft, step: Any) -> None:
     """Let a step refuse one command without disturbing the others."""
     try:
         step(draft)
@@ -102,9 +139,10 @@ def _claim(tx: Connection, core: Core, drafts: Sequence[Draft], now: datetime) -
             draft.result = found if isinstance(found, Refusal) else answers.replay(tx, core, found)
 
 
-def _understand(draft: Draft, current: releases.CurrentCatalog, actor: Actor, now: datetime) -> None:
+def understand(draft: Draft, current: releases.CurrentCatalog, actor: Actor, now: datetime) -> None:
     """Find the protocol and check the command against the catalog."""
     command = draft.command
+    overriding.check(actor, command.override_reason)
     ground = assessment.ground(current, actor, command.trouble)
     draft.ground = ground
     draft.channels = assessment.addressed(command.channels, ground.contact)
@@ -113,8 +151,26 @@ def _understand(draft: Draft, current: releases.CurrentCatalog, actor: Actor, no
         if command.incentive
         else assessment.default_incentive(ground, now=now)
     )
+    telling.check_metadata(ground, actor, command.metadata)
     assessment.check_allowed(ground, incentive, amount_minor=command.amount_minor, now=now)
+    wording.check(command, ground, incentive, now)
     draft.incentive = incentive
+
+
+def refuse_stopped(tx: Connection, core: Core, actor: Actor, draft: Draft) -> None:
+    """Refuse what a switch stops now; an apology by itself gives nothing, and is never stopped."""
+    ground, incentive = draft.ground, draft.incentive
+    if ground is None or incentive is None or not incentive.gives_voucher:
+        return
+    subjects = guarding.Subjects(
+        location=ground.location,
+        incentive=incentive.key,
+        issue_tags=ground.catalog.lineage(ground.issue_tag),
+        team=ground.team,
+        actor=actor.label,
+        source=draft.command.source,
+    )
+    guarding.refuse_stopped(tx, core, guarding.ISSUING, subjects)
 
 
 def _meet_customers(
@@ -128,16 +184,19 @@ def _meet_customers(
     for draft in drafts:
         if draft.command.case_id and draft.command.case_id not in known_cases:
             draft.result = CaseNotFound(field="case_id")
-    ready = [(draft, draft.ground, draft.incentive) for draft in _open(drafts) if draft.ground and draft.incentive]
-    people, fresh = customers.settle(tx, core, [(ground.contact, ground.locale) for _, ground, _ in ready], now)
-    for (draft, ground, incentive), named in zip(ready, people, strict=True):
+    ready = [(draft, draft.ground, draft.incentive) for draft in still_open(drafts) if draft.ground and draft.incentive]
+    contacts = [(ground.contact, ground.locale) for _, ground, _ in ready]
+    named = any(customers.identities(contact) for contact, _ in contacts) or bool(known_cases)
+    own = suspecting.own_contacts(actor) if named else []
+    people, fresh = customers.settle(tx, core, contacts, now, beside=own)
+    for (draft, ground, incentive), theirs in zip(ready, people, strict=True):
         case = known_cases.get(draft.command.case_id) if draft.command.case_id else None
         # Who is helped within a case is its customer, named again or not: their caps count.
-        found = customers.together(tx, [case.customer_id]) if case and case.customer_id and not named else named
+        found = customers.together(tx, [case.customer_id]) if case and case.customer_id and not theirs else theirs
         draft.proposal = assessment.propose(
             ground, actor, incentive, amount_minor=draft.command.amount_minor, customers=found
         )
-        _attempt(draft, lambda each, case=case: _weigh(each, case, actor, now))
+        attempt(draft, lambda each, case=case: _weigh(each, case, actor, now))
     return fresh
 
 

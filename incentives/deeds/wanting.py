@@ -3,18 +3,22 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from incentives.catalog.incentive import Incentive
 from incentives.deeds.answers import AwaitingApproval, Issued
 from incentives.deeds.assessment import Ground, Proposal, Trouble
+from incentives.deeds.telling import Told
 from incentives.kernel.errors import Refusal
 from incentives.kernel.idempotency import Claim
 from incentives.recovery.customers import CustomerGiven
+from incentives.safeguards.signals import NOTHING, Suspicion
 from incentives.spending import budgets
 
 RULE_ASKS = "rule-asks"
 AUTOMATION_CEILING = "automation-ceiling"
+_NOT_ASKED = {"idempotency_key", "job_id", "approval_required", "approval_reason"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,11 @@ class IssueVoucher:
 
     ``channels`` empty is a hand-over on the screen. ``idempotency_key`` makes a repetition a replay. With
     ``approval_required`` a person decides, whatever the limits allow, for ``approval_reason``.
+
+    ``job_id`` is the bulk job that it is a row of. With ``incident_id`` it is about that incident: in the customer's
+    open case there, or in a new one that is attached, and once for each customer. ``source`` is the feedback source
+    that it is given for. With ``override_reason`` a customer's caps let it pass, where the actor may override them.
+    Nothing is sent before ``deliver_after``; ``message`` is a personal line that goes into the letter.
     """
 
     issue_tag: str
@@ -39,13 +48,24 @@ class IssueVoucher:
     idempotency_key: str | None = None
     approval_required: bool = False
     approval_reason: str = RULE_ASKS
+    job_id: uuid.UUID | None = None
+    incident_id: uuid.UUID | None = None
+    source: str | None = None
+    override_reason: str | None = None
+    told: Told = field(default_factory=Told)
+    deliver_after: datetime | None = None
+    message: str | None = None
 
     @property
     def request(self) -> dict[str, Any]:
-        """Return what makes two commands under one key the same. What only criteria ask for was not always there."""
-        new = () if self.approval_required else ("approval_required", "approval_reason")
-        names = (name for name in self.__dataclass_fields__ if name not in ("idempotency_key", *new))
-        return {name: getattr(self, name) for name in names}
+        """Return what makes two commands under one key the same. What only criteria ask for was not always there.
+
+        Which job a row came by does not: whoever tries the rows that were refused once more asks for the same.
+        """
+        new = {"idempotency_key", "job_id"} if self.approval_required else _NOT_ASKED
+        names = (name for name in self.__dataclass_fields__ if name not in new)
+        late = ("incident_id", "source", "override_reason", "told", "deliver_after", "message")
+        return {name: getattr(self, name) for name in names if name not in late or getattr(self, name)}
 
     @property
     def trouble(self) -> Trouble:
@@ -56,6 +76,9 @@ class IssueVoucher:
             customer=self.customer,
             location=self.location,
             order_ref=self.order_ref,
+            case_id=self.case_id,
+            channels=self.channels,
+            told=self.told,
         )
 
 
@@ -72,4 +95,6 @@ class Draft:
     channels: tuple[str, ...] = ()
     proposal: Proposal | None = None
     wanted: list[budgets.Wanted] = field(default_factory=list)
+    suspicion: Suspicion = NOTHING
+    allotted: list[dict[str, Any]] = field(default_factory=list)  # what overriding a customer's caps took
     result: Issued | AwaitingApproval | Refusal | None = None

@@ -1,89 +1,121 @@
-"""Approve: a second person decides on an issuance over a limit. The budgets have held the amount since it was asked."""
+"""Approve: others decide on an issuance over a limit. The budgets have held the amount since it was asked.
+
+Of a policy's levels each wants so many votes; the vote that completes the last of them grants, a decline ends it at
+once. Only the votes of the last level must be within their voters' own limits: who leads nearest may agree to more
+than they may give, and yet nothing is given that somebody who grants it could not give alone.
+"""
 
 import uuid
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from incentives.catalog import releases
-from incentives.deeds import answers, assessment
+from incentives.books import audit
+from incentives.deeds import answers, granting, reasons, voting
 from incentives.deeds.answers import Issued
-from incentives.deeds.batch import Batch, Gift
+from incentives.deeds.voting import Ballot, Voter
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import (
-    ApprovalAlreadyDecided,
-    ApprovalAmountInvalid,
-    ApprovalExpired,
-    ApprovalNotFound,
-    ApproverLimitExceeded,
-    InputInvalid,
-    Refusal,
-    SelfApproval,
-)
+from incentives.kernel.errors import ApprovalAlreadyDecided, InputInvalid, Refusal
 from incentives.kernel.idempotency import Claim
-from incentives.kernel.money import Money
-from incentives.recovery.tables import recovery_cases
-from incentives.spending import budgets, limits
-from incentives.spending.tables import approvals
-from incentives.vouchers.tables import issuances
+from incentives.queries.approval_policies import policy_of
+from incentives.spending import approving
+from incentives.spending.approving import DECLINE, GRANT
+from incentives.spending.tables import approval_votes, approvals
 
-DECISIONS = {"grant": "granted", "decline": "declined"}
+DECISIONS = {GRANT: "granted", DECLINE: "declined"}
+COMMENT_LONGEST = 2000
+MOST_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecideApproval:
-    """Grant or decline. ``amount_minor`` may lower what was asked for, where the incentive's value is adjustable."""
+    """Grant or decline.
+
+    ``amount_minor`` may lower what was asked for (the whole promise, for vouchers of several uses too), where the
+    incentive's value is adjustable; ``incentive`` grants another one of the same protocol that charges no more.
+    ``on_behalf_of`` is the label of an absent approver who handed on the right.
+    """
 
     approval_id: uuid.UUID
     decision: str
     amount_minor: int | None = None
+    incentive: str | None = None
     comment: str | None = None
+    on_behalf_of: str | None = None
     idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What was decided; ``issued`` is what the customer was given, None when it was declined.
+    """What came of a vote: ``granted``, ``declined``, or ``pending`` where others must agree too.
 
-    The voucher's secrets go to the customer and to nobody else: an approver does not see the code.
+    ``issued`` is what the customer was given. The voucher's secrets go to the customer and to nobody else: an approver
+    does not see the code. While it is pending, ``still_needed`` more must grant at ``level`` of ``levels``.
     """
 
     approval_id: uuid.UUID
     issuance_id: uuid.UUID
     status: str
-    issued: Issued | None
+    issued: Issued | None = None
+    level: int = 1
+    levels: int = 1
+    still_needed: int = 0
     replayed: bool = False
 
 
 def decide_approval(*, core: Core, actor: Actor, command: DecideApproval) -> Decided:
-    """Decide once, by somebody else than the requester.
+    """Have a say once, by somebody else than the requester.
 
-    Raises ``ApprovalNotFound``, ``ApprovalAlreadyDecided``, ``ApprovalExpired``, ``SelfApproval``,
-    ``ApprovalAmountInvalid``, ``ApproverLimitExceeded``, ``InputInvalid``, ``IdempotencyKeyReused``, ``NotPermitted``.
+    Raises ``ApprovalNotFound``, ``NotDelegated``, ``SelfApproval``, ``ApprovalExpired``, ``ApprovalAlreadyDecided``,
+    ``AlreadyVoted``, ``NotYourLevel``, ``ApprovalAmountInvalid``, ``ApproverLimitExceeded``, ``IssuingStopped``, of
+    another incentive what issuing it would raise, ``InputInvalid``, ``IdempotencyKeyReused``, ``NotPermitted``.
     """
     permit(actor, "approvals:decide")
     now = core.clock.now()
-    if command.decision not in DECISIONS:
-        raise InputInvalid(errors=[{"field": "decision", "message": "Send grant or decline."}])
+    _check(command)
     with core.database.write() as tx:
         replayed = _claimed_before(tx, core, actor, command, now)
         if replayed:
             return replayed
-        asked = _asked(tx, command.approval_id)
-        _check(core, tx, actor, command, asked, now)
-        amount_minor = asked.requested_amount_minor if command.amount_minor is None else command.amount_minor
-        _decide(tx, actor, command, amount_minor, now)
-        if command.decision == "decline":
-            _decline(tx, core, actor, command, asked, now)
-            return Decided(approval_id=asked.id, issuance_id=asked.issuance_id, status="declined", issued=None)
-        issued = _grant(tx, core, actor, command, asked, amount_minor, now)
-        return Decided(approval_id=asked.id, issuance_id=asked.issuance_id, status="granted", issued=issued)
+        voter = voting.voter(tx, actor, command.on_behalf_of, now)
+        on = voting.ballot(tx, core, voter, voting.locked(tx, command.approval_id), now)
+        if command.decision == DECLINE:
+            return _decline(tx, core, voter, on, command, now)
+        return _agree(tx, core, voter, on, command, now)
+
+
+def decide_approvals(*, core: Core, actor: Actor, commands: Sequence[DecideApproval]) -> list[Decided | Refusal]:
+    """Have a say on many requests, each in a transaction of its own; each gets its own answer, in order.
+
+    Raises ``NotPermitted`` and ``InputInvalid``; every refusal of one request is an answer.
+    """
+    permit(actor, "approvals:decide")
+    if len(commands) > MOST_AT_ONCE:
+        raise InputInvalid(errors=[{"field": "decisions", "message": f"Decide at most {MOST_AT_ONCE} at once."}])
+    return [_decided_or_refusal(core, actor, command) for command in commands]
+
+
+def key_of(key: str | None, approval_id: uuid.UUID) -> str | None:
+    """Return the idempotency key of one decision among many that came under one key."""
+    return str(uuid.uuid5(approval_id, key)) if key else None
+
+
+def _decided_or_refusal(core: Core, actor: Actor, command: DecideApproval) -> Decided | Refusal:
+    try:
+        return decide_approval(core=core, actor=actor, command=command)
+    except Refusal as refusal:
+        return refusal
+
+
+def _check(command: DecideApproval) -> None:
+    if command.decision not in DECISIONS:
+        raise InputInvalid(errors=[{"field": "decision", "message": "Send grant or decline."}])
+    reasons.comment(command.comment, longest=COMMENT_LONGEST)
 
 
 def _claimed_before(tx: Connection, core: Core, actor: Actor, command: DecideApproval, now: datetime) -> Decided | None:
@@ -94,146 +126,161 @@ def _claimed_before(tx: Connection, core: Core, actor: Actor, command: DecideApp
         "decision": command.decision,
         "amount": command.amount_minor,
         "comment": command.comment,
+        # What was not always there stands in what is compared only where it is said.
+        **({"incentive": command.incentive} if command.incentive else {}),
+        **({"on_behalf_of": command.on_behalf_of} if command.on_behalf_of else {}),
     }
     claim = Claim(f"{actor.label}:decisions", command.idempotency_key, request, command.approval_id)
     found = idempotency.claim(tx, core.keys.codes, [claim], now).get((claim.scope, claim.key))
     if isinstance(found, Refusal):
         raise found
-    if found is None:
-        return None
-    row = _asked(tx, found)
-    issued = answers.given(tx, core, row.issuance_id, row.case_id, replayed=True) if row.status == "granted" else None
-    return Decided(approval_id=row.id, issuance_id=row.issuance_id, status=row.status, issued=issued, replayed=True)
+    return None if found is None else _again(tx, core, actor, found)
 
 
-def _asked(tx: Connection, approval_id: uuid.UUID) -> Any:
-    """Return the approval with its issuance; locked, so that what is decided on does not change meanwhile.
-
-    Its case is locked too, before the budgets, as by whoever gives within it.
-    """
-    row = tx.execute(
-        sa.select(
-            approvals,
-            issuances.c.case_id,
-            issuances.c.incentive,
-            issuances.c.incentive_item_id,
-            issuances.c.currency,
-            issuances.c.channels,
-            issuances.c.location,
+def _again(tx: Connection, core: Core, actor: Actor, approval_id: uuid.UUID) -> Decided:
+    """Return the answer that a vote got, as it was at that time."""
+    row = voting.locked(tx, approval_id)
+    policy = policy_of(tx, core, row.policy_item_id)
+    levels = len(policy.levels) if policy else 1
+    if row.decided_by == actor.label and row.status in DECISIONS.values():
+        given = answers.given(tx, core, row.issuance_id, row.case_id, replayed=True)
+        decided = Decided(
+            approval_id=row.id,
+            issuance_id=row.issuance_id,
+            status=row.status,
+            issued=given if row.status == "granted" else None,
+            levels=levels,
+            replayed=True,
         )
-        .join(issuances, issuances.c.id == approvals.c.issuance_id)
-        .join(recovery_cases, recovery_cases.c.id == issuances.c.case_id)
-        .where(approvals.c.id == approval_id)
-        .with_for_update(of=[approvals, recovery_cases], key_share=True),
-    ).one_or_none()
-    if row is None:
-        raise ApprovalNotFound
-    return row
+        return replace(decided, level=levels)
+    table = approval_votes.c
+    query = approval_votes.select().where(table.approval_id == approval_id).order_by(table.id)
+    votes = tx.execute(query).all()
+    place = next(place for place, vote in enumerate(votes) if vote.actor == actor.label)
+    level, missing = _next_level(votes[place].level, levels, policy, votes[: place + 1])
+    return Decided(
+        approval_id=row.id, issuance_id=row.issuance_id, status="pending", level=level, levels=levels,
+        still_needed=missing, replayed=True,
+    )  # fmt: skip
 
 
-def _check(core: Core, tx: Connection, actor: Actor, command: DecideApproval, asked: Any, now: datetime) -> None:
-    if actor.location is not None and asked.location not in (None, actor.location):
-        raise ApprovalNotFound  # it is another place's, and its queue does not show it
-    if asked.requested_by == actor.label:
-        raise SelfApproval
-    if asked.status == "expired" or (asked.status == "pending" and asked.expires_at <= now):
-        raise ApprovalExpired
-    if asked.status != "pending":
-        raise ApprovalAlreadyDecided(
-            decision=asked.status, decided_at=asked.decided_at.isoformat() if asked.decided_at else None
-        )
-    if command.decision == "grant":
-        _check_amount(core, tx, actor, command, asked)
+def _next_level(level: int, levels: int, policy: Any, votes: Sequence[Any]) -> tuple[int, int]:
+    """Return the level that is asked after some votes, and how many it still needs."""
+    missing = approving.still_needed(policy, votes, level)
+    if missing or level == levels:
+        return level, missing
+    return level + 1, approving.needed(policy, level + 1)
 
 
-def _check_amount(core: Core, tx: Connection, actor: Actor, command: DecideApproval, asked: Any) -> None:
-    amount_minor = asked.requested_amount_minor
-    if command.amount_minor is not None and command.amount_minor != amount_minor:
-        incentive = releases.incentive_of(tx, asked.incentive_item_id, core.cache)
-        least = incentive.amount_bounds[0] if incentive.amount_bounds else amount_minor
-        if not least <= command.amount_minor <= amount_minor:
-            raise ApprovalAmountInvalid(field="amount_minor", least_minor=least, most_minor=amount_minor)
-        amount_minor = command.amount_minor
-    limit = assessment.limit_of(releases.cached_current(tx, core).catalog, actor, asked.currency)
-    if limits.over_voucher(limit, amount_minor):
-        raise ApproverLimitExceeded(
-            field="amount_minor", most_minor=(limit.per_voucher_minor or 0) if limit else 0, currency=asked.currency
-        )
+def _decline(tx: Connection, core: Core, voter: Voter, on: Ballot, command: DecideApproval, now: datetime) -> Decided:
+    asked = on.asked
+    voting.record(tx, core, now, voter, on, decision=DECLINE, comment=command.comment)
+    _decide(tx, voter, on, command, now)
+    granting.give_back(tx, core, voter.actor, asked, status="declined", reason=command.comment, now=now, **voter.facts)
+    return Decided(
+        approval_id=asked.id,
+        issuance_id=asked.issuance_id,
+        status="declined",
+        level=on.standing.level,
+        levels=on.standing.levels,
+    )
 
 
-def _decide(tx: Connection, actor: Actor, command: DecideApproval, amount_minor: int, now: datetime) -> None:
+def _agree(tx: Connection, core: Core, voter: Voter, on: Ballot, command: DecideApproval, now: datetime) -> Decided:
+    """Count one who grants; the one that completes the last level gives."""
+    asked, where = on.asked, on.standing
+    choice = granting.choose(tx, core, on, incentive=command.incentive, amount_minor=command.amount_minor, now=now)
+    if where.is_last:
+        granting.check_limit(tx, core, voter, choice.amount)
+    said = {"amount_minor": choice.amount.amount_minor, "incentive": command.incentive, "comment": command.comment}
+    voting.record(tx, core, now, voter, on, decision=GRANT, **said)
+    if on.still_needed > 1 or not where.is_last:
+        return _count(tx, core, voter, on, choice, command, now)
+    _decide(tx, voter, on, command, now, choice)
+    issued = granting.grant(tx, core, voter, on, choice, command.comment, now)
+    return Decided(
+        approval_id=asked.id,
+        issuance_id=asked.issuance_id,
+        status="granted",
+        issued=issued,
+        level=where.level,
+        levels=where.levels,
+    )
+
+
+def _count(
+    tx: Connection,
+    core: Core,
+    voter: Voter,
+    on: Ballot,
+    choice: granting.Choice,
+    command: DecideApproval,
+    now: datetime,
+) -> Decided:
+    """Keep a vote that is not the last; one that completes a level asks the next, whose time begins now."""
+    asked, where = on.asked, on.standing
+    missing, to = on.still_needed - 1, where
+    if missing == 0:
+        to = approving.standing(on.policy, level=where.level + 1, since_at=now, now=now)
+        missing = approving.needed(on.policy, to.level)
+    if not voting.move_to(tx, asked, to):
+        raise ApprovalAlreadyDecided
+    if on.policy is not None and to.level != where.level:
+        voting.tell_level(tx, core, now, asked, on.policy, to)
+    facts = {
+        **choice.amount.as_json(),
+        "incentive": choice.incentive.key,
+        "approval_id": str(asked.id),
+        "level": where.level,
+        "next_level": to.level,
+        "still_needed": missing,
+        **voter.facts,
+    }
+    audit.record(
+        tx,
+        core=core,
+        actor=voter.actor,
+        now=now,
+        action="approval.agreed",
+        subject_kind="issuance",
+        subject_id=asked.issuance_id,
+        case_id=asked.case_id,
+        reason=command.comment,
+        facts=facts,
+    )
+    return Decided(
+        approval_id=asked.id,
+        issuance_id=asked.issuance_id,
+        status="pending",
+        level=to.level,
+        levels=to.levels,
+        still_needed=missing,
+    )
+
+
+def _decide(
+    tx: Connection,
+    voter: Voter,
+    on: Ballot,
+    command: DecideApproval,
+    now: datetime,
+    choice: granting.Choice | None = None,
+) -> None:
     """Move the approval out of pending: one conditional update, and the database's own check of four eyes."""
-    granted = command.decision == "grant"
     decided = tx.execute(
         approvals.update()
-        .where(approvals.c.id == command.approval_id, approvals.c.status == "pending")
+        .where(approvals.c.id == on.asked.id, approvals.c.status == "pending")
         .values(
             status=DECISIONS[command.decision],
-            decided_by=actor.label,
+            decided_by=voter.actor.label,
             decided_at=now,
             comment=command.comment,
-            granted_amount_minor=amount_minor if granted else None,
+            level=on.standing.stored_level,
+            level_since_at=on.standing.since_at,
+            escalates_at=None,
+            granted_amount_minor=choice.amount.amount_minor if choice else None,
+            granted_incentive=choice.incentive.key if choice and choice.other else None,
         ),
     )
     if decided.rowcount != 1:
         raise ApprovalAlreadyDecided
-
-
-def _decline(tx: Connection, core: Core, actor: Actor, command: DecideApproval, asked: Any, now: datetime) -> None:
-    batch = Batch(core=core, actor=actor, now=now)
-    _move_issuance(tx, asked.issuance_id, status="declined")
-    batch.note("approval.declined", asked.issuance_id, asked.case_id, command.comment, {"incentive": asked.incentive})
-    batch.write(tx, _move_budgets(tx, batch, asked, committed_minor=None))
-
-
-def _grant(
-    tx: Connection, core: Core, actor: Actor, command: DecideApproval, asked: Any, amount_minor: int, now: datetime
-) -> Issued:
-    batch = Batch(core=core, actor=actor, now=now)
-    catalog = releases.cached_current(tx, core).catalog
-    location = catalog.locations.get(asked.location or "")
-    _move_issuance(tx, asked.issuance_id, status="issued", amount_minor=amount_minor, issued_at=now)
-    issued = batch.give(
-        Gift(
-            issuance_id=asked.issuance_id,
-            case_id=asked.case_id,
-            incentive=releases.incentive_of(tx, asked.incentive_item_id, core.cache),
-            incentive_item_id=asked.incentive_item_id,
-            amount=Money(amount_minor, asked.currency),
-            time_zone=location.time_zone if location else catalog.brand.time_zone,
-            channels=tuple(asked.channels),
-        )
-    )
-    facts = {"amount_minor": amount_minor, "currency": asked.currency, "incentive": asked.incentive}
-    last4 = issued.voucher.last4 if issued.voucher else None
-    batch.note(
-        "approval.granted",
-        asked.issuance_id,
-        asked.case_id,
-        command.comment,
-        {**facts, "last4": last4, "requested_by": asked.requested_by},
-    )
-    batch.write(tx, _move_budgets(tx, batch, asked, committed_minor=amount_minor))
-    return issued
-
-
-def _move_issuance(tx: Connection, issuance_id: uuid.UUID, **values: Any) -> None:
-    moved = tx.execute(
-        issuances.update()
-        .where(issuances.c.id == issuance_id, issuances.c.status == "pending_approval")
-        .values(**values)
-    )
-    if moved.rowcount != 1:
-        raise ApprovalAlreadyDecided
-
-
-def _move_budgets(tx: Connection, batch: Batch, asked: Any, *, committed_minor: int | None) -> Collection[budgets.Pot]:
-    """Turn what is held into what is committed (the rest is free again), or give all of it back; return the pots."""
-    held = budgets.charges_of(tx, [asked.issuance_id])
-    pots = budgets.lock_ids(tx, (each.pot_id for each in held))
-    taken = {} if committed_minor is None else {"committed_minor": committed_minor, "committed_count": 1}
-    for each in held:
-        freed = {"held_minor": -each.sums["held_minor"], "held_count": -each.sums["held_count"]}
-        kind = "release" if committed_minor is None else "grant"
-        batch.move(pots[each.pot_id], asked.issuance_id, asked.id, kind, each.in_its_unit({**freed, **taken}))
-    return pots.values()

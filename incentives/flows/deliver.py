@@ -8,8 +8,10 @@ import logging
 import traceback
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+
+from sqlalchemy.engine import Connection
 
 from incentives.books import audit
 from incentives.kernel.actors import SYSTEM
@@ -18,6 +20,8 @@ from incentives.kernel.errors import StorageUnavailable
 from incentives.messages import outbox, tables
 from incentives.messages.port import Accepted, Captured, Outcome, Sender, TryLater, WillNeverWork
 from incentives.queries import letters
+from incentives.queries.letters import Waits
+from incentives.vouchers import lifecycle
 
 log = logging.getLogger("incentives.deliver")
 
@@ -59,7 +63,7 @@ def _claim(core: Core, lease_id: uuid.UUID, channel: str | None) -> Any:
         return outbox.claim_next(tx, lease_id=lease_id, now=now, lease_seconds=lease_seconds, channel=channel)
 
 
-def _send(core: Core, message: Any) -> tuple[Sender | None, Outcome | None]:
+def _send(core: Core, message: Any) -> tuple[Sender | None, Outcome | Waits | None]:
     """Write the letter and send it. There is no outcome where it need not be told any more.
 
     A message that cannot be written must not hold up those behind it: it is tried again like any other, and given
@@ -69,8 +73,8 @@ def _send(core: Core, message: Any) -> tuple[Sender | None, Outcome | None]:
     try:
         with core.database.read() as tx:
             letter = letters.compose(tx, core, message, core.clock.now())
-        if letter is None:
-            return None, None
+        if letter is None or isinstance(letter, Waits):
+            return None, letter
         sender = core.senders[message.channel]
         return sender, sender.send(letter)
     except StorageUnavailable:
@@ -82,10 +86,13 @@ def _send(core: Core, message: Any) -> tuple[Sender | None, Outcome | None]:
         return sender, TryLater(f"It could not be written or handed over ({type(error).__name__}).", None)
 
 
-def _record(core: Core, message: Any, lease_id: uuid.UUID, sender: Sender | None, outcome: Outcome | None) -> Delivered:
+def _record(
+    core: Core, message: Any, lease_id: uuid.UUID, sender: Sender | None, outcome: Outcome | Waits | None
+) -> Delivered:
     now = core.clock.now()
-    values, named = _became(message, sender, outcome, now)
+    subject_kind, subject_id = _about(message)
     with core.database.write() as tx:
+        values, named = _became(tx, message, sender, outcome, now)
         outbox.attempt(
             tx,
             id=core.ids.new(now),
@@ -106,8 +113,8 @@ def _record(core: Core, message: Any, lease_id: uuid.UUID, sender: Sender | None
                 actor=SYSTEM,
                 now=now,
                 action=f"message.{values['status']}",
-                subject_kind="case" if message.issuance_id is None else "issuance",
-                subject_id=message.case_id if message.issuance_id is None else message.issuance_id,
+                subject_kind=subject_kind,
+                subject_id=subject_id,
                 case_id=message.case_id,
                 reason=values.get("reason"),
                 facts={"channel": message.channel, "message_id": str(message.id), "attempts": message.attempts},
@@ -115,9 +122,20 @@ def _record(core: Core, message: Any, lease_id: uuid.UUID, sender: Sender | None
     return Delivered(message_id=message.id, status=values["status"])
 
 
-def _became(message: Any, sender: Sender | None, outcome: Outcome | None, now: Any) -> tuple[dict[str, Any], str]:
+def _about(message: Any) -> tuple[str, uuid.UUID]:
+    """Return what a message tells of: an issuance, a case, or what a notice to staff is about."""
+    if message.issuance_id is not None:
+        return "issuance", message.issuance_id
+    return ("case", message.case_id) if message.case_id is not None else (message.about, message.about_id)
+
+
+def _became(
+    tx: Connection, message: Any, sender: Sender | None, outcome: Outcome | Waits | None, now: datetime
+) -> tuple[dict[str, Any], str]:
     """Return the message's new values and the attempt's outcome."""
     provider = sender.provider if sender else None
+    if isinstance(outcome, Waits):
+        return _waits(tx, message, now), "try-later"
     if isinstance(outcome, Accepted):
         return {
             "status": "sent",
@@ -131,14 +149,25 @@ def _became(message: Any, sender: Sender | None, outcome: Outcome | None, now: A
         reason = outcome.reason[:_REASON_LENGTH]
         return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason}, "will-never-work"
     if isinstance(outcome, TryLater):
-        return _later(message, outcome, provider, now), "try-later"
+        return _later(tx, message, outcome, provider, now), "try-later"
     reason = _NOT_NEEDED_ABOUT["issuance" if message.issuance_id else "case"]
     return {"status": "withdrawn", "ended_at": now, "reason": reason}, "withdrawn"
 
 
-def _later(message: Any, outcome: TryLater, provider: str | None, now: Any) -> dict[str, Any]:
+def _waits(tx: Connection, message: Any, now: datetime) -> dict[str, Any]:
+    """Return how a message waits for its voucher, which is locked: whoever unfreezes it finds what is held."""
+    waits = letters.waits(lifecycle.lock(tx, message.voucher_id), now)
+    if waits is None:
+        return {"status": "queued", "available_at": now, "reason": None}
+    if waits.until_at is None:
+        return {"status": "held", "reason": waits.reason}
+    return {"status": "queued", "available_at": waits.until_at, "reason": waits.reason}
+
+
+def _later(tx: Connection, message: Any, outcome: TryLater, provider: str | None, now: datetime) -> dict[str, Any]:
     reason = outcome.reason[:_REASON_LENGTH]
-    given_up_at = message.created_at + GIVE_UP_AFTER
+    # From its first try on: what was to be told later, or waited for its voucher, has its day too.
+    given_up_at = (outbox.first_tried_at(tx, message.id) or now) + GIVE_UP_AFTER
     if now >= given_up_at:
         return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason}
     spread = (message.id.int + message.attempts * 7919) % _SPREAD_STEPS / _SPREAD_STEPS

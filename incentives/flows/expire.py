@@ -1,7 +1,8 @@
 """Expire: vouchers and requests whose time is over end, and what they held or promised goes where the policy says."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,12 +13,16 @@ from sqlalchemy.engine import Connection
 from incentives.books import audit, ledger
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
-from incentives.spending import budgets
+from incentives.messages import outbox
+from incentives.spending import budgets, settling
+from incentives.spending.budgets import Charged
 from incentives.spending.tables import approvals
-from incentives.vouchers import lifecycle
+from incentives.vouchers import aftercare, lifecycle, shares
 from incentives.vouchers.tables import issuances
 
 MOST_AT_ONCE = 200
+
+_Move = tuple[Charged, str, dict[str, int]]  # a pot, the kind of its movement, and how its counters change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +36,45 @@ class Expired:
 def expire_due(*, core: Core) -> Expired:
     """End what is due, at most ``MOST_AT_ONCE`` of each; call it again until both counts are zero.
 
-    Two sweeps at once share the work: each locks what it takes and passes over what the other has.
+    A voucher ends whether it is held, frozen or free; one that was used in part loses what is left. Nothing depends
+    on this: what is past its time cannot be used, swept or not. Two sweeps at once share the work: each locks what it
+    takes and passes over what the other has.
     """
     now = core.clock.now()
     with core.database.write() as tx:
         ended = lifecycle.expire_due(tx, now, MOST_AT_ONCE)
         waited = _expire_approvals(tx, now)
-        ledger.post(
-            tx,
-            core=core,
-            actor=SYSTEM.label,
-            now=now,
-            entries=[
-                ledger.lapsed(core, voucher_id=row.id, currency=row.currency, amount_minor=row.amount_minor, now=now)
-                for row in ended
-            ],
-        )
+        _end_what_hangs_on(tx, ended, now)
+        entries = [_entry(core, row, now) for row in ended]
+        ledger.post(tx, core=core, actor=SYSTEM.label, now=now, entries=entries)
         audit.record_all(tx, [*_voucher_events(core, ended, now), *_approval_events(core, waited, now)])
-        sources = {row.issuance_id: row.id for row in (*ended, *waited)}
-        _release(tx, core, sources, now)
+        _release(tx, core, ended, waited, now)
     return Expired(vouchers=len(ended), approvals=len(waited))
+
+
+def _end_what_hangs_on(tx: Connection, ended: Sequence[Any], now: datetime) -> None:
+    """Let holds of vouchers that ended lapse, and what waits to be told of them not be told."""
+    held = [row.id for row in ended if row.reservation_id is not None]
+    if held:
+        aftercare.lapse_holds(tx, held)
+    if ended:
+        outbox.withdraw(tx, [(row.issuance_id, row.id) for row in ended], now, "The voucher's time is over.")
+
+
+def _lost_minor(row: Any) -> int:
+    """Return what is lost of a voucher: its unspent uses."""
+    return shares.left_minor(row.amount_minor, row.max_redemptions, row.redeemed_count)
+
+
+def _entry(core: Core, row: Any, now: datetime) -> ledger.Entry:
+    return ledger.lapsed(
+        core,
+        voucher_id=row.id,
+        currency=row.currency,
+        amount_minor=_lost_minor(row),
+        expires_at=row.expires_at,
+        now=now,
+    )
 
 
 def _expire_approvals(tx: Connection, now: datetime) -> list[Any]:
@@ -89,7 +113,13 @@ def _voucher_events(core: Core, rows: Iterable[Any], now: datetime) -> list[dict
             subject_kind="voucher",
             subject_id=row.id,
             reason="Its time is over.",
-            facts={"amount_minor": row.amount_minor, "currency": row.currency, "last4": row.last4},
+            facts={
+                "amount_minor": _lost_minor(row),
+                "currency": row.currency,
+                "last4": row.last4,
+                "issuance_id": str(row.issuance_id),
+                "voucher_id": str(row.id),
+            },
         )
         for row in rows
     ]
@@ -110,30 +140,56 @@ def _approval_events(core: Core, rows: Iterable[Any], now: datetime) -> list[dic
     ]
 
 
-def _release(tx: Connection, core: Core, sources: Mapping[uuid.UUID, uuid.UUID], now: datetime) -> None:
+def _release(tx: Connection, core: Core, ended: Sequence[Any], waited: Sequence[Any], now: datetime) -> None:
     """Give back what was held or committed, or keep it as breakage where the budget's policy says so."""
-    if not sources:
+    issuance_ids = {row.issuance_id for row in (*ended, *waited)}
+    if not issuance_ids:
         return
-    charged = budgets.charges_of(tx, sources)
-    pots = budgets.lock_ids(tx, {each.pot_id for each in charged})
-    movements = []
-    for each in charged:
-        sums = each.sums
-        keeps = each.on_expiry == "keep" and sums["committed_minor"] + sums["committed_count"] > 0
-        kept = {"spent_minor": sums["committed_minor"], "spent_count": sums["committed_count"]} if keeps else {}
-        gone = {name: -sums[name] for name in ("held_minor", "held_count", "committed_minor", "committed_count")}
-        if not any(gone.values()):
-            continue  # A pot that only counts, of what was spent in part, has nothing more to give back.
-        movements.append(
-            budgets.movement(
-                core=core,
-                now=now,
-                actor=SYSTEM.label,
-                pot=pots[each.pot_id],
-                issuance_id=each.issuance_id,
-                source_id=sources[each.issuance_id],
-                kind="breakage" if keeps else "release",
-                changes={**gone, **kept},
-            )
+    charged = _by_issuance(budgets.charges_of(tx, issuance_ids))
+    family = _by_issuance(aftercare.families(tx, {row.issuance_id for row in ended}))
+    pots = budgets.lock_ids(tx, {each.pot_id for pots in charged.values() for each in pots})
+    moves = [(row, move) for row in ended for move in _lapse(row, charged[row.issuance_id], family[row.issuance_id])]
+    moves += [(row, move) for row in waited for move in _free(charged[row.issuance_id])]
+    movements = [
+        budgets.movement(
+            core=core,
+            now=now,
+            actor=SYSTEM.label,
+            pot=pots[each.pot_id],
+            issuance_id=row.issuance_id,
+            source_id=row.id,
+            kind=kind,
+            changes=changes,
         )
+        for row, (each, kind, changes) in moves
+    ]
     budgets.write(tx, pots.values(), movements)
+
+
+def _by_issuance(rows: Iterable[Any]) -> dict[uuid.UUID, list[Any]]:
+    found: dict[uuid.UUID, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row.issuance_id].append(row)
+    return found
+
+
+def _lapse(row: Any, charged: Sequence[Charged], family: Sequence[Any]) -> list[_Move]:
+    """Return what becomes of the money that a voucher's pots hold; the issuance counts until all of it has ended."""
+    whole = not any(each.status in aftercare.OPEN for each in family)
+    found = []
+    for each, changes in settling.taken(charged, _lost_minor(row)):
+        keeps = each.on_expiry == "keep"
+        kept = {"spent_minor": -changes["committed_minor"]} if keeps and "committed_minor" in changes else {}
+        moved = settling.counted(each, {**changes, **kept}, whole=whole, keeps=keeps)
+        if moved:
+            found.append((each, "breakage" if keeps else "release", moved))
+            # Another voucher of the same issuance may end in this very sweep.
+            each.sums.update({name: each.sums[name] + by for name, by in moved.items()})
+    return found
+
+
+def _free(charged: Sequence[Charged]) -> list[_Move]:
+    """Return how pots are freed that a request held."""
+    names = ("held_minor", "held_count")
+    moves = [(each, {name: -each.sums[name] for name in names if each.sums[name]}) for each in charged]
+    return [(each, "release", changes) for each, changes in moves if changes]

@@ -5,7 +5,9 @@ commands at once; a single request is a sequence of one. A refused command leave
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from incentives.deeds import guarding, reviewing
 from incentives.deeds.giving import (
     AwaitingApproval,
     CustomerGiven,
@@ -17,7 +19,7 @@ from incentives.deeds.giving import (
 )
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import Refusal
+from incentives.kernel.errors import BlockedBySafeguards, Refusal
 
 __all__ = [
     "AwaitingApproval",
@@ -35,14 +37,19 @@ def issue_voucher(*, core: Core, actor: Actor, command: IssueVoucher) -> Issued 
     """Give one incentive, or ask for an approval; a refusal leaves no trace.
 
     Raises what ``assessment`` raises, and ``CaseNotFound``, ``CaseClosed``, ``CaseOfAnotherCustomer``,
-    ``BudgetExhausted``, ``CustomerCapReached``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight``, ``NotPermitted``.
+    ``BudgetExhausted``, ``CustomerCapReached``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight``,
+    ``IssuingStopped``, ``BlockedBySafeguards`` (of which a review is left), ``NotPermitted``.
     """
     permit(actor, "issuances:create")
     now = core.clock.now()
-    with core.database.write() as tx:
-        (result,) = give(tx, core, actor, [command], now)
-        if isinstance(result, Refusal):
-            raise result
+    try:
+        with core.database.write() as tx:
+            (result,) = give(tx, core, actor, [command], now)
+            if isinstance(result, Refusal):
+                raise result
+    except BlockedBySafeguards as refusal:
+        _remember(core, actor, [refusal], now)
+        raise
     return result
 
 
@@ -56,4 +63,16 @@ def issue_vouchers(
     permit(actor, "issuances:create")
     now = core.clock.now()
     with core.database.write() as tx:
-        return give(tx, core, actor, commands, now)
+        results = give(tx, core, actor, commands, now)
+    _remember(core, actor, [each for each in results if isinstance(each, Refusal)], now)
+    return results
+
+
+def _remember(core: Core, actor: Actor, refusals: Sequence[Refusal], now: datetime) -> None:
+    """Write what rules against abuse keep of what they refused, once nothing else is left of it."""
+    if not reviewing.left_of(refusals):
+        return
+    with core.database.write() as tx:
+        stopped = reviewing.remember(tx, core, actor, refusals, now)
+    if stopped:
+        guarding.forget(core)

@@ -1,5 +1,6 @@
 """Time comes in by the front door: one clock a core, read once a flow, always an aware UTC instant."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -37,3 +38,8 @@ class FixedClock:
     def advance(self, step: timedelta) -> None:
         """Move the clock by a step."""
         self._at += step
+
+
+def elapsed_seconds() -> float:
+    """Return the seconds of a clock that never goes back, for how long something took."""
+    return time.monotonic()

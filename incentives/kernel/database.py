@@ -160,24 +160,34 @@ def _let_go(other: Engine, error: Exception) -> None:
         other.dispose()
 
 
-def insert_new(tx: Connection, table: sa.Table, unique: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> set[Any]:
+def insert_new(
+    tx: Connection,
+    table: sa.Table,
+    unique: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    where: str | None = None,
+) -> set[Any]:
     """Insert rows in one statement, but for those whose unique columns are there; return the ids of the new ones.
 
-    They go in by their unique columns' order, so that two transactions cannot wait for each other in a ring.
+    They go in by their unique columns' order, so that two transactions cannot wait for each other in a ring. ``where``
+    is the condition of an index that is unique among some rows only, in its own words.
     """
     if not rows:
         return set()
     ordered = sorted(rows, key=lambda row: tuple(row[name] for name in unique))
-    statement = _insert_new(tx.dialect.name, table, tuple(unique))
+    statement = _insert_new(tx.dialect.name, table, tuple(unique), where)
     # One row by itself is told as one: many ask SQLAlchemy to write a statement that fits their number.
     return set(tx.execute(statement, ordered if len(ordered) > 1 else dict(ordered[0])).scalars())
 
 
 @cache
-def _insert_new(dialect: str, table: sa.Table, unique: tuple[str, ...]) -> Any:
+def _insert_new(dialect: str, table: sa.Table, unique: tuple[str, ...], where: str | None) -> Any:
     """Return the statement, made once: SQLAlchemy knows one that it has met by its identity."""
     make = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return make(table).on_conflict_do_nothing(index_elements=unique).returning(table.c.id)
+    condition = None if where is None else sa.text(where)
+    unless_there = make(table).on_conflict_do_nothing(index_elements=unique, index_where=condition)
+    return unless_there.returning(table.c.id)
 
 
 def unavailable(error: Exception) -> Exception:

@@ -5,6 +5,7 @@ A refusal carries facts that are safe to show and the next step in plain words; 
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -647,3 +648,470 @@ class IncidentOver(Refusal):
 
     title = "This incident is closed"
     next_step = "Open a new one if it has begun again."
+
+
+# --- safeguards ------------------------------------------------------------------------------------------
+
+
+class IssuingStopped(Refusal):
+    """A switch stops giving this; ``scope``, ``subject`` and ``reason`` say which."""
+
+    title = "Giving is stopped here for now"
+    next_step = "Apologize without it, and ask whoever leads when it goes on: they see the switches."
+
+
+class RedeemingStopped(Refusal):
+    """A switch stops redeeming this; ``scope``, ``subject`` and ``reason`` say which."""
+
+    title = "Redeeming is stopped for this for now"
+    next_step = "Keep the voucher: it stays good. Ask whoever leads when it goes on."
+
+
+class SwitchAlreadySet(Refusal):
+    """The very same switch is set; ``switch_id`` and ``reason`` say which, ``set_at`` since when."""
+
+    title = "This is stopped already"
+    next_step = "Nothing needs to be done. Lift the switch that is named once it may go on."
+
+
+class SwitchNotFound(Refusal):
+    """There is no such switch, or not at this place."""
+
+    title = "There is no such switch"
+    next_step = "Look at the list of switches."
+
+
+class SwitchAlreadyLifted(Refusal):
+    """Somebody lifted it before; ``lifted_at`` says when."""
+
+    title = "This switch was lifted already"
+    next_step = "Set it again if it must be stopped again."
+
+
+class OwnSwitch(Refusal):
+    """The switch stops the very one who would lift it."""
+
+    title = "This switch stops you yourself"
+    next_step = "Ask somebody else who leads to lift it."
+
+
+class BlockedBySafeguards(Refusal):
+    """Rules against abuse say no. Which of them is for staff with the review to know, and nobody else.
+
+    ``review`` is what the flow keeps of it once nothing else is left of the try; it is never shown with the refusal.
+    """
+
+    review: Mapping[str, Any] | None = None
+    title = "This cannot be given or used right now"
+    next_step = "A review was opened: whoever leads can look at it and help."
+
+
+class StepUpRequired(Refusal):
+    """Rules against abuse want somebody who leads to do it; ``review`` as above."""
+
+    review: Mapping[str, Any] | None = None
+    title = "Somebody who leads must do this"
+    next_step = "Fetch a supervisor: they may redeem it in their own name."
+
+
+class ReviewNotFound(Refusal):
+    """There is no such review, or not at this place."""
+
+    title = "There is no such review"
+    next_step = "Look at the list of reviews."
+
+
+class ReviewAlreadyDecided(Refusal):
+    """Somebody decided it before; ``status`` says how."""
+
+    title = "This review was decided already"
+    next_step = "Look at what was decided."
+
+
+class UnderReview(Refusal):
+    """A voucher is frozen until its review is decided; ``review_id`` names it."""
+
+    title = "This waits for a review"
+    next_step = "Decide the review: releasing it unfreezes the voucher, blocking it takes the voucher back."
+
+
+class SelfReview(Refusal):
+    """Whoever caused a review does not decide it."""
+
+    title = "You caused this review yourself"
+    next_step = "Ask somebody else to decide it."
+
+
+class ListedValueNotFound(Refusal):
+    """There is no such entry on the lists."""
+
+    title = "There is no such entry"
+    next_step = "Look at the lists."
+
+
+class AlreadyListed(Refusal):
+    """The value stands on this list already; ``listed_id`` names the entry."""
+
+    title = "This stands on the list already"
+    next_step = "Remove the entry first if it should say something else."
+
+
+# --- budgets ---------------------------------------------------------------------------------------------
+
+
+class BudgetNotFound(Refusal):
+    """The catalog in force has no such budget, or no pot of it is for this subject."""
+
+    title = "There is no such budget"
+    next_step = "Look at the list of budgets."
+
+
+class BudgetPeriodOver(Refusal):
+    """The budget's period has ended; ``period`` is its first day."""
+
+    title = "This budget's period is over"
+    next_step = "Ask for the present period, or for one to come."
+
+
+class BudgetInUse(Refusal):
+    """More would be taken from a budget than is free in it; ``free_minor`` and ``free_count`` say how much is."""
+
+    title = "So much is not free in this budget"
+    next_step = "Take what is free at most, or wait until something is released."
+
+
+class BudgetCurrencyMismatch(Refusal):
+    """Two budgets in different currencies; nothing is converted silently."""
+
+    title = "These budgets are in different currencies"
+    next_step = "Choose two budgets in one currency."
+
+
+class BreakGlassLimitReached(Refusal):
+    """More would be added in an emergency than the budget's rule allows in a period; ``most_minor`` is left of it."""
+
+    title = "So much may not be added in an emergency"
+    next_step = "Ask for less, or for a top-up."
+
+
+class BudgetRequestNotFound(Refusal):
+    """There is no such request to change a budget."""
+
+    title = "There is no such request"
+    next_step = "Look at the list of requests."
+
+
+class BudgetRequestAlreadyDecided(Refusal):
+    """The request was approved, declined or withdrawn; ``decision`` says which."""
+
+    title = "This request was decided already"
+    next_step = "Look at the budget's history."
+
+
+# --- at the till -----------------------------------------------------------------------------------------
+
+
+class VoucherFrozen(Refusal):
+    """Somebody has frozen the voucher; ``frozen_until_at`` says until when, where it was said."""
+
+    title = "This voucher is frozen for now"
+    next_step = "Do not take it. Call a supervisor: they see why, and can unfreeze it."
+
+
+class SelfRedemption(Refusal):
+    """Whoever gave the voucher wants to redeem it."""
+
+    title = "You gave this voucher yourself"
+    next_step = "Let somebody else redeem it: who gives does not redeem."
+
+
+class RedeemerNotAllowed(Refusal):
+    """The incentive names who may redeem it, and the actor is none of them."""
+
+    title = "This voucher is redeemed by others"
+    next_step = "Fetch a supervisor: they know who may redeem it."
+
+
+class OrderTooSmall(Refusal):
+    """What counts of the sale is below the minimum; ``min_order_minor`` and ``counted_minor`` say by how much."""
+
+    title = "The sale is below the voucher's minimum"
+    next_step = "Tell the customer what is missing to the minimum, or keep the voucher for another day."
+
+
+class OrderItemsMissing(Refusal):
+    """The voucher is for certain products, and nobody said what is bought."""
+
+    title = "This voucher needs to know what is bought"
+    next_step = "Send the order's items: each with its product and what is paid for it."
+
+
+class NothingEligible(Refusal):
+    """Nothing of what is bought counts; ``products``, ``collections`` and ``excluded_products`` say what does."""
+
+    title = "Nothing in this sale counts for the voucher"
+    next_step = "Tell the customer what it is for; they may keep it for another day."
+
+
+class NotCombinable(Refusal):
+    """Another voucher of the same exclusive group was used for this order; ``exclusive_group`` names it."""
+
+    title = "This voucher cannot be combined with another one of this order"
+    next_step = "Use one of them for this order and keep the other for the next."
+
+
+class ConditionNotMet(Refusal):
+    """A condition of the incentive fails; ``failed`` says on what."""
+
+    title = "A condition of this voucher is not met"
+    next_step = "Tell the customer what is missing; they may keep it for another time."
+
+
+class ReservationNotFound(Refusal):
+    """There is no such reservation."""
+
+    title = "There is no such reservation"
+    next_step = "Check the id."
+
+
+class ReservationLapsed(Refusal):
+    """The hold was over before; ``expires_at`` says since when."""
+
+    title = "This hold has lapsed"
+    next_step = "Look the voucher up: if it is still good, redeem it or hold it again."
+
+
+class ReservationEnded(Refusal):
+    """The hold was committed or released before; ``ended_as`` and ``ended_at`` say how and when."""
+
+    title = "This hold has ended already"
+    next_step = "Look at the reservation: it says what became of it."
+
+
+class NotYourReservation(Refusal):
+    """Another till holds the voucher."""
+
+    title = "Another till holds this voucher"
+    next_step = "Let that till finish or release it; a supervisor may release it with a reason."
+
+
+class RedemptionAlreadyReversed(Refusal):
+    """The redemption was undone before; ``reversed_at``, ``kind`` and ``restore`` say when and how."""
+
+    title = "This redemption was undone already"
+    next_step = "Look at the redemption: it says what was given back."
+
+
+class ReversalTooLate(Refusal):
+    """The incentive's window for reversals is over; ``reversible_until_at`` says since when."""
+
+    title = "This redemption is too old to be undone"
+    next_step = "Give a new incentive if the customer should still have something."
+
+
+class AnnulmentTooLate(Refusal):
+    """A mistaken scan can be undone within minutes; ``annullable_until_at`` says until when."""
+
+    title = "It is too late to undo this scan"
+    next_step = "Ask a supervisor or finance to reverse the redemption."
+
+
+class NotYourRedemption(Refusal):
+    """Another till redeemed it."""
+
+    title = "Another till redeemed this"
+    next_step = "Let that till undo it, or ask a supervisor to reverse the redemption."
+
+
+class RemainderUsed(Refusal):
+    """What the redemption left is on a voucher that was used or has ended; ``remainder_id`` names it."""
+
+    title = "The rest of this voucher was used or has ended"
+    next_step = "Reverse it with restore new_code: the customer gets a new voucher over what was spent."
+
+
+class CodeGone(Refusal):
+    """The voucher was voided or replaced since: its code must not work again; ``voucher_status`` says which."""
+
+    title = "The old code must not work again"
+    next_step = "Reverse it with restore new_code."
+
+
+# --- bulk -------------------------------------------------------------------------------------------------
+
+
+class BulkFileInvalid(Refusal):
+    """A bulk file cannot be read; ``errors`` names its lines. Nothing of it was kept."""
+
+    title = "This file cannot be read"
+    next_step = "Correct the lines that are named and send the file again."
+
+
+class BulkJobNotFound(Refusal):
+    """There is no such bulk job, or not at this place."""
+
+    title = "There is no such job"
+    next_step = "Look for it in the list of jobs."
+
+
+class BulkJobNotReady(Refusal):
+    """The job's ``job_status`` does not allow this now."""
+
+    title = "The job cannot do that now"
+    next_step = "Look at how far it is, and try again when it is there."
+
+
+class BulkJobOfAnother(Refusal):
+    """A job gives in its maker's name: nobody else starts it."""
+
+    title = "Somebody else made this job"
+    next_step = "Ask them to start it, or send the file yourself."
+
+
+class AlreadyGivenForIncident(Refusal):
+    """The customer was given something for this incident before; ``case_id`` is where."""
+
+    title = "This customer was given something for this incident already"
+    next_step = "Look at their case. Whoever should have more is given it there, by itself."
+
+
+# --- approvals -------------------------------------------------------------------------------------------
+
+
+class AlreadyVoted(Refusal):
+    """Whoever decides, or whom they stand in for, has had a say on this request already."""
+
+    title = "You have had your say on this request"
+    next_step = "Somebody else must agree too."
+
+
+class NotYourLevel(Refusal):
+    """The request waits for others; ``level`` and ``roles`` say for whom, ``escalates_at`` when it goes on."""
+
+    title = "This request waits for others to decide"
+    next_step = "Leave it to the roles that are named, or wait until it is passed on."
+
+
+class NotDelegated(Refusal):
+    """Nobody has handed on this right, or not now."""
+
+    title = "You do not stand in for this person now"
+    next_step = "Look at the delegations, or decide in your own name."
+
+
+class DelegationNotFound(Refusal):
+    """There is no such delegation, or none that concerns the actor."""
+
+    title = "There is no such delegation"
+    next_step = "Look at the list of delegations."
+
+
+class DelegationEnded(Refusal):
+    """The delegation is over or was taken back; ``ended_at`` says since when."""
+
+    title = "This delegation has ended already"
+    next_step = "Nothing needs to be done."
+
+
+class CodeNotShown(Refusal):
+    """The code is not revealed here; ``reason`` says why."""
+
+    title = "This code is not shown"
+    next_step = "Only a granted hand-over that can still be used is shown, to whoever asked for it."
+
+
+# --- what becomes of a voucher ---------------------------------------------------------------------------
+
+
+class VoucherNotFrozen(Refusal):
+    """The voucher is not frozen, or not any more."""
+
+    title = "This voucher is not frozen"
+    next_step = "Nothing needs to be done: it can be used as long as it is good."
+
+
+class VoucherUsed(Refusal):
+    """Something of the voucher was spent already, so that its value stands."""
+
+    title = "Something of this voucher was spent already"
+    next_step = "Give something new in the case, or take back what is left."
+
+
+class OverLimit(Refusal):
+    """It would be more than one's own limit lets pass; ``reasons`` say which."""
+
+    title = "This is above your own limit"
+    next_step = "Give it anew in the case: somebody else is asked then. Or let somebody with a higher limit do it."
+
+
+class ExtensionTooLong(Refusal):
+    """All extensions together would be longer than the incentive allows; ``days_left`` says what is."""
+
+    title = "It cannot be extended by so many days"
+    next_step = "Choose fewer days, or give something new in the case."
+
+
+class UndoOver(Refusal):
+    """What was given cannot be taken back by its giver any more."""
+
+    title = "It cannot be undone any more"
+    next_step = "Ask a supervisor to take the voucher back."
+
+
+class MessageOnItsWay(Refusal):
+    """A message about the voucher waits to be sent by the same channel; ``channel`` names it."""
+
+    title = "A message is on its way already"
+    next_step = "Wait until it is sent, then send it again if it does not arrive."
+
+
+class TooManyCopies(Refusal):
+    """The message was sent again as often as it may be; ``most`` says how often."""
+
+    title = "It was sent again often enough"
+    next_step = "Ask for another address, or replace the voucher and show it on the screen."
+
+
+# --- the catalog under four eyes --------------------------------------------------------------------------
+
+
+class OfferConditionNotMet(Refusal):
+    """The incentive's condition does not hold; ``failed`` says on what, ``message`` is the catalog's own word on it."""
+
+    title = "This incentive is not for this case"
+    next_step = "Read what it fails on and choose another incentive from the offers."
+
+
+class ExclusiveGroupTaken(Refusal):
+    """The case has an open incentive of the same group; ``issuance_id`` names it."""
+
+    title = "This case has an incentive of the same kind already"
+    next_step = "Let the customer use that one, or void it before giving another."
+
+
+class TooManyOpen(Refusal):
+    """The customer has as many open ones of this incentive as they may; ``most`` says how many."""
+
+    title = "This customer has enough of these already"
+    next_step = "Choose another incentive, or wait until one of them is used."
+
+
+class ReleaseScheduled(Refusal):
+    """Another release is scheduled; ``number`` and ``effective_at`` say which and when."""
+
+    title = "Another catalog release is scheduled already"
+    next_step = "Withdraw the scheduled release first, or wait until it is in force."
+
+
+class EffectiveDateInvalid(Refusal):
+    """A release would be in force in the past, or more than a year from now."""
+
+    title = "A catalog cannot begin to hold then"
+    next_step = "Choose an instant within the next year, or leave it out to put the catalog in force now."
+
+
+class ReleaseInForce(Refusal):
+    """The release that is to be brought back is the one in force."""
+
+    title = "This release is in force"
+    next_step = "Choose an older release to go back to."

@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from incentives.kernel.database import UtcDateTime, insert_unless_there, metadata
 from incentives.kernel.errors import IdempotencyKeyInFlight, IdempotencyKeyReused
 from incentives.kernel.keys import KeyRing
+from incentives.kernel.many import insert_absent
 
 idempotency_keys = sa.Table(
     "idempotency_keys",
@@ -65,7 +66,8 @@ def claim(
         first.setdefault((each.scope, each.key), each)
     # In one order everywhere, so that two transactions with the same keys cannot wait for each other in a ring.
     rows = sorted(first.items(), key=lambda row: row[0])
-    taken = {name: each.digests(ring) for name, each in rows if not _insert(tx, ring, each, now)}
+    fresh = _insert(tx, [_row(ring, each, now) for _, each in rows])
+    taken = {name: each.digests(ring) for name, each in rows if name not in fresh}
     if not taken:
         return {}
     table = idempotency_keys.c
@@ -80,16 +82,24 @@ def claim(
     }
 
 
-def _insert(tx: Connection, ring: KeyRing, each: Claim, now: datetime) -> bool:
-    row = {
+def _row(ring: KeyRing, each: Claim, now: datetime) -> dict[str, Any]:
+    return {
         "scope": each.scope,
         "key": each.key,
         "request_digest": each.digests(ring)[0],
         "result_id": each.result_id,
         "created_at": now,
     }
+
+
+def _insert(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Insert keys that nobody has, in their order, and return which."""
     try:
-        return insert_unless_there(tx, idempotency_keys, ("scope", "key"), row)
+        if len(rows) != 1:
+            return insert_absent(tx, idempotency_keys, ("scope", "key"), rows)
+        (row,) = rows
+        made = insert_unless_there(tx, idempotency_keys, ("scope", "key"), row)
+        return {(row["scope"], row["key"])} if made else set()
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             raise IdempotencyKeyInFlight(retry_after_seconds=2) from error

@@ -24,10 +24,11 @@ class Ids:
     def new(self, now: datetime) -> uuid.UUID:
         """Return a fresh id: the milliseconds of an instant (48 bits), then 74 bits that nobody can foretell."""
         milliseconds = int(now.timestamp() * 1000)
-        fresh = milliseconds << _RANDOM_BITS | int.from_bytes(os.urandom(10), "big") >> (80 - _RANDOM_BITS)
         with self._lock:
-            if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
+            if milliseconds <= self._last >> _RANDOM_BITS:
                 fresh = self._last + 1 + int.from_bytes(os.urandom(_STEP_BYTES), "big")
+            else:
+                fresh = milliseconds << _RANDOM_BITS | int.from_bytes(os.urandom(10), "big") >> (80 - _RANDOM_BITS)
             self._last = fresh
         high, low = fresh >> 62, fresh & (1 << 62) - 1
         return uuid.UUID(int=(high >> 12) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0x2 << 62 | low)

@@ -9,6 +9,7 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from itsdangerous import BadSignature, Signer
 from itsdangerous.signer import HMACAlgorithm
@@ -71,6 +72,7 @@ class Keys:
         )
 
 
+@lru_cache(maxsize=64)
 def signer(ring: KeyRing, salt: str, *, short: bool = False) -> Signer:
     """Return a signer for one purpose.
 

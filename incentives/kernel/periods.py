@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _QUARTER_MONTHS = 3
@@ -29,6 +30,7 @@ class Period:
     end_at: datetime | None
 
 
+@lru_cache(maxsize=256)  # the rows of one batch ask for the same few, each at the same instant
 def period_of(instant: datetime, kind: str, time_zone: str, week_start: int = 0) -> Period:
     """Return the period that holds an instant.
 
@@ -38,8 +40,34 @@ def period_of(instant: datetime, kind: str, time_zone: str, week_start: int = 0)
     if kind == PeriodKind.NONE:
         return Period(key="", start_at=None, end_at=None)
     zone = ZoneInfo(time_zone)
-    first, after = _days(instant.astimezone(zone).date(), PeriodKind(kind), week_start)
+    first, after = _days(_day(instant, zone), PeriodKind(kind), week_start)
     return Period(key=first.isoformat(), start_at=_midnight(first, zone), end_at=_midnight(after, zone))
+
+
+def period_of_key(key: str, kind: str, time_zone: str, week_start: int = 0) -> Period:
+    """Return the period that a key names. Raises ``ValueError`` for a key that no period of the kind has."""
+    if kind == PeriodKind.NONE:
+        period = Period(key="", start_at=None, end_at=None)
+    else:
+        zone = ZoneInfo(time_zone)
+        try:
+            period = period_of(_midnight(date.fromisoformat(key), zone), kind, time_zone, week_start)
+        except OverflowError:  # at the ends of the calendar
+            raise ValueError(key) from None
+    if period.key != key:
+        raise ValueError(key)
+    return period
+
+
+def _day(instant: datetime, zone: ZoneInfo) -> date:
+    """Return the day that an instant belongs to: the latest that has begun.
+
+    Where clocks are put back over midnight (St. John's did so at one minute past), the calendar shows the day before
+    once more. A day that has begun does not end for that, or its periods would lie in pieces.
+    """
+    day = instant.astimezone(zone).date()
+    after = day + timedelta(days=1)
+    return after if _midnight(after, zone) <= instant else day
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

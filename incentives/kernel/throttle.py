@@ -279,6 +279,19 @@ def network_of(address: str | None) -> str:
     return str(ipaddress.ip_network((int(parsed), _IPV6_PREFIX_BITS), strict=False))
 
 
+_BLOCK_BITS = {4: 24, 6: 48}
+
+
+def block_of(address: str | None) -> str | None:
+    """Return the network that an address is in, for records that count by it: an IPv4 /24, an IPv6 /48; None of none."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return None
+    plain = getattr(parsed, "ipv4_mapped", None) or parsed
+    return str(ipaddress.ip_network((int(plain), _BLOCK_BITS[plain.version]), strict=False))
+
+
 def _too_many(standing: Standing, retry_after_seconds: int | None = None) -> TooManyRequests:
     return TooManyRequests(
         f"No more than {standing.limit.tries} tries in {standing.limit.window_seconds} seconds.",

@@ -1,7 +1,7 @@
 """The outbox: rows that say what must be told, claimed one at a time with a lease, so that no death loses one."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
+from incentives.kernel.many import insert_many
 from incentives.messages.tables import delivery_attempts, outbox_messages
 
 # Longer than any provider call may take, or the lease would end while the message is being sent.
@@ -33,8 +34,12 @@ NOTICES = (
     "notice-task-due",  # something is to be done about it now
     "notice-shared",  # another team shares it with theirs
     "notice-reopened",  # it was closed, and is open again
+    "notice-approval",  # a request waits for somebody of their level to decide
     "notice-bad-answer",  # the customer was asked again and is not content
+    "notice-unknown-codes",  # many codes are tried that do not exist
 )
+BUDGET_NOTICE = "notice-budget"
+"""The notice that a budget is used so far, a letter of its own."""
 
 
 def message(
@@ -49,8 +54,15 @@ def message(
     apology_id: uuid.UUID | None = None,
     survey_id: uuid.UUID | None = None,
     user_id: uuid.UUID | None = None,
+    about: str | None = None,
+    about_id: uuid.UUID | None = None,
+    available_at: datetime | None = None,
+    copy: int = 0,
 ) -> dict[str, Any]:
-    """Return the row of one message to be sent at once: about an issuance, or else about a case."""
+    """Return the row of one message: about an issuance, or else about a case.
+
+    It is sent at once, or not before ``available_at``; ``copy`` is 1 and more when the same is sent again.
+    """
     return {
         "id": core.ids.new(now),
         "issuance_id": issuance_id,
@@ -59,11 +71,14 @@ def message(
         "apology_id": apology_id,
         "survey_id": survey_id,
         "user_id": user_id,
+        "about": about,
+        "about_id": about_id,
         "channel": channel,
         "template": template,
+        "copy": copy,
         "status": "queued",
         "created_at": now,
-        "available_at": now,
+        "available_at": max(now, available_at) if available_at else now,
     }
 
 
@@ -84,6 +99,17 @@ def notice(*, core: Core, now: datetime, case_id: uuid.UUID, user_id: uuid.UUID,
     return message(core=core, now=now, channel="email", template=template, case_id=case_id, user_id=user_id)
 
 
+def notice_about(
+    *, core: Core, now: datetime, about: str, about_id: uuid.UUID, user_id: uuid.UUID, template: str
+) -> dict[str, Any]:
+    """Return the row of an email to one of the staff about something that is no case, such as a budget's alert."""
+    if template not in (*NOTICES, BUDGET_NOTICE):
+        raise AssertionError(f"there is no notice “{template}”")
+    return message(
+        core=core, now=now, channel="email", template=template, user_id=user_id, about=about, about_id=about_id
+    )
+
+
 def told_lately(tx: Connection, now: datetime, templates: Iterable[str]) -> dict[uuid.UUID, int]:
     """Return how many notices of some kinds each of the staff was sent within the last hour."""
     table = outbox_messages.c
@@ -96,9 +122,62 @@ def told_lately(tx: Connection, now: datetime, templates: Iterable[str]) -> dict
 
 def enqueue(tx: Connection, messages: Iterable[dict[str, Any]]) -> None:
     """Write message rows; they commit with the deed that they tell of."""
-    rows = list(messages)
-    if rows:
-        tx.execute(outbox_messages.insert(), rows)
+    insert_many(tx, outbox_messages, list(messages))
+
+
+HELD = "The voucher is frozen."
+WAITING = ("queued", "held", "sending")
+WITHDRAWABLE = ("queued", "held")  # what is being sent now is looked at again before it is
+
+
+def withdraw(tx: Connection, about: Collection[tuple[uuid.UUID, uuid.UUID]], now: datetime, why: str) -> int:
+    """Withdraw what waits to be told of some vouchers; return how many messages that were.
+
+    Vouchers are given as pairs of their issuance and their own id: messages are found by the issuance, by its index.
+    """
+    table = outbox_messages.c
+    waits = (
+        table.issuance_id.in_([issuance_id for issuance_id, _ in about]),
+        table.voucher_id.in_([voucher_id for _, voucher_id in about]),
+        table.status.in_(WITHDRAWABLE),
+    )
+    values = {"status": "withdrawn", "ended_at": now, "reason": why}
+    return tx.execute(outbox_messages.update().where(*waits).values(**values)).rowcount
+
+
+def withdraw_apology(tx: Connection, issuance_id: uuid.UUID, now: datetime, why: str) -> int:
+    """Withdraw what waits to be told of an issuance that gave no voucher; return how many messages that were."""
+    table = outbox_messages.c
+    waits = (table.issuance_id == issuance_id, table.voucher_id.is_(None), table.status.in_(WITHDRAWABLE))
+    values = {"status": "withdrawn", "ended_at": now, "reason": why}
+    return tx.execute(outbox_messages.update().where(*waits).values(**values)).rowcount
+
+
+def release_held(tx: Connection, issuance_id: uuid.UUID, voucher_id: uuid.UUID, now: datetime) -> int:
+    """Let messages about a voucher be sent that were held because of it; return how many."""
+    table = outbox_messages.c
+    about = (table.issuance_id == issuance_id, table.voucher_id == voucher_id)
+    held = (table.status == "held") | ((table.status == "queued") & (table.reason == HELD))
+    # What was to be told later is told then; what waited for an end of the freezing is told now.
+    later = (table.status == "held") & (table.available_at > now)
+    values = {"status": "queued", "available_at": sa.case((later, table.available_at), else_=now), "reason": None}
+    return tx.execute(outbox_messages.update().where(*about, held).values(**values)).rowcount
+
+
+def about_voucher(tx: Connection, issuance_id: uuid.UUID, voucher_id: uuid.UUID) -> Sequence[Any]:
+    """Return channel, template, copy and status of every message about a voucher."""
+    table = outbox_messages.c
+    names = (table.channel, table.template, table.copy, table.status)
+    return tx.execute(sa.select(*names).where(table.issuance_id == issuance_id, table.voucher_id == voucher_id)).all()
+
+
+def first_tried_at(tx: Connection, message_id: uuid.UUID) -> datetime | None:
+    """Return when a message was first tried to be sent; None before that."""
+    table = delivery_attempts.c
+    found: datetime | None = tx.execute(
+        sa.select(table.started_at).where(table.message_id == message_id).order_by(table.number).limit(1)
+    ).scalar_one_or_none()
+    return found
 
 
 def claim_next(

@@ -36,6 +36,7 @@ class Letter:
     expires_at: datetime | None  # an aware instant, the last at which the voucher is good
     time_zone: str  # an IANA name: the zone that the expiry is told in
     where_to_use: tuple[str, ...]  # names of locations; empty means everywhere
+    personal_note: str | None = None  # what whoever gave it wrote to this customer
 
     def __repr__(self) -> str:
         """Name the message only: everything else may be personal or redeemable."""
@@ -86,7 +87,57 @@ class NoticeLetter:
         return f"NoticeLetter(message_id={self.message_id}, template={self.template!r})"
 
 
-AnyLetter = Letter | SurveyLetter | NoticeLetter
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetLetter:
+    """Tells one of the staff, who may read budgets, how far one is used."""
+
+    message_id: uuid.UUID
+    channel: str  # "email"
+    template: str  # "notice-budget"
+    locale: str
+    to: str
+    staff_name: str
+    brand: str
+    budget: str  # its name
+    subject: str | None  # what the one is called that it is for; None for the whole organization
+    threshold_percent: int
+    used: Money | None  # None where it does not count money
+    ceiling: Money | None  # None where it does not limit money
+    used_count: int
+    ceiling_count: int | None
+    ends_at: datetime | None  # when its period ends
+    time_zone: str
+    url: str  # the budget
+
+    def __repr__(self) -> str:
+        """Name the message only."""
+        return f"BudgetLetter(message_id={self.message_id}, template={self.template!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafetyLetter:
+    """Tells one of the staff, who leads, that many codes are tried that do not exist."""
+
+    message_id: uuid.UUID
+    channel: str  # "email"
+    template: str  # "notice-unknown-codes"
+    locale: str
+    to: str
+    staff_name: str
+    brand: str
+    unknown: int  # so many unknown codes
+    tries: int  # of so many tries
+    minutes: int  # within so many minutes
+    opened_at: datetime
+    time_zone: str
+    url: str  # the reviews
+
+    def __repr__(self) -> str:
+        """Name the message only."""
+        return f"SafetyLetter(message_id={self.message_id}, template={self.template!r})"
+
+
+AnyLetter = Letter | SurveyLetter | NoticeLetter | BudgetLetter | SafetyLetter
 
 
 @dataclass(frozen=True, slots=True)

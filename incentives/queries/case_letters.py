@@ -118,8 +118,13 @@ def _notice(tx: Connection, core: Core, message: Any, case: Any) -> NoticeLetter
         location=location.name if location else None,
         opened_at=case.opened_at,
         time_zone=location.time_zone if location else catalog.brand.time_zone,
-        url=f"{core.settings.public_url}/cases/{case.id}",
+        url=f"{core.settings.public_url}{_place(message.template, case)}",
     )
+
+
+def _place(template: str, case: Any) -> str:
+    """Return the page that a notice leads to: where something is to be decided, else the case."""
+    return "/approvals?show=mine" if template == "notice-approval" else f"/cases/{case.id}"
 
 
 def locale_of(tx: Connection, catalog: Catalog, case: Any) -> str:

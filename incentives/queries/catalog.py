@@ -7,11 +7,17 @@ from typing import Any
 
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
+from incentives.catalog.coverage import Coverage, coverage
 from incentives.catalog.definitions import IssueTag
 from incentives.catalog.difference import Change, difference, warnings_of
 from incentives.catalog.document import parse
+from incentives.catalog.export import to_yaml
+from incentives.catalog.review import Entry, Line, Section, review
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
+from incentives.queries.letters import actor_names
+
+__all__ = ["Change", "Coverage", "Entry", "Line", "Section"]
 
 READ = "catalog:read"
 SEE_PLACES = "locations:read"  # for every role: a till says where a voucher was spent
@@ -39,6 +45,7 @@ class LocationRow:
     time_zone: str
     currency: str
     country: str
+    groups: tuple[str, ...]
     hours: Mapping[str, tuple[str, str]]
 
 
@@ -93,6 +100,23 @@ class IncentiveRow:
     offerable_until_date: date | None
     locations: tuple[str, ...]
     active: bool
+    excluded_locations: tuple[str, ...]
+    redeem_locations: tuple[str, ...]
+    max_redemptions: int
+    min_order_minor: int | None
+    products: tuple[str, ...]
+    excluded_products: tuple[str, ...]
+    collections: tuple[str, ...]
+    redeemers: tuple[str, ...]
+    exclusive_group: str | None
+    most_open_per_customer: int | None
+    offer_when: Mapping[str, Any]
+    offer_when_message: Mapping[str, str]
+    redeem_when: Mapping[str, Any]
+    redeem_when_message: Mapping[str, str]
+    reversal_days: int
+    grace_days: int
+    most_extend_days: int
 
 
 _INCENTIVE = [name for name in IncentiveRow.__dataclass_fields__ if name != "version_id"]
@@ -120,6 +144,7 @@ class ProtocolRow:
     resurvey_after: str | None
     resurvey_hours: int
     resurvey_scale: str
+    undo_seconds: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +165,16 @@ class Plan:
     current_number: int | None
     changes: tuple[Change, ...]
     warnings: tuple[str, ...]
+    sections: tuple[Section, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseRow:
-    """A release of the catalog: who proposed it, who approved it, and when."""
+    """A release of the catalog: who proposed it, who approved it, and when.
+
+    ``status`` is as of now: one that was scheduled is ``approved`` from its instant on. ``effective_at`` is since or
+    from when it is in force; ``rollback_of_number`` says whose catalog it proposes again.
+    """
 
     number: int
     based_on_number: int | None
@@ -153,6 +183,14 @@ class ReleaseRow:
     proposed_by: str
     approved_at: datetime | None
     approved_by: str | None
+    effective_at: datetime | None = None
+    rollback_of_number: int | None = None
+    reason: str | None = None
+    proposed_by_name: str = ""
+    approved_by_name: str | None = None
+
+
+_RELEASE = [name for name in ReleaseRow.__dataclass_fields__ if not name.endswith("_name")]
 
 
 def _current(core: Core, actor: Actor, permission: str = READ) -> releases.CurrentCatalog:
@@ -257,12 +295,14 @@ def plan(*, core: Core, actor: Actor, text: str | bytes) -> Plan:
     permit(actor, "catalog:propose")
     proposed = parse(text)
     with core.database.read() as tx:
-        release = releases.current_release(tx)
+        release = releases.current_release(tx, core.clock.now())
         before = releases.catalog_of_release(tx, release.id) if release else None
+    changes = difference(before, proposed)
     return Plan(
         current_number=release.number if release else None,
-        changes=difference(before, proposed),
+        changes=changes,
         warnings=warnings_of(proposed),
+        sections=review(before, proposed, changes),
     )
 
 
@@ -271,9 +311,29 @@ def release_list(*, core: Core, actor: Actor, limit: int = 50) -> tuple[ReleaseR
     permit(actor, READ)
     with core.database.read() as tx:
         found = releases.releases(tx, limit=limit)
-    return tuple(
-        ReleaseRow(**{name: getattr(each, name) for name in ReleaseRow.__dataclass_fields__}) for each in found
-    )
+        in_force = releases.current_number(tx, core.clock.now())
+        names = actor_names(tx, {label for each in found for label in (each.proposed_by, each.approved_by) if label})
+    return tuple(_release(each, in_force, names) for each in found)
+
+
+def one_release(*, core: Core, actor: Actor, number: int) -> ReleaseRow:
+    """Return a release. Raises ``NotPermitted`` and ``ReleaseNotFound``."""
+    permit(actor, READ)
+    with core.database.read() as tx:
+        found = releases.release_by_number(tx, number)
+        names = actor_names(tx, {label for label in (found.proposed_by, found.approved_by) if label})
+        return _release(found, releases.current_number(tx, core.clock.now()), names)
+
+
+def _release(each: releases.Release, in_force: int | None, names: Mapping[str, str]) -> ReleaseRow:
+    parts = {name: getattr(each, name) for name in _RELEASE}
+    parts["proposed_by_name"] = names.get(each.proposed_by, each.proposed_by)
+    parts["approved_by_name"] = names.get(each.approved_by, each.approved_by) if each.approved_by else None
+    if each.number == in_force:
+        parts["status"] = releases.APPROVED
+    elif each.status == releases.APPROVED:
+        parts["status"] = releases.SUPERSEDED  # by one whose instant has come, and that nobody has settled yet
+    return ReleaseRow(**parts)
 
 
 def release_changes(*, core: Core, actor: Actor, number: int) -> tuple[Change, ...]:
@@ -281,9 +341,41 @@ def release_changes(*, core: Core, actor: Actor, number: int) -> tuple[Change, .
 
     Raises ``NotPermitted`` and ``ReleaseNotFound``.
     """
+    return release_plan(core=core, actor=actor, number=number).changes
+
+
+def release_plan(*, core: Core, actor: Actor, number: int, against: int | None = None) -> Plan:
+    """Return how a release differs from what is in force, or from another release, as lists and as people read it.
+
+    Raises ``NotPermitted`` and ``ReleaseNotFound``.
+    """
     permit(actor, READ)
     with core.database.read() as tx:
         release = releases.release_by_number(tx, number)
-        current = releases.current_release(tx)
-        before = releases.catalog_of_release(tx, current.id) if current else None
-        return difference(before, releases.catalog_of_release(tx, release.id))
+        base = releases.release_by_number(tx, against) if against else releases.current_release(tx, core.clock.now())
+        before = releases.catalog_of_release(tx, base.id) if base else None
+        after = releases.catalog_of_release(tx, release.id)
+    changes = difference(before, after)
+    return Plan(
+        current_number=base.number if base else None,
+        changes=changes,
+        warnings=warnings_of(after),
+        sections=review(before, after, changes),
+    )
+
+
+def export(*, core: Core, actor: Actor, number: int | None = None) -> str:
+    """Return the catalog in force, or a release, as one YAML file from which the very same catalog is read again.
+
+    Raises ``NotPermitted``, ``NoCatalog`` and ``ReleaseNotFound``.
+    """
+    permit(actor, READ)
+    with core.database.read() as tx:
+        if number is None:
+            return to_yaml(releases.cached_current(tx, core).catalog)
+        return to_yaml(releases.catalog_of_release(tx, releases.release_by_number(tx, number).id))
+
+
+def languages(*, core: Core, actor: Actor) -> tuple[Coverage, ...]:
+    """Return in which languages the catalog in force speaks, and what is missing in each."""
+    return coverage(_current(core, actor).catalog)

@@ -15,6 +15,7 @@ from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.queries.letters import actor_names
 from incentives.queries.scope import seen_by
+from incentives.queries.voucher_care import ChainedVoucher, chain_of
 from incentives.spending.tables import approvals
 from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import issuances, vouchers
@@ -55,7 +56,10 @@ class DeliveryNow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuance:
-    """An issuance with its latest voucher, its approval and its messages."""
+    """An issuance with its latest voucher, all of them, its approval and its messages.
+
+    ``undo_until`` is until when its giver may take it back; None where nobody can any more.
+    """
 
     id: uuid.UUID
     status: str
@@ -70,6 +74,9 @@ class Issuance:
     requested_at: datetime
     issued_at: datetime | None
     voucher: VoucherNow | None
+    vouchers: tuple[ChainedVoucher, ...]
+    deliver_after: datetime | None
+    undo_until: datetime | None
     approval: ApprovalNow | None
     deliveries: tuple[DeliveryNow, ...]
 
@@ -88,6 +95,7 @@ def one_issuance(*, core: Core, actor: Actor, issuance_id: uuid.UUID) -> Issuanc
             sa.select(vouchers).where(vouchers.c.issuance_id == issuance_id).order_by(vouchers.c.number.desc()).limit(1)
         )
         voucher = tx.execute(latest).one_or_none()
+        chain = chain_of(tx, issuance_id, now)
         asked = tx.execute(sa.select(approvals).where(approvals.c.issuance_id == issuance_id)).one_or_none()
         names = actor_names(tx, {asked.decided_by}) if asked and asked.decided_by else {}
         table = outbox_messages.c
@@ -108,6 +116,9 @@ def one_issuance(*, core: Core, actor: Actor, issuance_id: uuid.UUID) -> Issuanc
         requested_at=row.requested_at,
         issued_at=row.issued_at,
         voucher=_voucher(voucher, now) if voucher else None,
+        vouchers=chain,
+        deliver_after=row.deliver_after_at,
+        undo_until=row.undo_until_at if row.undo_until_at and row.undo_until_at > now else None,
         approval=_approval(asked, names) if asked else None,
         deliveries=tuple(
             DeliveryNow(id=each.id, channel=each.channel, status=each.status, reason=each.reason) for each in sent

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.access.tables import api_keys, users
-from incentives.catalog import releases, scripts
+from incentives.catalog import redeeming, releases, scripts
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.definitions import Criterion, Protocol
 from incentives.catalog.incentive import IncentiveKind
@@ -17,13 +17,22 @@ from incentives.catalog.tables import catalog_items
 from incentives.kernel.actors import rule
 from incentives.kernel.core import Core
 from incentives.kernel.money import Money
+from incentives.messages import outbox
 from incentives.messages.port import AnyLetter, Letter
-from incentives.queries import case_letters
+from incentives.queries import budget_alerts, case_letters, safety_letters
 from incentives.recovery.customers import Contact
 from incentives.vouchers import codes, lifecycle
 from incentives.vouchers.tables import issuances, vouchers
 
 _NO_VOUCHER = uuid.UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Why a message is not sent now, and from when it may be; None is not before somebody says so."""
+
+    reason: str
+    until_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,17 @@ class Told:
     expires_at: datetime | None
     time_zone: str
     where_to_use: tuple[str, ...]
+    personal_note: str | None = None
+    waits: Waits | None = None
+
+
+def waits(row: Any, now: datetime) -> Waits | None:
+    """Return why a voucher, as its row says, is not told of now: it is frozen, or a till holds it."""
+    if lifecycle.is_frozen(row, now) and lifecycle.status_now(row, now) in ("issued", "reserved"):
+        return Waits(outbox.HELD, row.frozen_until_at)
+    if lifecycle.status_now(row, now) == "reserved":
+        return Waits("A till holds the voucher.", row.reserved_until_at)
+    return None
 
 
 def told(tx: Connection, core: Core, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None, now: datetime) -> Told:
@@ -57,6 +77,7 @@ def told(tx: Connection, core: Core, issuance_id: uuid.UUID, voucher_id: uuid.UU
     incentive = releases.incentive_of(tx, row.incentive_item_id, core.cache)
     contact = Contact.from_text(core.contacts.decrypt(row.contact))
     title = catalog.words(incentive.title, row.locale)
+    where = redeeming.usable_locations(incentive)
     secrets = lifecycle.secrets_of(core, row.voucher_id, row.code_key_id) if row.voucher_id else None
     return Told(
         brand=catalog.brand.name,
@@ -76,7 +97,9 @@ def told(tx: Connection, core: Core, issuance_id: uuid.UUID, voucher_id: uuid.UU
         url=f"{core.settings.public_url}/v/{secrets[1]}" if secrets else None,
         expires_at=row.expires_at,
         time_zone=row.time_zone or catalog.brand.time_zone,
-        where_to_use=tuple(catalog.locations[key].name for key in incentive.locations if key in catalog.locations),
+        where_to_use=tuple(catalog.locations[key].name for key in where if key in catalog.locations),
+        personal_note=core.contacts.decrypt(row.message),
+        waits=waits(row, now) if row.voucher_id else None,
     )
 
 
@@ -85,6 +108,7 @@ def _row(tx: Connection, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None) -
     return tx.execute(
         sa.select(
             given.contact,
+            given.message,
             given.locale,
             given.catalog_release_id,
             given.incentive_item_id,
@@ -100,6 +124,9 @@ def _row(tx: Connection, issuance_id: uuid.UUID, voucher_id: uuid.UUID | None) -
             made.amount_minor.label("voucher_amount_minor"),
             made.expires_at,
             made.time_zone,
+            made.reserved_until_at,
+            made.frozen_at,
+            made.frozen_until_at,
         )
         .outerjoin(vouchers, sa.and_(made.issuance_id == given.id, made.id == voucher_id))
         .where(given.id == issuance_id),
@@ -161,16 +188,29 @@ def _rule_names(tx: Connection) -> dict[str, str]:
     return {rule(key, name).label: name for key, name in found.items()}
 
 
-def compose(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLetter | None:
-    """Return the letter of an outbox message; None when what it tells of is no longer so, and need not be told."""
+def compose(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLetter | Waits | None:
+    """Return the letter of an outbox message; None when what it tells of is no longer so, and need not be told.
+
+    What cannot be used just now is told later.
+    """
+    if message.about == budget_alerts.ABOUT:
+        return budget_alerts.compose(tx, core, message, now)
+    if message.about == safety_letters.ABOUT:
+        return safety_letters.compose(tx, core, message)
     if message.issuance_id is None:
         return case_letters.compose(tx, core, message) if case_letters.still_wanted(tx, message) else None
     facts = told(tx, core, message.issuance_id, message.voucher_id, now)
+    if facts.waits is not None:
+        return facts.waits
     return letter(facts, message) if facts.status == "issued" else None
 
 
 def composed(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLetter | None:
     """Return what a message says, whatever became of what it tells since; None where nobody is left to tell."""
+    if message.about == budget_alerts.ABOUT:
+        return budget_alerts.compose(tx, core, message, now, whatever=True)
+    if message.about == safety_letters.ABOUT:
+        return safety_letters.compose(tx, core, message, whatever=True)
     if message.issuance_id is None:
         return case_letters.compose(tx, core, message)
     return letter(told(tx, core, message.issuance_id, message.voucher_id, now), message)
@@ -200,15 +240,17 @@ def letter(facts: Told, message: Any) -> Letter:
         expires_at=facts.expires_at,
         time_zone=facts.time_zone,
         where_to_use=facts.where_to_use,
+        personal_note=facts.personal_note,
     )
 
 
 def voucher_of_link(tx: Connection, core: Core, token: str) -> Any:
-    """Return the id, issuance, status and end of the voucher that a link was signed for, or None.
+    """Return the id, issuance and state of the voucher that a link was signed for, or None.
 
     The database is asked whatever the link is, so that a forged one takes as long as one of a spent voucher.
     """
     voucher_id = codes.voucher_of_token(core.keys.links, token) or _NO_VOUCHER
     made = vouchers.c
-    query = sa.select(made.id, made.issuance_id, made.status, made.expires_at).where(made.id == voucher_id)
-    return tx.execute(query).one_or_none()
+    stands = (made.status, made.expires_at, made.reserved_until_at, made.frozen_at, made.frozen_until_at)
+    worth = (made.amount_minor, made.currency, made.max_redemptions, made.redeemed_count)
+    return tx.execute(sa.select(made.id, made.issuance_id, *stands, *worth).where(made.id == voucher_id)).one_or_none()

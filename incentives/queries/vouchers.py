@@ -3,18 +3,20 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
-from incentives.catalog import releases
+from incentives.catalog import redeeming, releases
+from incentives.kernel import errors
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import InputInvalid, IssuanceNotFound, KeyRetired
+from incentives.kernel.errors import InputInvalid, IssuanceNotFound, KeyRetired, Refusal
 from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.queries import letters
 from incentives.recovery import links
-from incentives.vouchers import lifecycle
+from incentives.vouchers import lifecycle, reservations, shares
 from incentives.vouchers.tables import issuances, vouchers
 
 # How long after issuing the issuer's screen shows the code: as long as a customer may stand at the desk.
@@ -24,24 +26,50 @@ GRANTED_WINDOW = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Who holds a voucher, where, since when and until when; ``own`` where it is who asks."""
+
+    reservation_id: uuid.UUID
+    held_by: str
+    location: str | None
+    reserved_at: datetime
+    expires_at: datetime
+    own: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TillVoucher:
-    """What a till needs to know. ``where_to_use`` empty means everywhere; ``redeemed_*`` stand once it was spent."""
+    """What a till needs to know. ``where_to_use`` empty means everywhere; ``redeemed_*`` stand once it was spent.
+
+    ``amount`` is what one use of it takes off at most, ``uses_left`` how often it can be redeemed yet. ``reason`` is
+    the slug of the refusal that redeeming would end in, whatever is bought.
+    """
 
     id: uuid.UUID
     status: str
     redeemable: bool
+    reason: str | None
     incentive: str
     title: str
     terms: str
     kind: str
     amount: Money
     percent: int | None
+    max_redemptions: int
+    uses_left: int
+    min_order: Money | None
     needs_order_total: bool
+    needs_items: bool
+    products: tuple[str, ...]
+    collections: tuple[str, ...]
+    excluded_products: tuple[str, ...]
+    frozen: bool
     last4: str
     expires_at: datetime
     time_zone: str
     where_to_use: tuple[str, ...]
     usable_here: bool
+    hold: Hold | None = None
     redeemed_at: datetime | None = None
     redeemed_location: str | None = None
     redeemed_by: str | None = None
@@ -62,28 +90,79 @@ def lookup(
         row = lifecycle.find(tx, core, code=code, token=token)
         incentive = releases.incentive_of(tx, row.incentive_item_id, core.cache)
         catalog = releases.cached_current(tx, core).catalog
-        before = lifecycle.standing_redemption(tx, row.id) if row.status == "redeemed" else None
-    status = lifecycle.status_now(row, now)
-    usable_here = not incentive.locations or actor.location is None or actor.location in incentive.locations
+        before = lifecycle.standing_redemption(tx, row.id) if row.redeemed_count else None
+        status = lifecycle.status_now(row, now)
+        held = reservations.find(tx, row.reservation_id) if status == "reserved" else None
+    frozen = lifecycle.is_frozen(row, now)
+    usable_here = actor.location is None or redeeming.usable_at(incentive, actor.location)
+    reason = _why_not(status, frozen, redeeming.redeemer_refusal(incentive, actor, row.issued_by), usable_here)
+    where = redeeming.usable_locations(incentive)
     return TillVoucher(
         id=row.id,
         status=status,
-        redeemable=status == "issued" and usable_here,
+        redeemable=reason is None,
+        reason=reason,
         incentive=incentive.key,
         title=catalog.words(incentive.title, locale),
         terms=catalog.words(incentive.terms or {}, locale),
         kind=incentive.kind,
-        amount=Money(row.amount_minor, row.currency),
+        amount=_per_use(row),
         percent=incentive.percent,
-        needs_order_total=incentive.percent is not None,
+        max_redemptions=row.max_redemptions,
+        uses_left=row.max_redemptions - row.redeemed_count,
+        min_order=Money(incentive.min_order_minor, row.currency) if incentive.min_order_minor is not None else None,
+        needs_order_total=incentive.percent is not None or incentive.min_order_minor is not None,
+        needs_items=bool(incentive.products or incentive.collections or incentive.excluded_products),
+        products=incentive.products,
+        collections=incentive.collections,
+        excluded_products=incentive.excluded_products,
+        frozen=frozen,
         last4=row.last4,
         expires_at=row.expires_at,
         time_zone=row.time_zone,
         usable_here=usable_here,
-        where_to_use=tuple(catalog.locations[key].name for key in incentive.locations if key in catalog.locations),
+        where_to_use=tuple(catalog.locations[key].name for key in where if key in catalog.locations),
+        hold=_hold(held, actor) if held else None,
         redeemed_at=before.redeemed_at if before else None,
         redeemed_location=before.location if before else None,
         redeemed_by=before.actor_name if before else None,
+    )
+
+
+_REASONS = {
+    "redeemed": errors.AlreadyRedeemed,
+    "expired": errors.VoucherExpired,
+    "voided": errors.VoucherVoided,
+    "reserved": errors.VoucherReserved,
+    "replaced": errors.VoucherReplaced,
+}
+
+
+def _why_not(status: str, frozen: bool, redeemer: Refusal | None, usable_here: bool) -> str | None:  # noqa: FBT001 - of this file only
+    """Return the slug of the refusal that redeeming would end in, in the order in which redeeming looks."""
+    if status in _REASONS:
+        return errors.slug_of(_REASONS[status])
+    if frozen:
+        return errors.slug_of(errors.VoucherFrozen)
+    if redeemer is not None:
+        return redeemer.slug
+    return None if usable_here else errors.slug_of(errors.NotUsableHere)
+
+
+def _per_use(row: Any) -> Money:
+    """Return what the next use of a voucher is worth, or the last one where all are spent."""
+    number = min(row.redeemed_count + 1, row.max_redemptions)
+    return Money(shares.share_minor(row.amount_minor, row.max_redemptions, number), row.currency)
+
+
+def _hold(row: Any, actor: Actor) -> Hold:
+    return Hold(
+        reservation_id=row.id,
+        held_by=row.actor_name,
+        location=row.location,
+        reserved_at=row.reserved_at,
+        expires_at=row.expires_at,
+        own=row.actor == actor.label,
     )
 
 
@@ -108,15 +187,18 @@ class CustomerVoucher:
     time_zone: str
     where_to_use: tuple[str, ...]
     feedback_url: str
+    personal_note: str | None = None
+    max_redemptions: int = 1
+    uses_left: int = 1
 
 
 def customer_voucher(*, core: Core, token: str) -> CustomerVoucher | None:
-    """Return a voucher by its link, or None alike for one that is unknown, used, expired or taken back."""
+    """Return a voucher by its link, or None alike for one that is unknown, used, held, frozen, expired or voided."""
     now = core.clock.now()
     with core.database.read() as tx:
         found = letters.voucher_of_link(tx, core, token)
         # Before anything else is read: how long this takes must not tell a spent voucher from an unknown one.
-        if found is None or lifecycle.status_now(found, now) != "issued":
+        if found is None or lifecycle.status_now(found, now) != "issued" or lifecycle.is_frozen(found, now):
             return None
         try:
             facts = letters.told(tx, core, found.issuance_id, found.id, now)
@@ -132,7 +214,7 @@ def customer_voucher(*, core: Core, token: str) -> CustomerVoucher | None:
         title=facts.title,
         terms=facts.terms,
         kind=facts.kind,
-        amount=facts.amount,
+        amount=_per_use(found) if facts.amount else None,
         percent=facts.percent,
         points=facts.points,
         item=facts.item,
@@ -141,7 +223,10 @@ def customer_voucher(*, core: Core, token: str) -> CustomerVoucher | None:
         expires_at=facts.expires_at,
         time_zone=facts.time_zone,
         where_to_use=facts.where_to_use,
+        max_redemptions=found.max_redemptions,
+        uses_left=found.max_redemptions - found.redeemed_count,
         feedback_url=links.url_of(core.settings.public_url, core.keys.links, links.VOUCHER, found.id),
+        personal_note=facts.personal_note,
     )
 
 

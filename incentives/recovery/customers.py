@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_unless_there
 from incentives.kernel.errors import EmailInvalid, PhoneInvalid
+from incentives.kernel.many import insert_absent, insert_many
 from incentives.recovery.tables import customer_identities, customers
 
 _LINKS = 7_210_411_904  # an arbitrary number that only this application takes as an advisory lock
@@ -41,7 +42,8 @@ class Contact:
 
     def to_text(self) -> str:
         """Return the form that is encrypted and kept."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value})
+        named = (("external_ref", self.external_ref), ("name", self.name), ("email", self.email), ("phone", self.phone))
+        return json.dumps({name: value for name, value in named if value})
 
     @classmethod
     def from_text(cls, text: str | None) -> "Contact":
@@ -76,15 +78,20 @@ def checked_email(text: str, *, field: str) -> str:
     return found.normalized
 
 
-def _phone(text: str, region: str | None) -> str:
+def checked_phone(text: str, *, field: str) -> str:
+    """Return a phone number that says its country as E.164, or raise ``PhoneInvalid`` naming the field."""
+    return _phone(text, None, field)
+
+
+def _phone(text: str, region: str | None, field: str = "customer.phone") -> str:
     import phonenumbers  # noqa: PLC0415 - only where a number is given
 
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
-        raise PhoneInvalid(field="customer.phone") from None
+        raise PhoneInvalid(field=field) from None
     if not phonenumbers.is_valid_number(number):
-        raise PhoneInvalid(field="customer.phone")
+        raise PhoneInvalid(field=field)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -135,38 +142,59 @@ def matches(core: Core, contact: Contact, found: Mapping[str, uuid.UUID]) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Newcomers:
-    """The customers, and the digests of identities, that one transaction has made."""
+    """The customers, and the digests of identities, that one transaction has made; ``known`` are those it met."""
 
     customers: frozenset[uuid.UUID]
     digests: frozenset[str]
+    known: Mapping[str, uuid.UUID] = field(default_factory=dict)
 
 
 def settle(
-    tx: Connection, core: Core, contacts: Sequence[tuple[Contact, str | None]], now: datetime
+    tx: Connection,
+    core: Core,
+    contacts: Sequence[tuple[Contact, str | None]],
+    now: datetime,
+    *,
+    beside: Sequence[Contact] = (),
 ) -> tuple[list[tuple[uuid.UUID, ...]], Newcomers]:
     """Return for each contact (with its locale) the customers it belongs to, and what was made just now.
 
     A new identity is inserted here, before anything is decided, so that two transactions that meet the same new
     customer wait for each other instead of each giving to a stranger. Digests go in sorted, so that they cannot
-    wait for each other in a ring.
+    wait for each other in a ring. ``beside`` are contacts that are looked up with them and never made customers.
     """
-    found = known(tx, core, (contact for contact, _ in contacts))
+    found = known(tx, core, (*(contact for contact, _ in contacts), *beside))
     before = set(found.values())
     wanted: dict[str, tuple[uuid.UUID, str]] = {}
+    made: list[dict[str, Any]] = []
     for contact, locale in contacts:
-        _plan_new(tx, core, contact, locale, now, found, wanted)
-    claimed = frozenset(digest for digest in sorted(wanted) if _claim_identity(tx, digest, *wanted[digest], found))
+        _plan_new(core, contact, locale, now, found, wanted, made)
+    insert_many(tx, customers, made)
+    claimed = _claim_identities(tx, wanted, found)
     owners = frozenset(owner for owner, _ in wanted.values())
-    fresh = Newcomers(customers=owners - before, digests=claimed)
+    fresh = Newcomers(customers=owners - before, digests=claimed, known=found)
     direct = [matches(core, contact, found) for contact, _ in contacts]
     return [
         each if fresh.customers.issuperset(each[:1]) and len(each) == 1 else _linked(tx, each) for each in direct
     ], fresh
 
 
+def matched_by(core: Core, contact: Contact, fresh: Newcomers) -> tuple[str, ...]:
+    """Return by which kinds of identity a contact was known before, for staff: who seems a stranger may be none."""
+    known_before = fresh.known.keys() - fresh.digests
+    return tuple(
+        kind for kind, text in identities(contact) if not known_before.isdisjoint(core.contacts.digests(kind, text))
+    )
+
+
 def together(tx: Connection, ids: Collection[uuid.UUID]) -> tuple[uuid.UUID, ...]:
     """Return customers and all who were shown to be the same people, the oldest first."""
     return tuple(row.id for row in _groups(tx, ids))
+
+
+def groups(tx: Connection, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Return customers and all who were shown to be the same people, each with what they have in common."""
+    return {row.id: row.group_id for row in _groups(tx, ids)}
 
 
 def _groups(tx: Connection, ids: Collection[uuid.UUID]) -> Sequence[Any]:
@@ -218,14 +246,15 @@ def forget(tx: Connection, core: Core, fresh: Newcomers, kept: Sequence[tuple[Co
 
 
 def _plan_new(
-    tx: Connection,
     core: Core,
     contact: Contact,
     locale: str | None,
     now: datetime,
-    found: dict[str, uuid.UUID],
+    found: Mapping[str, uuid.UUID],
     wanted: dict[str, tuple[uuid.UUID, str]],
+    made: list[dict[str, Any]],
 ) -> None:
+    """Lay out what a contact tells that is new: its identities, and a customer where none of them is known."""
     newest = {core.contacts.digests(kind, text)[0]: kind for kind, text in identities(contact)}
     unknown = {digest: kind for digest, kind in newest.items() if digest not in found and digest not in wanted}
     if not unknown:
@@ -233,26 +262,37 @@ def _plan_new(
     owners = matches(core, contact, found) or tuple(wanted[digest][0] for digest in newest if digest in wanted)
     owner = owners[0] if owners else core.ids.new(now)
     if not owners:
-        tx.execute(
-            customers.insert(),
+        made.append(
             {
                 "id": owner,
                 "group_id": owner,
                 "profile": core.contacts.encrypt(contact.to_text()),
                 "locale": locale,
                 "created_at": now,
-            },
+            }
         )
     wanted.update({digest: (owner, kind) for digest, kind in unknown.items()})
 
 
-def _claim_identity(tx: Connection, digest: str, owner: uuid.UUID, kind: str, found: dict[str, uuid.UUID]) -> bool:
-    """Give an identity to an owner, unless it is somebody's; note whose it is, and return whether it is new."""
-    row = {"digest": digest, "customer_id": owner, "kind": kind}
-    if insert_unless_there(tx, customer_identities, ("digest",), row):
-        found[digest] = owner
-        return True
-    found[digest] = tx.execute(
-        sa.select(customer_identities.c.customer_id).where(customer_identities.c.digest == digest),
-    ).scalar_one()
-    return False
+def _claim_identities(
+    tx: Connection, wanted: Mapping[str, tuple[uuid.UUID, str]], found: dict[str, uuid.UUID]
+) -> frozenset[str]:
+    """Give identities to their owners, unless they are somebody's by now; note whose each is, return the new ones."""
+    rows: list[dict[str, Any]] = [
+        {"digest": digest, "customer_id": wanted[digest][0], "kind": wanted[digest][1]} for digest in sorted(wanted)
+    ]
+    if len(rows) == 1:
+        claimed = {rows[0]["digest"]} if insert_unless_there(tx, customer_identities, ("digest",), rows[0]) else set()
+    else:
+        claimed = {digest for (digest,) in insert_absent(tx, customer_identities, ("digest",), rows)}
+    found.update({digest: wanted[digest][0] for digest in claimed})
+    others = wanted.keys() - claimed
+    if others:
+        table = customer_identities.c
+        found.update(
+            {
+                row[0]: row[1]
+                for row in tx.execute(sa.select(table.digest, table.customer_id).where(table.digest.in_(others)))
+            }
+        )
+    return frozenset(claimed)

@@ -8,13 +8,14 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
+from incentives.kernel.many import insert_absent, insert_many, update_many
 from incentives.spending.matching import Dimensions, PotKey, Rule, Wanted, matching
 from incentives.spending.tables import COUNTERS, budget_allocations, budget_movements, budget_periods
 
@@ -94,7 +95,19 @@ class Pot:
         return any(self.changes.values()) or any(self.allotments.values())
 
 
-def used_of(promised: int, spent: int, rule: Rule | None) -> int:
+class Based(Protocol):
+    """Whatever says by which basis a budget is charged: a rule, or the catalog's own definition of it."""
+
+    @property
+    def basis(self) -> str:
+        """Return face, expected or redemption."""
+
+    @property
+    def expected_percent(self) -> int:
+        """Return how much of what is promised is expected to be spent."""
+
+
+def used_of(promised: int, spent: int, rule: Based | None) -> int:
     """Return how much of a cap is used up: what is promised (held and committed) and spent, by a rule's basis.
 
     The counters are the same whatever the basis: who switches it sees at once what would have been used all along.
@@ -113,25 +126,28 @@ def read(tx: Connection, wanted: Iterable[Wanted]) -> dict[PotKey, Pot]:
     return {each.pot: pots.get(each.pot) or Pot(id=uuid.UUID(int=0), counters=dict(empty)) for each in wanted}
 
 
-def lock(tx: Connection, core: Core, wanted: Iterable[Wanted], now: datetime) -> dict[PotKey, Pot]:
+def lock(
+    tx: Connection, core: Core, wanted: Iterable[Wanted], now: datetime, *, also: Collection[PotKey] = ()
+) -> dict[PotKey, Pot]:
     """Return the pots, locked in the order of their keys until the transaction ends; missing rows are made first.
 
     Rows are made before any is locked: whoever held one pot and waited for another to be made could be waited for
-    by its maker, in a ring.
+    by its maker, in a ring. ``also`` are pots that were charged before, to be locked with them in the same go.
     """
     by_pot = {each.pot: each for each in wanted}
-    if not by_pot:
+    keys = {*by_pot, *also}
+    if not keys:
         return {}
     there: set[PotKey] = core.cache.setdefault(_THERE, set())
     made = _make(tx, core, [by_pot[key] for key in sorted(by_pot) if key not in there], now)
-    pots = _select(tx, set(by_pot), lock=True)
+    pots = _select(tx, keys, lock=True)
     for pot in pots.values():
         pot.made = pot.id in made
-    if len(pots) < len(by_pot):
+    if len(pots) < len(keys):
         there.clear()  # The database was restored to an earlier day, under this process.
-        return lock(tx, core, by_pot.values(), now)
+        return lock(tx, core, by_pot.values(), now, also=also)
     # A row of our own making may yet be rolled back, and customers are too many to remember.
-    there.update(key for key, pot in pots.items() if not pot.made and by_pot[key].rule.scope != "customer")
+    there.update(key for key in by_pot if not pots[key].made and by_pot[key].rule.scope != "customer")
     return pots
 
 
@@ -139,11 +155,9 @@ def _make(tx: Connection, core: Core, wanted: Sequence[Wanted], now: datetime) -
     """Make the rows that are not there yet, in the order of their keys; return the ids that ours have."""
     if not wanted:
         return set()
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = make(budget_periods).on_conflict_do_nothing(index_elements=["budget", "subject", "period_key"])
     rows = [_new_row(core, each, now) for each in wanted]
-    tx.execute(statement, rows)
-    return {row["id"] for row in rows}
+    made = insert_absent(tx, budget_periods, PotKey._fields, rows)
+    return {row["id"] for row in rows if (row["budget"], row["subject"], row["period_key"]) in made}
 
 
 def _new_row(core: Core, each: Wanted, now: datetime) -> dict[str, Any]:
@@ -164,13 +178,24 @@ def _new_row(core: Core, each: Wanted, now: datetime) -> dict[str, Any]:
 
 def _select(tx: Connection, keys: set[PotKey], *, lock: bool) -> dict[PotKey, Pot]:
     table = budget_periods.c
+    columns = (table.budget, table.subject, table.period_key)
+    many = tx.dialect.name == "postgresql" and len(keys) > _KEYS_MANY
+    these: Any = sa.tuple_(*columns)
     query = (
-        sa.select(table.budget, table.subject, table.period_key, table.id, *_numbers())
-        .where(sa.tuple_(table.budget, table.subject, table.period_key).in_(sorted(keys)))
-        .order_by(table.budget, table.subject, table.period_key)
+        sa.select(*columns, table.id, *_numbers())
+        .where(these.in_(_ARRAYS) if many else these.in_(sorted(keys)))
+        .order_by(*columns)
     )
-    rows = tx.execute(query.with_for_update() if lock else query).all()
+    arrays = dict(zip(PotKey._fields, map(list, zip(*keys, strict=True)), strict=True)) if many else {}
+    rows = tx.execute(query.with_for_update() if lock else query, arrays).all()
     return {PotKey(*row[:3]): _pot(row[3], row[4:]) for row in rows}
+
+
+# A thousand keys as three arrays are one short statement; as literals they are one that is written anew each time.
+_KEYS_MANY = 50
+_ARRAYS = sa.select(
+    *(sa.func.unnest(sa.bindparam(name, type_=postgresql.ARRAY(sa.String()))) for name in PotKey._fields)
+)
 
 
 def _numbers() -> list[sa.Column[Any]]:
@@ -271,38 +296,27 @@ def write(
 
     Pots that were made for what was refused in the end are taken back.
     """
-    if movements:
-        tx.execute(budget_movements.insert(), list(movements))
-    if allocations:
-        tx.execute(budget_allocations.insert(), list(allocations))
+    insert_many(tx, budget_movements, movements)
+    insert_many(tx, budget_allocations, allocations)
     unused = [pot.id for pot in pots if pot.made and not pot.changed]
     if unused:
         tx.execute(budget_periods.delete().where(budget_periods.c.id.in_(unused)))
-    charged = [(pot, pot.rule) for pot in pots if pot.changed and pot.rule is not None]
-    if charged:
-        tx.execute(_update(_RULED), [{**_change_binds(pot), **_rule_binds(rule)} for pot, rule in charged])
-    others = [_change_binds(pot) for pot in pots if pot.changed and pot.rule is None]
-    if others:
-        tx.execute(_update(()), others)
+    ruled = [_changes(pot) | _said(pot.rule) for pot in pots if pot.changed and pot.rule is not None]
+    update_many(tx, budget_periods, ruled, by=("id",), to=_RULED, add=_SUMS)
+    others = [_changes(pot) for pot in pots if pot.changed and pot.rule is None]
+    update_many(tx, budget_periods, others, by=("id",), add=_SUMS)
 
 
 _RULED = ("cap_minor", "cap_count", "basis", "expected_percent", "rollover", "on_expiry")
+_SUMS = (*COUNTERS, *ALLOTTED)
 
 
-def _update(ruled: Iterable[str]) -> sa.Update:
-    table = budget_periods.c
-    sums = {name: table[name] + sa.bindparam(f"by_{name}", type_=sa.BigInteger()) for name in (*COUNTERS, *ALLOTTED)}
-    said = {name: sa.bindparam(f"new_{name}", type_=table[name].type) for name in ruled}
-    return budget_periods.update().where(table.id == sa.bindparam("pot_id")).values(**sums, **said)
+def _changes(pot: Pot) -> dict[str, Any]:
+    return {"id": pot.id, **pot.changes, **pot.allotments}
 
 
-def _change_binds(pot: Pot) -> dict[str, Any]:
-    changes = {**pot.changes, **pot.allotments}
-    return {"pot_id": pot.id, **{f"by_{name}": value for name, value in changes.items()}}
-
-
-def _rule_binds(rule: Rule) -> dict[str, Any]:
-    return {f"new_{name}": getattr(rule, name) for name in _RULED}
+def _said(rule: Rule) -> dict[str, Any]:
+    return {name: getattr(rule, name) for name in _RULED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,9 +325,10 @@ class Charged:
 
     issuance_id: uuid.UUID
     pot_id: uuid.UUID
+    pot: PotKey
     on_expiry: str
     currency: str | None
-    sums: Mapping[str, int]
+    sums: dict[str, int]
 
     def in_its_unit(self, changes: Mapping[str, int]) -> dict[str, int]:
         """Return the part of a change that this pot counts."""
@@ -329,7 +344,8 @@ def charges_of(tx: Connection, issuance_ids: Iterable[uuid.UUID]) -> list[Charge
     """Return what issuances have in which pots, from the movements."""
     moved = budget_movements.c
     pots = budget_periods.c
-    names = (moved.issuance_id, moved.budget_period_id, pots.on_expiry, pots.currency)
+    key = (pots.budget, pots.subject, pots.period_key)
+    names = (moved.issuance_id, moved.budget_period_id, pots.on_expiry, pots.currency, *key)
     rows = tx.execute(
         sa.select(*names, *(sa.func.sum(moved[name]) for name in COUNTERS))
         .join(budget_periods, pots.id == moved.budget_period_id)
@@ -342,7 +358,8 @@ def charges_of(tx: Connection, issuance_ids: Iterable[uuid.UUID]) -> list[Charge
             pot_id=row[1],
             on_expiry=row[2],
             currency=row[3],
-            sums={name: int(value) for name, value in zip(COUNTERS, row[4:], strict=True)},
+            pot=PotKey(*row[4:7]),
+            sums={name: int(value) for name, value in zip(COUNTERS, row[7:], strict=True)},
         )
         for row in rows
     ]

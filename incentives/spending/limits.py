@@ -23,6 +23,11 @@ class Limit:
     per_customer_count: int | None = None
 
 
+def is_limit(budget: str) -> bool:
+    """Return whether a pot's budget is the counting part of somebody's limit; a budget's own key has no slash."""
+    return "/" in budget
+
+
 def over_voucher(limit: Limit | None, amount_minor: int) -> bool:
     """Return whether one voucher of an amount is more than may be given without asking.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from incentives.kernel.periods import period_of
+from incentives.kernel.periods import Period, period_of, period_of_key
 
 
 class PotKey(NamedTuple):
@@ -100,6 +100,21 @@ def _subjects(rule: Rule, of: Dimensions) -> list[str]:
     return own[:1]
 
 
+def wanted_now(rule: Rule, subject: str, now: datetime) -> Wanted:
+    """Return the pot that a rule has for a subject in the period of an instant."""
+    return _wanted(rule, subject, period_of(now, rule.period, rule.time_zone, rule.week_start))
+
+
+def wanted_in(rule: Rule, subject: str, period_key: str) -> Wanted:
+    """Return the pot that a rule has for a subject in a period by its key. Raises ``ValueError`` for a foreign key."""
+    return _wanted(rule, subject, period_of_key(period_key, rule.period, rule.time_zone, rule.week_start))
+
+
+def _wanted(rule: Rule, subject: str, period: Period) -> Wanted:
+    pot = PotKey(rule.key, subject, period.key)
+    return Wanted(rule=rule, pot=pot, start_at=period.start_at, end_at=period.end_at)
+
+
 def matching(rules: Iterable[Rule], of: Dimensions, now: datetime) -> list[Wanted]:
     """Return every charge that an issuance makes: one a matching rule and subject, in lock order."""
     wanted = []
@@ -108,8 +123,5 @@ def matching(rules: Iterable[Rule], of: Dimensions, now: datetime) -> list[Wante
             continue
         if rule.issue_tags and not set(rule.issue_tags) & set(of.issue_tags):
             continue
-        for subject in _subjects(rule, of):
-            period = period_of(now, rule.period, rule.time_zone, rule.week_start)
-            pot = PotKey(rule.key, subject, period.key)
-            wanted.append(Wanted(rule=rule, pot=pot, start_at=period.start_at, end_at=period.end_at))
+        wanted += [wanted_now(rule, subject, now) for subject in _subjects(rule, of)]
     return sorted(wanted, key=lambda each: each.pot)

@@ -164,11 +164,13 @@ approvals = sa.Table(
     sa.Column("policy_item_id", sa.Uuid(), sa.ForeignKey("catalog_items.id")),  # NULL: one level, whoever may decide
     sa.Column("level", sa.SmallInteger(), nullable=False, server_default="1"),
     sa.Column("level_since_at", UtcDateTime()),
+    sa.Column("escalates_at", UtcDateTime()),  # when the level passes it on; NULL: it does not
     sa.Column("granted_incentive", sa.String(64)),  # where the approver chose another one
     sa.CheckConstraint(sa.column("status").in_(APPROVAL_STATUSES), name="status"),
     sa.CheckConstraint("status = 'withdrawn' OR decided_by <> requested_by", name="four_eyes"),
     sa.CheckConstraint("granted_amount_minor <= requested_amount_minor", name="never_raised"),
     sa.Index("ix_approvals_status_expires_at", "status", "expires_at"),
+    sa.Index("ix_approvals_status_escalates_at", "status", "escalates_at"),
 )
 
 # What each approver said; the last that is needed decides. Append-only.

@@ -39,6 +39,15 @@ bulk_jobs = sa.Table(
     sa.CheckConstraint("mode IN ('best_effort', 'all_or_nothing')", name="mode"),
     sa.CheckConstraint("format IN ('csv', 'ndjson')", name="format"),
     sa.Index("ix_bulk_jobs_status", "status"),
+    # The same file of the same person is one job, however often it is sent and whoever races.
+    sa.Index(
+        "uq_bulk_jobs_actor_file_digest",
+        "actor",
+        "file_digest",
+        unique=True,
+        postgresql_where=sa.text("retry_of_id IS NULL"),
+        sqlite_where=sa.text("retry_of_id IS NULL"),
+    ),
 )
 
 bulk_rows = sa.Table(
@@ -52,5 +61,5 @@ bulk_rows = sa.Table(
     sa.Column("problem", JsonColumn),  # what it was refused for
     sa.Column("issuance_id", sa.Uuid(), sa.ForeignKey("issuances.id")),
     sa.CheckConstraint(sa.column("status").in_(ROW_STATUSES), name="status"),
-    sa.Index("ix_bulk_rows_job_id_status", "job_id", "status"),
+    sa.Index("ix_bulk_rows_job_id_status_line", "job_id", "status", "line"),
 )

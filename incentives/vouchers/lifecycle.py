@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.errors import CodeMalformed, KeyRetired, VoucherNotFound
 from incentives.kernel.money import Money
 from incentives.vouchers import codes
-from incentives.vouchers.tables import issuances, redemptions, vouchers
+from incentives.vouchers.tables import issuances, redemption_reversals, redemptions, vouchers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ def make(
     amount: Money,
     expires_at: datetime,
     time_zone: str,
+    max_redemptions: int = 1,
+    replaces_id: uuid.UUID | None = None,
 ) -> Made:
     """Return a new voucher with its derived code."""
     voucher_id = core.ids.new(now)
@@ -44,6 +47,8 @@ def make(
         "id": voucher_id,
         "issuance_id": issuance_id,
         "number": number,
+        "replaces_id": replaces_id,
+        "max_redemptions": max_redemptions,
         "incentive_item_id": incentive_item_id,
         "status": "issued",
         "amount_minor": amount.amount_minor,
@@ -54,6 +59,7 @@ def make(
         "issued_at": now,
         "expires_at": expires_at,
         "time_zone": time_zone,
+        "frozen_at": None,
     }
     return Made(row=row, code=codes.printed(code), token=codes.token_of(core.keys.links, voucher_id))
 
@@ -77,6 +83,11 @@ _WANTED = (
     issuances.c.contact,
     issuances.c.locale,
     issuances.c.issue_tag,
+    issuances.c.severity,
+    issuances.c.source,
+    issuances.c.actor.label("issued_by"),
+    issuances.c.team.label("issued_team"),
+    issuances.c.ip_block.label("issued_ip_block"),
 )
 
 
@@ -91,15 +102,23 @@ def find(tx: Connection, core: Core, *, code: str | None, token: str | None) -> 
     if token is not None:
         voucher_id = codes.voucher_of_token(core.keys.links, codes.token_in(token))
         condition = vouchers.c.id == voucher_id
-        found = voucher_id is not None
+        known = voucher_id is not None
     else:
         condition = vouchers.c.code_digest.in_(codes.digests(core.keys.codes, codes.normalized(code or "")))
-        found = True
-    query = sa.select(*_WANTED).join(issuances, issuances.c.id == vouchers.c.issuance_id).where(condition)
-    row = tx.execute(query).one_or_none() if found else None
+        known = True
+    row = tx.execute(_with_issuance().where(condition)).one_or_none() if known else None
     if row is None:
         raise VoucherNotFound
     return row
+
+
+def found(tx: Connection, voucher_id: uuid.UUID) -> Any:
+    """Return a voucher's row (with what its issuance says) by its id."""
+    return tx.execute(_with_issuance().where(vouchers.c.id == voucher_id)).one()
+
+
+def _with_issuance() -> Any:
+    return sa.select(*_WANTED).join(issuances, issuances.c.id == vouchers.c.issuance_id)
 
 
 def last4_of(code: str | None) -> str | None:
@@ -127,22 +146,69 @@ def good(now: datetime) -> sa.ColumnElement[bool]:
     return free(now) & ~frozen(now) & (vouchers.c.expires_at >= now)
 
 
+def worth(row: Any) -> sa.ColumnElement[bool]:
+    """Return the condition that a voucher is still worth what its row said: what was weighed is what is spent."""
+    amount_minor: int = row.amount_minor
+    return vouchers.c.amount_minor == amount_minor
+
+
 def is_frozen(row: Any, now: datetime) -> bool:
     """Return whether a voucher's row is frozen as of an instant."""
     return row.frozen_at is not None and (row.frozen_until_at is None or row.frozen_until_at > now)
 
 
-def redeem(tx: Connection, voucher_id: uuid.UUID, now: datetime) -> bool:
-    """Spend a voucher: one conditional update, whose row count is the answer."""
-    condition = (vouchers.c.id == voucher_id, vouchers.c.status == "issued", vouchers.c.expires_at >= now)
-    return tx.execute(vouchers.update().where(*condition).values(status="redeemed")).rowcount == 1
+def redeem(tx: Connection, voucher_id: uuid.UUID, condition: sa.ColumnElement[bool]) -> int | None:
+    """Spend one use of a voucher, if it is so: one conditional update. Return how many are spent now, or None."""
+    then = vouchers.c.redeemed_count + 1
+    used_up = sa.case((then >= vouchers.c.max_redemptions, "redeemed"), else_="issued")
+    values = {"redeemed_count": then, "status": used_up, "reservation_id": None, "reserved_until_at": None}
+    statement = vouchers.update().where(vouchers.c.id == voucher_id, condition).values(**values)
+    return tx.execute(statement.returning(vouchers.c.redeemed_count)).scalar_one_or_none()
+
+
+def free_use(tx: Connection, voucher_id: uuid.UUID) -> int:
+    """Return the lowest number that no use of a voucher has; its row is locked by whoever asks.
+
+    A use that was reversed is to be had again, unless its worth went on to another voucher or was taken back.
+    """
+    undone, done = redemption_reversals.c, redemptions.c
+    gone = sa.select(undone.redemption_id).where(undone.restore == "same_code")
+    query = sa.select(done.use_number).where(
+        done.voucher_id == voucher_id, sa.or_(done.reversed_at.is_(None), done.id.not_in(gone))
+    )
+    taken = set(tx.execute(query).scalars())
+    return next(number for number in count(1) if number not in taken)
+
+
+def lock(tx: Connection, voucher_id: uuid.UUID) -> Any:
+    """Return a voucher's row, locked until the transaction ends; rows that refer to it can be written meanwhile."""
+    return tx.execute(sa.select(vouchers).where(vouchers.c.id == voucher_id).with_for_update(key_share=True)).one()
+
+
+def lock_issuance(tx: Connection, issuance_id: uuid.UUID) -> None:
+    """Lock an issuance's row until the transaction ends: after its voucher's, before the budgets'."""
+    tx.execute(sa.select(issuances.c.id).where(issuances.c.id == issuance_id).with_for_update(key_share=True))
+
+
+def next_number(tx: Connection, issuance_id: uuid.UUID) -> int:
+    """Return the number of an issuance's next voucher; its row is locked, so that no two are given the same."""
+    lock_issuance(tx, issuance_id)
+    return (
+        int(
+            tx.execute(
+                sa.select(sa.func.max(vouchers.c.number)).where(vouchers.c.issuance_id == issuance_id)
+            ).scalar_one()
+        )
+        + 1
+    )
 
 
 def standing_redemption(tx: Connection, voucher_id: uuid.UUID) -> Any:
-    """Return when, where and by whom a voucher was redeemed, or None."""
+    """Return when, where and by whom a voucher was redeemed at last, or None."""
+    standing = (redemptions.c.voucher_id == voucher_id, redemptions.c.reversed_at.is_(None))
     return tx.execute(
-        sa.select(redemptions).where(redemptions.c.voucher_id == voucher_id, redemptions.c.reversed_at.is_(None)),
-    ).one_or_none()
+        sa.select(redemptions).where(*standing).order_by(redemptions.c.redeemed_at.desc(), redemptions.c.id.desc())
+    ).first()
 
 
 def status_now(row: Any, now: datetime) -> str:
@@ -160,25 +226,38 @@ def state(tx: Connection, voucher_id: uuid.UUID) -> Any:
 
 
 def redemption_with_voucher(tx: Connection, redemption_id: uuid.UUID) -> Any:
-    """Return a redemption with its voucher's last four, issuance and number, and the incentive's key."""
+    """Return a redemption with what its voucher and its issuance say, or None."""
+    of_voucher = (
+        vouchers.c[name] for name in ("last4", "issuance_id", "incentive_item_id", "time_zone", "max_redemptions")
+    )
+    of_issuance = (issuances.c.incentive, issuances.c.case_id, issuances.c.channels)
     return tx.execute(
-        sa.select(redemptions, vouchers.c.last4, vouchers.c.issuance_id, vouchers.c.number, issuances.c.incentive)
+        sa.select(redemptions, *of_voucher, *of_issuance)
         .join(vouchers, vouchers.c.id == redemptions.c.voucher_id)
         .join(issuances, issuances.c.id == vouchers.c.issuance_id)
         .where(redemptions.c.id == redemption_id),
-    ).one()
-
-
-def following(tx: Connection, issuance_id: uuid.UUID, number: int) -> dict[str, Any] | None:
-    """Return the voucher that was made over what a voucher left, or None."""
-    return numbered(tx, issuance_id, number + 1)
+    ).one_or_none()
 
 
 def numbered(tx: Connection, issuance_id: uuid.UUID, number: int) -> dict[str, Any] | None:
     """Return one voucher of an issuance by its number, or None."""
-    query = sa.select(vouchers).where(vouchers.c.issuance_id == issuance_id, vouchers.c.number == number)
-    row = tx.execute(query).mappings().one_or_none()
+    return _one(tx, vouchers.c.issuance_id == issuance_id, vouchers.c.number == number)
+
+
+def by_id(tx: Connection, voucher_id: uuid.UUID) -> dict[str, Any] | None:
+    """Return a voucher, or None."""
+    return _one(tx, vouchers.c.id == voucher_id)
+
+
+def _one(tx: Connection, *condition: sa.ColumnElement[bool]) -> dict[str, Any] | None:
+    row = tx.execute(sa.select(vouchers).where(*condition)).mappings().one_or_none()
     return {str(name): value for name, value in row.items()} if row else None
+
+
+_OF_EXPIRED = (
+    "id", "issuance_id", "amount_minor", "max_redemptions", "redeemed_count", "currency", "last4", "expires_at",
+    "reservation_id",
+)  # fmt: skip
 
 
 def expire_due(tx: Connection, now: datetime, most: int) -> list[Any]:
@@ -186,9 +265,10 @@ def expire_due(tx: Connection, now: datetime, most: int) -> list[Any]:
 
     What is due is a common table expression, for PostgreSQL may run a subquery again for each row, past its limit.
     """
+    open_now = vouchers.c.status.in_(("issued", "reserved"))
     due = (
         sa.select(vouchers.c.id)
-        .where(vouchers.c.status == "issued", vouchers.c.expires_at < now)
+        .where(open_now, vouchers.c.expires_at < now)
         .order_by(vouchers.c.expires_at)
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -196,10 +276,8 @@ def expire_due(tx: Connection, now: datetime, most: int) -> list[Any]:
     )
     statement = (
         vouchers.update()
-        .where(vouchers.c.id.in_(sa.select(due.c.id)), vouchers.c.status == "issued")
+        .where(vouchers.c.id.in_(sa.select(due.c.id)), open_now)
         .values(status="expired")
-        .returning(
-            vouchers.c.id, vouchers.c.issuance_id, vouchers.c.amount_minor, vouchers.c.currency, vouchers.c.last4
-        )
+        .returning(*(vouchers.c[name] for name in _OF_EXPIRED))
     )
     return list(tx.execute(statement).all())

@@ -34,6 +34,7 @@ issuances = sa.Table(
     sa.Column("job_id", sa.Uuid(), sa.ForeignKey("bulk_jobs.id"), index=True),
     sa.Column("ip_block", sa.String(45)),  # the network it was asked from, never the whole address
     sa.Column("undo_until_at", UtcDateTime()),  # until then its giver may take it back, and nothing was sent yet
+    sa.Column("deliver_after_at", UtcDateTime()),  # nothing about it is sent before
     sa.Column("metadata", JsonColumn, nullable=False),
     sa.Column("channels", JsonColumn, nullable=False),
     sa.Column("contact", sa.Text()),  # encrypted: the name and the addresses as they were given this time
@@ -44,6 +45,7 @@ issuances = sa.Table(
     sa.CheckConstraint("amount_minor >= 0", name="amount_not_negative"),
     sa.CheckConstraint("severity BETWEEN 1 AND 4", name="severity"),
     sa.Index("ix_issuances_actor_requested_at", "actor", "requested_at"),
+    sa.Index("ix_issuances_ip_block_requested_at", "ip_block", "requested_at"),
 )
 
 vouchers = sa.Table(
@@ -101,6 +103,7 @@ redemptions = sa.Table(
     sa.Column("order_initial_minor", AmountMinor()),  # the order before any discount, where the till told it
     sa.Column("order_items", JsonColumn),
     sa.Column("reservation_id", sa.Uuid(), sa.ForeignKey("reservations.id")),
+    sa.Column("remainder_id", sa.Uuid(), sa.ForeignKey("vouchers.id")),  # the voucher over what was left
     sa.Column("redeemed_at", UtcDateTime(), nullable=False, index=True),
     sa.Column("reversed_at", UtcDateTime()),
     sa.Index(
@@ -111,6 +114,7 @@ redemptions = sa.Table(
         postgresql_where=sa.text("reversed_at IS NULL"),
         sqlite_where=sa.text("reversed_at IS NULL"),
     ),
+    sa.Index("ix_redemptions_order_ref", "order_ref"),
     sa.CheckConstraint("amount_minor >= 0", name="amount_not_negative"),
 )
 
@@ -128,6 +132,7 @@ redemption_attempts = sa.Table(
     sa.Column("at", UtcDateTime(), nullable=False),
     sa.Index("ix_redemption_attempts_at", "at"),
     sa.Index("ix_redemption_attempts_actor_at", "actor", "at"),
+    sa.Index("ix_redemption_attempts_ip_block_at", "ip_block", "at"),
 )
 
 # What undid a redemption: at most one, for ever. Append-only.

@@ -87,13 +87,13 @@ NEW_CHECKS = {
 
 # What the older tables cannot hold and nobody may remove or rewrite: it is money that moved, or a voucher that waits.
 STANDS_IN_THE_WAY = {
-    "entries of the ledger of kinds that it did not know": f"SELECT 1 FROM ledger_entries WHERE NOT {ENTRY_KINDS_BEFORE}",  # noqa: S608 - ours
-    "movements of budgets of kinds that it did not know": f"SELECT 1 FROM budget_movements WHERE NOT {MOVEMENT_KINDS_BEFORE}",  # noqa: S608 - ours
-    "movements of budgets that a whole job made": "SELECT 1 FROM budget_movements WHERE job_id IS NOT NULL",
-    "vouchers that are redeemed several times": (
+    "entries of the ledger of newer kinds": f"SELECT 1 FROM ledger_entries WHERE NOT {ENTRY_KINDS_BEFORE}",  # noqa: S608 - ours
+    "movements of budgets of newer kinds": f"SELECT 1 FROM budget_movements WHERE NOT {MOVEMENT_KINDS_BEFORE}",  # noqa: S608 - ours
+    "movements of budgets that whole jobs made": "SELECT 1 FROM budget_movements WHERE job_id IS NOT NULL",
+    "vouchers that may be redeemed several times, and were": (
         "SELECT 1 FROM redemptions JOIN vouchers ON vouchers.id = redemptions.voucher_id WHERE max_redemptions > 1"
     ),
-    "vouchers that are frozen and otherwise good": (
+    "vouchers that are frozen": (
         "SELECT 1 FROM vouchers WHERE frozen_at IS NOT NULL AND status IN ('issued', 'reserved')"
     ),
 }
@@ -183,6 +183,7 @@ def _fill() -> None:
         "WHERE used.id = redemptions.voucher_id"
     )
     op.execute(f"UPDATE redemptions SET settled_minor = ({worth}) - COALESCE(({left}), 0)")  # noqa: S608 - ours
+    op.execute(f"UPDATE redemptions SET remainder_id = ({left.replace('after.amount_minor', 'after.id', 1)})")  # noqa: S608 - ours
 
 
 def _add_budget_tables() -> None:
@@ -320,6 +321,13 @@ def _add_jobs() -> None:
     )
     with op.batch_alter_table("bulk_jobs", schema=None) as batch_op:
         batch_op.create_index("ix_bulk_jobs_status", ["status"], unique=False)
+        batch_op.create_index(
+            "uq_bulk_jobs_actor_file_digest",
+            ["actor", "file_digest"],
+            unique=True,
+            postgresql_where=sa.text("retry_of_id IS NULL"),
+            sqlite_where=sa.text("retry_of_id IS NULL"),
+        )
     op.create_table(
         "bulk_rows",
         sa.Column("job_id", sa.Uuid(), nullable=False),
@@ -345,7 +353,7 @@ def _add_jobs() -> None:
         sa.PrimaryKeyConstraint("job_id", "line", name=op.f("pk_bulk_rows")),
     )
     with op.batch_alter_table("bulk_rows", schema=None) as batch_op:
-        batch_op.create_index("ix_bulk_rows_job_id_status", ["job_id", "status"], unique=False)
+        batch_op.create_index("ix_bulk_rows_job_id_status_line", ["job_id", "status", "line"], unique=False)
 
 
 def _add_approvers() -> None:
@@ -590,10 +598,12 @@ def _widen_spending() -> None:
         batch_op.add_column(sa.Column("policy_item_id", sa.Uuid(), nullable=True))
         batch_op.add_column(sa.Column("level", sa.SmallInteger(), server_default="1", nullable=False))
         batch_op.add_column(sa.Column("level_since_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("escalates_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column("granted_incentive", sa.String(length=64), nullable=True))
         batch_op.create_foreign_key(
             batch_op.f("fk_approvals_policy_item_id"), "catalog_items", ["policy_item_id"], ["id"]
         )
+        batch_op.create_index("ix_approvals_status_escalates_at", ["status", "escalates_at"])
 
 
 def _widen_vouchers() -> None:
@@ -604,7 +614,9 @@ def _widen_vouchers() -> None:
         batch_op.add_column(sa.Column("job_id", sa.Uuid(), nullable=True))
         batch_op.add_column(sa.Column("ip_block", sa.String(length=45), nullable=True))
         batch_op.add_column(sa.Column("undo_until_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("deliver_after_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.create_index("ix_issuances_actor_requested_at", ["actor", "requested_at"], unique=False)
+        batch_op.create_index("ix_issuances_ip_block_requested_at", ["ip_block", "requested_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_issuances_job_id"), ["job_id"], unique=False)
         batch_op.create_foreign_key(batch_op.f("fk_issuances_job_id"), "bulk_jobs", ["job_id"], ["id"])
     with op.batch_alter_table("vouchers", schema=None) as batch_op:
@@ -630,6 +642,8 @@ def _widen_vouchers() -> None:
             )
         )
         batch_op.add_column(sa.Column("reservation_id", sa.Uuid(), nullable=True))
+        batch_op.add_column(sa.Column("remainder_id", sa.Uuid(), nullable=True))
+        batch_op.create_index("ix_redemptions_order_ref", ["order_ref"], unique=False)
         batch_op.drop_index(
             batch_op.f("uq_redemptions_voucher_id_standing"), sqlite_where=sa.text("reversed_at IS NULL")
         )
@@ -644,9 +658,11 @@ def _widen_vouchers() -> None:
         batch_op.create_foreign_key(
             batch_op.f("fk_redemptions_reservation_id"), "reservations", ["reservation_id"], ["id"]
         )
+        batch_op.create_foreign_key(batch_op.f("fk_redemptions_remainder_id"), "vouchers", ["remainder_id"], ["id"])
     with op.batch_alter_table("redemption_attempts", schema=None) as batch_op:
         batch_op.add_column(sa.Column("ip_block", sa.String(length=45), nullable=True))
         batch_op.create_index("ix_redemption_attempts_actor_at", ["actor", "at"], unique=False)
+        batch_op.create_index("ix_redemption_attempts_ip_block_at", ["ip_block", "at"], unique=False)
         batch_op.create_index("ix_redemption_attempts_at", ["at"], unique=False)
 
 
@@ -695,7 +711,7 @@ def _refuse() -> None:
     """Go no further where the older tables cannot hold what the books say: what is in the books stays there."""
     there = [what for what, query in STANDS_IN_THE_WAY.items() if op.get_bind().execute(sa.text(query)).first()]
     if there:
-        raise CommandError(f"the older tables cannot hold what is in these: {'; '.join(there)}")
+        raise CommandError(f"the older tables cannot hold {', '.join(there)}")
 
 
 def _settle() -> None:
@@ -749,8 +765,10 @@ def _forget_messages() -> None:
 def _narrow_spending() -> None:
     """Let budgets, their movements and approvals carry what they did."""
     with op.batch_alter_table("approvals", schema=None) as batch_op:
+        batch_op.drop_index("ix_approvals_status_escalates_at")
         batch_op.drop_constraint(batch_op.f("fk_approvals_policy_item_id"), type_="foreignkey")
         batch_op.drop_column("granted_incentive")
+        batch_op.drop_column("escalates_at")
         batch_op.drop_column("level_since_at")
         batch_op.drop_column("level")
         batch_op.drop_column("policy_item_id")
@@ -775,10 +793,13 @@ def _narrow_vouchers() -> None:
     """Let issuances, vouchers, redemptions and the tries to redeem carry what they did."""
     with op.batch_alter_table("redemption_attempts", schema=None) as batch_op:
         batch_op.drop_index("ix_redemption_attempts_at")
+        batch_op.drop_index("ix_redemption_attempts_ip_block_at")
         batch_op.drop_index("ix_redemption_attempts_actor_at")
         batch_op.drop_column("ip_block")
     with op.batch_alter_table("redemptions", schema=None) as batch_op:
+        batch_op.drop_constraint(batch_op.f("fk_redemptions_remainder_id"), type_="foreignkey")
         batch_op.drop_constraint(batch_op.f("fk_redemptions_reservation_id"), type_="foreignkey")
+        batch_op.drop_index("ix_redemptions_order_ref")
         batch_op.drop_index(
             "uq_redemptions_voucher_id_use_number_standing",
             postgresql_where=sa.text("reversed_at IS NULL"),
@@ -792,6 +813,7 @@ def _narrow_vouchers() -> None:
             postgresql_where=sa.text("reversed_at IS NULL"),
             sqlite_where=sa.text("reversed_at IS NULL"),
         )
+        batch_op.drop_column("remainder_id")
         batch_op.drop_column("reservation_id")
         batch_op.drop_column("order_items")
         batch_op.drop_column("order_initial_minor")
@@ -811,7 +833,9 @@ def _narrow_vouchers() -> None:
     with op.batch_alter_table("issuances", schema=None) as batch_op:
         batch_op.drop_constraint(batch_op.f("fk_issuances_job_id"), type_="foreignkey")
         batch_op.drop_index(batch_op.f("ix_issuances_job_id"))
+        batch_op.drop_index("ix_issuances_ip_block_requested_at")
         batch_op.drop_index("ix_issuances_actor_requested_at")
+        batch_op.drop_column("deliver_after_at")
         batch_op.drop_column("undo_until_at")
         batch_op.drop_column("ip_block")
         batch_op.drop_column("job_id")

@@ -11,7 +11,10 @@ from tests.browser.site import Site, serving, sign_in
 from tests.databases import SqliteDatabases
 
 CONTROLS = "main a.button, main button, main .input, .tile, .choice, .segment, .nav-item, .check, summary, .menu-item"
-PATHS = ("/approvals", "/scan", "/cases", "/finance", "/finance?check", "/catalog", "/sessions", "/nowhere")
+BUDGETS = ("/finance/budgets/london-month", "/finance/requests", "/finance/requests/new?budget=london-month")
+SAFETY = ("/safeguards", "/safeguards/reviews", "/safeguards/lists")
+MONEY = ("/finance", "/finance?check", "/finance/audit", "/vouchers", *BUDGETS)
+PATHS = (*SAFETY, "/approvals", "/scan", "/cases", *MONEY, "/catalog", "/sessions", "/nowhere")
 # A tablet zoomed to 200 percent is 590 CSS pixels wide; 320 is the least (WCAG 2.2, 1.4.10).
 ZOOMED = ((320, 640), (590, 410))
 AMOUNT = "[name='amount-travel-voucher-gbp']"

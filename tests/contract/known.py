@@ -9,17 +9,20 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
 from tests.doors.machines import Machines, fresh_key, json_of
+from tests.world import person
 
 _STORY = {"what": "Four hours late.", "when": "This morning."}
 _CUSTOMER = {"name": "Ana Ruiz", "email": "ana.ruiz@customer.example.com"}
 _CASES = 12
+ABSENCE = ("mona@example.com", "max@example.com")
 
 # A request names a thing by the id that stands here for the one in the database.
 NAMES = {
     name: str(uuid.uuid5(uuid.NAMESPACE_URL, name))
     for name in (
         *("case_id", "task_id", "share_id", "file_id", "feedback_id", "inbox_id", "form_id", "incident_id"),
-        *("issuance_id", "approval_id", "redemption_id", "other_case_id"),
+        *("voucher_id", "issuance_id", "approval_id", "redemption_id", "reservation_id", "request_id", "other_case_id"),
+        *("switch_id", "review_id", "listed_id", "delegation_id"),
     )
 }
 
@@ -43,6 +46,13 @@ class Known:
             "incident_id": [self._incident(tag) for tag in ("flight-delayed", "bag-lost", "long-wait")],
             "issuance_id": [json_of(machines.issue())["id"]],
             "approval_id": [json_of(machines.issue(amount_minor=9000))["approval"]["id"] for _ in range(3)],
+            "request_id": [self._change() for _ in range(_CASES)],
+            "voucher_id": [json_of(machines.issue("manager"))["voucher"]["id"] for _ in range(_CASES)],
+            "reservation_id": [self._hold() for _ in range(_CASES)],
+            "switch_id": [self._switch(each) for each in ("typeform", "zendesk", "gladly")],
+            "listed_id": [self._listed(f"{number}.example.net") for number in range(_CASES)],
+            "review_id": [self._review(number) for number in range(3)],
+            "delegation_id": self._absences(),
             "redemption_id": [json_of(machines.redeem(code=machines.new_code(), location="london"))["id"]],
         }
 
@@ -65,6 +75,25 @@ class Known:
         assert answer.status_code == status, answer.json
         return str(json_of(answer)[member])
 
+    def _hold(self) -> str:
+        code = self._machines.new_code()
+        held = self._machines.post("/reservations", {"code": code, "location": "london"}, "till", key=fresh_key())
+        return self._id(held, 201, "id")
+
+    def _switch(self, source: str) -> str:
+        body = {"stops": "issuing", "scope": "source", "subject": source, "reason": "It misfires."}
+        return self._made("/switches", body)
+
+    def _listed(self, host: str, on: str = "allow") -> str:
+        return self._made("/listed-values", {"list": on, "kind": "email_domain", "value": host, "reason": "A partner."})
+
+    def _review(self, number: int) -> str:
+        host = f"held-{number}.example.net"
+        self._listed(host, "review")
+        held = json_of(self._machines.issue("manager", customer={"email": f"ana@{host}"}))
+        found = json_of(self._machines.get("/reviews?status=open"))["items"]
+        return str(next(each["id"] for each in found if each["issuance_id"] == held["id"]))
+
     def _task(self, case_id: str) -> str:
         body = {"kind": "process", "title": "Look at the roster", "due_at": "2030-01-01T12:00:00Z"}
         return self._made(f"/cases/{case_id}/tasks", body)
@@ -83,3 +112,13 @@ class Known:
 
     def _incident(self, tag: str) -> str:
         return self._made("/incidents", {"issue_tag": tag, "title": "Fog", "started_at": "2026-11-20T06:00:00Z"})
+
+    def _absences(self) -> list[str]:
+        absent, delegate = (person(self._machines.core, "manager", email=each).email for each in ABSENCE)
+        body = {"absent_email": absent, "delegate_email": delegate, "ends_at": "2026-12-24T12:00:00Z", "reason": "Away"}
+        return [self._made("/delegations", body) for _ in range(_CASES)]
+
+    def _change(self) -> str:
+        body = {"kind": "top_up", "budget": "london-month", "amount_minor": 100, "reason": "Fog"}
+        answer = self._machines.post("/budget-requests", body, "manager", key=fresh_key())
+        return self._id(answer, 201, "id")

@@ -22,7 +22,7 @@ from schemathesis.generation.meta import TestPhase
 from schemathesis.schemas import BaseSchema
 
 import api.door
-from tests.contract.known import NAMES, Known
+from tests.contract.known import ABSENCE, NAMES, Known
 from tests.doors.machines import Machines, opened
 from tests.world import make_core
 
@@ -36,13 +36,43 @@ CASES_MIN = {
     "POST /api/v1/vouchers/lookup": 100,
     "POST /api/v1/approvals/{approval_id}/decision": 120,
     "GET /api/v1/approvals": 110,
+    "GET /api/v1/approvals/{approval_id}": 60,
+    "GET /api/v1/approvals/policies/simulate": 100,
+    "POST /api/v1/approvals/decisions": 70,
+    "POST /api/v1/approvals/{approval_id}/withdrawal": 70,
+    "POST /api/v1/issuances/{issuance_id}/reveal": 60,
+    **dict.fromkeys(("GET /api/v1/delegations", "POST /api/v1/delegations"), 50),
+    **dict.fromkeys((f"{verb} /api/v1/delegations/{{delegation_id}}" for verb in ("GET", "DELETE")), 25),
     **dict.fromkeys(("GET /api/v1/locations", "GET /api/v1/issue-tags", "GET /api/v1/incentives"), 100),
     **dict.fromkeys(("GET /api/v1/protocols", "GET /api/v1/budgets", "GET /api/v1/ledger/entries"), 100),
     "GET /api/v1/ledger/balances": 70,
     "GET /api/v1/issuances/{issuance_id}": 70,
     "GET /api/v1/redemptions/{redemption_id}": 70,
+    **{f"POST /api/v1/redemptions/{{redemption_id}}/{deed}": 60 for deed in ("annulment", "reversal")},
+    "POST /api/v1/reservations": 120,
+    **dict.fromkeys(("GET /api/v1/reservations", "GET /api/v1/reservations/{reservation_id}"), 25),
+    **{f"POST /api/v1/reservations/{{reservation_id}}/{deed}": 25 for deed in ("extend", "release", "commit")},
     "GET /api/v1/budgets/{budget_id}": 65,
+    **dict.fromkeys(("GET /api/v1/budgets/alerts", "GET /api/v1/budgets/{budget_id}/history"), 65),
+    "GET /api/v1/budget-requests": 50,
+    "POST /api/v1/budget-requests": 100,
+    "GET /api/v1/budget-requests/{request_id}": 30,
+    **{f"POST /api/v1/budget-requests/{{request_id}}/{deed}": 30 for deed in ("decision", "withdrawal")},
     "GET /api/v1/root-causes": 50,
+    # the catalog under four eyes
+    **dict.fromkeys(("GET /api/v1/catalog/releases", "POST /api/v1/catalog/releases"), 25),
+    **{f"GET /api/v1/catalog/releases/{{number}}{part}": 25 for part in ("", "/difference")},
+    **{
+        f"POST /api/v1/catalog/releases/{{number}}/{deed}": 25
+        for deed in ("approval", "withdrawal", "rollback", "what-if")
+    },
+    **dict.fromkeys(("GET /api/v1/catalog/languages", "GET /api/v1/catalog/export"), 1),
+    # in bulk
+    "POST /api/v1/issuances/bulk": 80,
+    **dict.fromkeys(("GET /api/v1/jobs", "GET /api/v1/jobs/{job_id}/rows"), 40),
+    "GET /api/v1/jobs/{job_id}": 25,
+    **{f"GET /api/v1/jobs/{{job_id}}/result.{form}": 25 for form in ("csv", "ndjson")},
+    **{f"POST /api/v1/jobs/{{job_id}}/{deed}": 25 for deed in ("start", "stop", "retry")},
     # feedback
     "POST /api/v1/feedback": 300,
     "GET /api/v1/feedback": 100,
@@ -70,6 +100,23 @@ CASES_MIN = {
     "GET /api/v1/cases/{case_id}/files/{file_id}": 30,
     "DELETE /api/v1/cases/{case_id}/shares/{share_id}": 30,
     "GET /api/v1/tasks": 70,
+    # vouchers after they were given, and the audit trail
+    **{
+        f"POST /api/v1/vouchers/{{voucher_id}}/{deed}": 60
+        for deed in ("void", "reissue", "address", "resend", "extend", "adjust", "freeze", "unfreeze")
+    },
+    "GET /api/v1/vouchers/{voucher_id}": 25,
+    "POST /api/v1/issuances/{issuance_id}/undo": 25,
+    "GET /api/v1/audit": 50,
+    # switches, reviews, lists
+    **dict.fromkeys(("GET /api/v1/switches", "GET /api/v1/reviews", "GET /api/v1/listed-values"), 50),
+    **dict.fromkeys(("POST /api/v1/switches", "POST /api/v1/listed-values"), 50),
+    **dict.fromkeys(("GET /api/v1/reviews/summary", "GET /api/v1/reviews/{review_id}"), 30),
+    "POST /api/v1/listed-values/import": 50,
+    "POST /api/v1/reviews/{review_id}/decision": 50,
+    "POST /api/v1/listed-values/{listed_id}/removal": 45,
+    "POST /api/v1/switches/{switch_id}/lift": 45,
+    "GET /api/v1/switches/{switch_id}/caught": 30,
     # incidents and reports
     **dict.fromkeys(("GET /api/v1/incidents", "POST /api/v1/incidents"), 50),
     "GET /api/v1/incidents/{incident_id}": 30,
@@ -92,13 +139,21 @@ _KNOWN = {
     "location": ["london", "new-york", "madrid"],
     "customer.email": ["ana.ruiz@customer.example.com", "Ana.Ruiz+x@customer.example.com"],
     "customer.phone": ["+442079460000", "+34600123456"],
+    "budget": ["london-month", "all-gbp"],
+    "from_budget": ["all-gbp", "london-month"],
+    "absent_email": [ABSENCE[0]],
+    "delegate_email": [ABSENCE[1]],
     "into_id": [NAMES["other_case_id"]],
     "other_id": [NAMES["other_case_id"]],
     "team": ["london-gates", "care-line"],
+    # One that stopped all of it would be all that the requests after it are answered.
+    "scope": ["source"],
+    "stops": ["redeeming"],
 }
 _PATHS = {
     **{name: [sign] for name, sign in NAMES.items() if name != "other_case_id"},
     "source": ["asknicely", "stella-connect"],
+    "budget_id": ["london-month", "all-gbp", "agent-day"],
     "key": ["grave-words", "worse-after-recovery"],
 }
 _IN_BODIES = {f"body.{name}": {"dictionary": name.replace(".", "-"), "probability": 0.8} for name in _KNOWN}
@@ -126,9 +181,13 @@ _CONFIG = {
 
 # No schema can say whether a value of these makes sense: it depends on the catalog, the case, the scale or the day.
 _BEYOND_SCHEMA = (
+    *("period", "budget_period", "from_budget", "from_budget_period", "amount_minor", "amount_count"),
     *("after", "customer.segment", "label", "at_most"),
+    *("ends_at", "absent_email", "delegate_email", "reason"),
     *("from_date", "until_date", "started_at", "occurred_at", "due_at"),
+    *("subject", "scope", "value", "expires_at", "note", "csv", "file", "decision"),
     *("into_id", "other_id", "causes", "causes.0.cause", "words", "step", "team", "owner", "owner_team", "rule"),
+    *("message", "deliver_after", "until_at", "channels", "customer.email"),
 )
 
 
@@ -210,6 +269,7 @@ def known(request: pytest.FixtureRequest) -> Iterator[tuple[Machines, Known]]:
     databases.drop(url)
 
 
+@schemathesis.serializer("text/csv")
 @schemathesis.serializer("application/x-ndjson")
 def lines_as_they_are(_context: Any, value: Any) -> bytes:
     """Send the lines of a batch as they were made; what is not text cannot be sent as lines, and says nothing."""

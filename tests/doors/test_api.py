@@ -300,9 +300,9 @@ def test_a_budget_with_a_pot_for_each_is_found_by_its_id(machines: Machines) -> 
     machines.issue()
     listed = json_of(machines.get("/budgets?limit=200", "finance"))["items"]
     (pot,) = [each for each in listed if each["key"] == "agent-day"]
-    assert pot["matches"] == {"scope": "agent", "subject": machines.actor("frontline").label}
+    assert pot["matches"] == {"scope": "agent", "subject": machines.actor("frontline").label, "issue_tags": []}
     for each in listed:
-        assert json_of(machines.get(f"/budgets/{each['id']}", "finance")) == each
+        assert json_of(machines.get(f"/budgets/{each['id']}", "finance")) == {**each, "holds": []}
     assert len({each["id"] for each in listed}) == len(listed)
 
 

@@ -110,9 +110,9 @@ def test_a_key_that_was_found_answers_for_its_own_location(machines: Machines) -
 
 
 def _filled(path: str) -> str:
-    """Return a path with an id in the place of each parameter."""
-    plain = _plain(path)
-    return plain.replace("<>", "01912345-0000-7000-8000-000000000000")
+    """Return a path with an id in the place of each parameter, or a number where it is one."""
+    numbers = [("1" if "number" in part and part[:1] in ("<", "{") else part) for part in path.split("/")]
+    return _plain("/".join(numbers)).replace("<>", "01912345-0000-7000-8000-000000000000")
 
 
 def _plain(path: str) -> str:

@@ -1,5 +1,6 @@
 """The operator's commands for the catalog: from a file to a draft, and from a draft to what is in force."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,37 @@ def test_files_that_are_no_catalog(operator: Operator, tmp_path: Path, command: 
     assert operator.is_refused("catalog", command, str(empty)).splitlines()[1].startswith("  line 1: There must be")
     told = operator.is_refused("catalog", command, str(odd))
     assert told.splitlines()[1:] == ["  line 2: This is not UTF-8 text; save the file as UTF-8."]
+
+
+def test_a_release_is_put_in_force_later_and_an_older_one_brought_back(operator: Operator, changed: Path) -> None:
+    operator.gets("catalog", "apply", str(DEMO_CATALOG), "--approve-as", "mia@example.com")
+    at = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%dT%H:%M}"
+    told = operator.gets("catalog", "apply", str(changed), "--approve-as", "mia@example.com", "--effective-at", at)
+    assert "Release 2 will be in force from" in told
+    assert [line.split()[1] for line in operator.gets("catalog", "releases").splitlines()[1:3]] == [
+        "scheduled",
+        "approved",
+    ]
+    operator.gets("catalog", "withdraw", "2", *_MIA, "--reason", "wrong month")
+    operator.gets("catalog", "apply", str(changed), "--approve-as", "mia@example.com")
+    told = operator.gets("catalog", "rollback", "1", *_MIA, "--reason", "too new")
+    assert "~ changed" in told
+    assert "Release 4 is a draft" in told
+    assert "Somebody else" in operator.is_refused("catalog", "approve", "4", *_MIA)
+
+
+def test_the_catalog_in_force_is_exported_as_the_same_file(operator: Operator, tmp_path: Path) -> None:
+    operator.gets("catalog", "apply", str(DEMO_CATALOG), "--approve-as", "mia@example.com")
+    path = tmp_path / "exported.yaml"
+    path.write_text(operator.gets("catalog", "export"), encoding="utf-8")
+    assert operator.gets("catalog", "plan", str(path)) == "Nothing to change.\n"
+
+
+def test_languages_and_what_if_are_told_in_tables(operator: Operator, changed: Path) -> None:
+    operator.gets("catalog", "apply", str(DEMO_CATALOG), "--approve-as", "mia@example.com")
+    assert operator.gets("catalog", "languages").splitlines()[1].split()[0] == "en"
+    told = operator.gets("catalog", "what-if", str(changed), "--days", "7")
+    assert told.startswith("0 given or asked for; 0 would be refused.")
+    assert operator.gets("catalog", "what-if", "--release", "1").startswith("0 given")
+    assert operator.types("catalog", "what-if").exit_code == 2
+    assert operator.types("catalog", "approve", "1", *_MIA, "--effective-at", "soon").exit_code == 2

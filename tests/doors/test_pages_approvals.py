@@ -178,3 +178,199 @@ def test_an_unknown_request_is_not_found(staff: Staff) -> None:
     )
     check(refused)
     assert refused.status == 404
+
+
+# --- the inbox: filters, many at once, taking back ------------------------------------------------------------------
+
+
+def test_after_a_decision_the_focus_is_on_the_next_request(staff: Staff) -> None:
+    staff.asked()
+    staff.asked("90")
+    newest, oldest = list_approvals(core=staff.core, actor=staff.person("supervisor")).items
+    visitor = staff.role("supervisor")
+    answer = visitor.fill("/approvals?older=", f"/approvals/{oldest.id}/decision", decision="decline")
+    assert answer.location == f"/approvals?done=declined&next={newest.id}#request-{newest.id}"
+    found = visitor.get(answer.location.partition("#")[0])
+    check(found)
+    (focused,) = [each for each in found.all("h2") if each.get("data-focus") is not None]
+    assert (focused.get("id"), focused.get("tabindex")) == (f"request-{newest.id}", "-1")
+    last = visitor.get(visitor.fill("/approvals", f"/approvals/{newest.id}/decision", decision="decline").location)
+    check(last)
+    (focused,) = [each for each in last.tree.iter() if each.get("data-focus") is not None]
+    assert focused.get("id") == "done"
+
+
+def test_what_is_ticked_is_decided_together(staff: Staff) -> None:
+    for amount in ("120", "90", "250"):
+        staff.asked(amount)
+    visitor = staff.role("supervisor")
+    found = visitor.get("/approvals")
+    check(found)
+    boxes = [each for each in found.all("input") if each.get("name") == "ticked"]
+    assert [each.get("form") for each in boxes] == ["ticked"] * 3
+    fields = found.form("/approvals/decisions")
+    nothing = Page(visitor.send("/approvals/decisions", fields | {"decision": "grant"}))
+    check(nothing)
+    assert nothing.status == 422
+    assert "Tick at least one request" in nothing.words
+    ticked = [each.attrib["value"] for each in boxes]
+    sent = {**fields, "decision": "grant", "comment": "Busy day.", "ticked": ticked}
+    answer = Page(visitor.client.post("/approvals/decisions", data=sent))
+    check(answer)
+    # £250 is above what a supervisor may give.
+    assert "2 requests are decided." in answer.words
+    assert "Not all could be decided" in answer.words
+    assert "This is above your own limit" in answer.words
+    assert [
+        each.amount.amount_minor for each in list_approvals(core=staff.core, actor=staff.person("manager")).items
+    ] == [25000]
+    again = visitor.client.post("/approvals/decisions", data={**sent, "ticked": ticked[:2]})
+    assert again.location == "/approvals?done=many"
+
+
+def test_the_queue_is_filtered_and_keeps_its_filters(staff: Staff) -> None:
+    staff.asked("120")
+    assert isinstance(staff.core.clock, FixedClock)
+    staff.core.clock.advance(timedelta(minutes=20))
+    staff.asked("90")
+    visitor = staff.role("supervisor")
+    for query, amounts in (
+        ("", ["£120.00", "£90.00"]),
+        ("?show=mine", ["£120.00", "£90.00"]),
+        ("?least=100", ["£120.00"]),
+        ("?older=15", ["£120.00"]),
+        ("?tag=flight", ["£120.00", "£90.00"]),
+        ("?tag=bag-lost", []),
+        ("?least=1000000", []),
+    ):
+        found = visitor.get(f"/approvals{query}")
+        check(found)
+        values = ["".join(each.itertext()) for each in found.all("p") if each.get("class") == "stat-value"]
+        assert values == amounts, query
+    assert (
+        "There is nothing for you to decide now."
+        in staff.role("finance").get("/approvals?show=mine&tag=bag-lost").words
+    )
+    for query in ("?least=lots", "?tag=nothing", "?location=mars", "?older=x", "?after=x"):
+        found = visitor.get(f"/approvals{query}")
+        check(found)
+        assert found.status == 200
+    assert "Write the amount in figures" in visitor.get("/approvals?least=lots").words
+    fields = visitor.get("/approvals?least=100&show=mine").form(decision_of(staff, 12000))
+    assert (fields["at-least"], fields["at-show"]) == ("100", "mine")
+    answer = visitor.send(decision_of(staff, 12000), fields | {"decision": "grant"})
+    assert answer.location == "/approvals?done=granted&show=mine&least=100"
+
+
+def decision_of(staff: Staff, amount_minor: int) -> str:
+    """Return where the form of the request for an amount goes."""
+    found = list_approvals(core=staff.core, actor=staff.person("supervisor")).items
+    (asked,) = [each for each in found if each.amount.amount_minor == amount_minor]
+    return f"/approvals/{asked.id}/decision"
+
+
+def test_another_incentive_is_chosen_from_the_list(staff: Staff) -> None:
+    place = staff.asked()
+    visitor = staff.role("supervisor")
+    found = visitor.get("/approvals")
+    (select,) = [each for each in found.all("select") if (each.get("id") or "").startswith("incentive-")]
+    options = {each.get("value"): "".join(each.itertext()) for each in select.iter("option")}
+    assert options[""] == "As asked: Travel voucher"
+    other = next(key for key in options if key)
+    answer = visitor.fill("/approvals", decision(staff), decision="grant", incentive=other)
+    assert answer.location == "/approvals?done=granted"
+    assert options[other].partition(",")[0] in staff.role("frontline").get(place).words
+    staff.asked()
+    refused = Page(visitor.fill("/approvals", decision(staff), decision="grant", incentive="nothing"))
+    check(refused)
+    assert refused.status == 422
+    assert "There is no such incentive" in refused.words or "There is no incentive" in refused.words
+
+
+def test_a_request_is_taken_back_by_whoever_asked(staff: Staff) -> None:
+    place = staff.asked()
+    visitor = staff.role("frontline")
+    action = decision(staff).replace("/decision", "/withdrawal")
+    found = visitor.get(place)
+    check(found)
+    answer = visitor.send(action, found.form(action))
+    assert answer.location == place
+    after = visitor.get(place)
+    check(after)
+    assert "The request was taken back" in after.words
+    assert "Nothing is waiting" in staff.role("supervisor").get("/approvals").words
+    twice = Page(visitor.send(action, found.form(action)))
+    assert twice.status == 409
+
+
+def test_one_s_own_request_is_taken_back_in_the_queue(staff: Staff) -> None:
+    tag = "/staff/give/flight-canceled"
+    supervisor = staff.role("supervisor")
+    assert supervisor.fill(tag, tag, screen_only="yes", **{"amount-travel-voucher-gbp": "250"}).status_code == 303
+    action = decision(staff).replace("/decision", "/withdrawal")
+    long = Page(supervisor.fill("/approvals", action, reason="x" * 501))
+    check(long)
+    assert long.status == 422
+    answer = supervisor.fill("/approvals", action, reason="I found another way.")
+    assert answer.location == "/approvals?done=withdrawn"
+    assert "Taken back. The money is free again." in supervisor.get(answer.location).words
+
+
+def test_how_long_decisions_take_is_said_as_it_was(staff: Staff) -> None:
+    assert "in 30 days took" not in staff.role("supervisor").get("/approvals").words
+    assert isinstance(staff.core.clock, FixedClock)
+    for minutes in (2, 4, 20):
+        staff.asked()
+        staff.core.clock.advance(timedelta(minutes=minutes))
+        staff.role("supervisor").fill("/approvals", decision(staff), decision="decline")
+    found = staff.role("supervisor").get("/approvals")
+    assert "Half of 3 decisions in 30 days took 4 minutes or less." in found.words
+    place = staff.asked()
+    assert "Half of 3 decisions in 30 days took 4 minutes or less." in staff.role("frontline").get(place).words
+
+
+def test_somebody_stands_in_and_decides_in_another_s_name(staff: Staff) -> None:
+    manager, supervisor = staff.role("manager"), staff.role("supervisor")
+    staff.asked("250")
+    page = "/approvals/absences"
+    for fields, words in (
+        ({"delegate": "", "until": "2026-11-30", "reason": "Off."}, "There is no such person"),
+        ({"delegate": "supervisor@example.com", "until": "", "reason": "Off."}, "Choose the last day"),
+        ({"delegate": "supervisor@example.com", "until": "soon", "reason": "Off."}, "Choose a day, like"),
+        ({"delegate": "supervisor@example.com", "until": "2026-11-30", "reason": ""}, "Say why"),
+        ({"delegate": "supervisor@example.com", "until": "2026-11-01", "reason": "Off."}, "It must end after"),
+    ):
+        refused = Page(manager.fill(page, page, **fields))
+        check(refused)
+        assert refused.status in (404, 422), words
+        assert words in refused.words
+    done = manager.fill(page, page, delegate="supervisor@example.com", until="2026-11-22", reason="On holiday.")
+    assert done.location == "/approvals/absences?done=handed"
+    seen = supervisor.get("/approvals/absences")
+    check(seen)
+    assert "Supervisor for Manager" in seen.words
+    queue = supervisor.get("/approvals")
+    check(queue)
+    (select,) = [each for each in queue.all("select") if (each.get("id") or "").startswith("behalf-")]
+    options = {"".join(each.itertext()): each.get("value") for each in select.iter("option")}
+    assert list(options) == ["Your own name", "Manager"]
+    refused = Page(supervisor.fill("/approvals", decision(staff), decision="grant"))
+    assert refused.status == 403
+    answer = supervisor.fill("/approvals", decision(staff), decision="grant", on_behalf_of=options["Manager"] or "")
+    assert answer.location == "/approvals?done=granted"
+    ends = [each.attrib["action"] for each in seen.all("form") if (each.get("action") or "").endswith("/end")]
+    assert supervisor.fill("/approvals/absences", ends[0]).location == "/approvals/absences?done=ended"
+    again = Page(supervisor.send(ends[0], seen.form(ends[0])))
+    check(again)
+    assert again.status == 409
+
+
+def test_who_would_decide_can_be_tried(staff: Staff) -> None:
+    visitor = staff.role("auditor")
+    found = visitor.get("/approvals/policies?amount=120&currency=GBP&tag=flight-canceled&location=london&incentive=")
+    check(found)
+    assert "No policy fits: £120.00" in found.words or "of:" in found.words
+    for query, status in (("amount=lots", 422), ("amount=1&tag=mars", 422), ("amount=1&location=mars", 422)):
+        wrong = visitor.get(f"/approvals/policies?{query}")
+        check(wrong)
+        assert wrong.status == status

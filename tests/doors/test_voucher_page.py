@@ -20,6 +20,7 @@ from channels.words import EN, ES
 from incentives.deeds.answers import Issued, IssuedVoucher
 from incentives.flows.issue import IssueVoucher, issue_voucher
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
+from incentives.flows.reserve import ReserveVoucher, reserve_voucher
 from incentives.kernel.clock import FixedClock
 from incentives.kernel.core import Core
 from incentives.kernel.database import metadata
@@ -60,7 +61,11 @@ class Customers:
         self.client = self.app.test_client()
 
     def give(
-        self, incentive: str = "travel-voucher-gbp", locale: str = "en-GB", name: str = "Ana Ruiz"
+        self,
+        incentive: str = "travel-voucher-gbp",
+        locale: str = "en-GB",
+        name: str = "Ana Ruiz",
+        email: str = "ana.ruiz@gmail.com",
     ) -> IssuedVoucher:
         """Let a supervisor give a customer something."""
         issued = issue_voucher(
@@ -69,7 +74,7 @@ class Customers:
             command=IssueVoucher(
                 issue_tag="flight-delayed",
                 incentive=incentive,
-                customer=CustomerGiven(name=name, email="ana.ruiz@gmail.com", locale=locale),
+                customer=CustomerGiven(name=name, email=email, locale=locale),
                 channels=("email",),
                 location="london",
                 order_ref="MS 1234",
@@ -87,6 +92,17 @@ class Customers:
             actor=actor(self.core, "till", location="london"),
             command=RedeemVoucher(code=voucher.code, idempotency_key=str(uuid.uuid4())),
         )
+
+    def hold(self, voucher: IssuedVoucher) -> None:
+        """Let a till hold a voucher."""
+        till, command = actor(self.core, "till", location="london"), ReserveVoucher(code=voucher.code)
+        reserve_voucher(core=self.core, actor=till, command=command)
+
+    def freeze(self, voucher: IssuedVoucher) -> None:
+        """Freeze a voucher."""
+        table = metadata.tables["vouchers"]
+        with self.core.database.write() as tx:
+            tx.execute(table.update().where(table.c.id == voucher.id).values(frozen_at=self.clock.now()))
 
     def become(self, voucher: IssuedVoucher, status: str) -> None:
         """Move a voucher to a state that no flow leads to yet."""
@@ -146,6 +162,18 @@ def test_the_page_says_what_the_customer_needs(customers: Customers) -> None:
     ):
         assert fact in said
     assert said.index("I am sorry") < said.index("£25.00 off") < said.index(voucher.code)
+
+
+def test_a_voucher_of_several_uses_says_how_many_are_left(on_sqlite: Customers) -> None:
+    voucher = on_sqlite.give()
+    assert "more times" not in on_sqlite.client.get(f"/v/{voucher.token}").text
+    table = metadata.tables["vouchers"]
+    for used, said in ((0, "To be used 3 more times"), (2, "To be used once more")):
+        with on_sqlite.core.database.write() as tx:
+            tx.execute(table.update().values(max_redemptions=3, redeemed_count=used))
+        page = text_of(on_sqlite.client.get(f"/v/{voucher.token}").text)
+        assert said in page
+        assert "It works once" not in page
 
 
 def test_the_code_is_spelled_for_those_who_listen(on_sqlite: Customers) -> None:
@@ -256,16 +284,21 @@ def test_there_is_nothing_to_send_to_it(on_sqlite: Customers, method: str) -> No
 def misses(customers: Customers) -> dict[str, str]:
     """Return a link of each kind that shows nothing."""
     used, expired, voided, replaced, good = (customers.give() for _ in range(5))
+    held, frozen = (customers.give(email="bea.ruiz@gmail.com") for _ in range(2))  # one customer has a cap
     customers.redeem(used)
     customers.become(voided, "voided")
     customers.become(replaced, "replaced")
     customers.become(expired, "expired")
+    customers.hold(held)
+    customers.freeze(frozen)
     head, tail = good.token[:-1], good.token[-1]
     return {
         "used": used.token,
         "expired": expired.token,
         "voided": voided.token,
         "replaced": replaced.token,
+        "held by a till": held.token,
+        "frozen": frozen.token,
         "unknown but signed by us": sign(customers.core.keys.links, "voucher-link", uuid.UUID(int=7).bytes, short=True),
         "for another purpose": sign(customers.core.keys.links, "approval-link", good.id.bytes, short=True),
         "forged": head + ("A" if tail != "A" else "B"),

@@ -11,7 +11,7 @@ from incentives.flows.issue import CustomerGiven, Issued, IssueVoucher, issue_vo
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
 from incentives.kernel.core import Core
 from incentives.vouchers.tables import redemptions
-from tests.races.deeds import MANAGER, broken, rows
+from tests.races.deeds import MANAGER, TILL, broken, rows
 from tests.small_catalog import PRICE_MINOR, TAG, budget, catalog
 from tests.world import make_core, publish_catalog
 
@@ -25,7 +25,7 @@ def give_and_redeem(core: Core, number: int) -> None:
     given = issue_voucher(core=core, actor=MANAGER, command=command)
     assert isinstance(given, Issued)
     assert given.voucher is not None
-    redeem_voucher(core=core, actor=MANAGER, command=RedeemVoucher(token=given.voucher.token))
+    redeem_voucher(core=core, actor=TILL, command=RedeemVoucher(token=given.voucher.token))
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])

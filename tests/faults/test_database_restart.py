@@ -27,19 +27,22 @@ _PATIENCE_SECONDS = 60
 class Client:
     """A program that keeps its idempotency keys and sends each request until it is answered."""
 
-    def __init__(self, client: FlaskClient, secret: str, seen: "Seen") -> None:
+    def __init__(self, client: FlaskClient, secret: str, till_secret: str, seen: "Seen") -> None:
         self._client = client
-        self._headers = {"Authorization": f"Bearer {secret}"}
+        self._secret, self._till_secret = secret, till_secret  # who gives does not redeem
         self._seen = seen
 
     def give_and_redeem(self, number: int) -> None:
-        given = self._send("/api/v1/issuances", {"issue_tag": TAG, "channels": [], "customer": {}}, f"give-{number}")
-        self._send("/api/v1/redemptions", {"code": given["voucher"]["code"]}, f"redeem-{number}")
+        trouble = {"issue_tag": TAG, "channels": [], "customer": {}}
+        given = self._send(self._secret, "/api/v1/issuances", trouble, f"give-{number}")
+        sale = {"code": given["voucher"]["code"]}
+        self._send(self._till_secret, "/api/v1/redemptions", sale, f"redeem-{number}")
 
-    def _send(self, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
+    def _send(self, secret: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {secret}", "Idempotency-Key": key}
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            answer = self._client.post(path, json=body, headers={**self._headers, "Idempotency-Key": key})
+            answer = self._client.post(path, json=body, headers=headers)
             self._seen.note(answer.status_code, answer.headers.get("Retry-After"), answer.get_json(silent=True))
             if answer.status_code == 201:
                 content: dict[str, Any] = answer.get_json()
@@ -87,11 +90,11 @@ def crash(server: Postgres, how: Callable[[], None], seen: Seen) -> float:
 def test_crashes_under_load_lose_nothing_and_double_nothing(own_postgres: Postgres) -> None:
     core = make_core(own_postgres.url(), INCENTIVES_DATABASE_POOL_SIZE=str(CLIENTS))
     publish_catalog(core, catalog())
-    secret, _ = api_key(core, "manager")
+    secret, till_secret = api_key(core, "manager")[0], api_key(core, "till")[0]
     app = create_app(core)
     seen = Seen()
     with ThreadPoolExecutor(CLIENTS) as threads:
-        clients = [Client(app.test_client(), secret, seen) for _ in range(KEYS)]
+        clients = [Client(app.test_client(), secret, till_secret, seen) for _ in range(KEYS)]
         work = [threads.submit(client.give_and_redeem, number) for number, client in enumerate(clients)]
         seen.wait_for(KEYS // 4)
         recoveries = [crash(own_postgres, lambda: own_postgres.stop("immediate"), seen)]

@@ -12,7 +12,7 @@ from incentives.flows.issue import AwaitingApproval, CustomerGiven, Issued, Issu
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
 from incentives.kernel.core import Core
 from tests.faults.doomed import DEAD, die, exit_code
-from tests.races.deeds import FRONTLINE, MANAGER, broken, give
+from tests.races.deeds import FRONTLINE, MANAGER, TILL, broken, give
 from tests.schema import all_tables
 from tests.small_catalog import TAG, catalog
 from tests.world import make_core, publish_catalog
@@ -37,7 +37,7 @@ def prepare_redeem(core: Core) -> str:
 
 
 def redeem(core: Core, code: str) -> Any:
-    return redeem_voucher(core=core, actor=MANAGER, command=RedeemVoucher(code=code, idempotency_key=KEY))
+    return redeem_voucher(core=core, actor=TILL, command=RedeemVoucher(code=code, idempotency_key=KEY))
 
 
 def prepare_decide(core: Core) -> Any:

@@ -19,11 +19,12 @@ from incentives.flows.redeem import Redeemed, RedeemVoucher, redeem_voucher
 from incentives.kernel.actors import SYSTEM, Actor
 from incentives.kernel.clock import FixedClock
 from incentives.kernel.core import Core
-from incentives.kernel.database import Database, metadata
+from incentives.kernel.database import Database
 from incentives.kernel.errors import Refusal
 from incentives.queries import books
 from incentives.recovery.customers import CustomerGiven
 from incentives.spending.tables import COUNTERS, budget_periods
+from tests.schema import all_tables
 from tests.world import Recording, actor, make_core, publish_catalog
 
 EMAIL = "ana.lopez@example.com"
@@ -168,7 +169,7 @@ def catalog(
 SHOP = catalog()
 _EVERYTHING = {
     table.name: f"SELECT * FROM {table.name} ORDER BY {', '.join(table.primary_key.columns.keys())}"
-    for table in metadata.sorted_tables
+    for table in all_tables().sorted_tables
 }
 
 

@@ -46,7 +46,8 @@ def test_an_expired_voucher_lapses_on_all_books(two_pots: Shop) -> None:
     assert {row.kind for row in shop.all(budget_movements)} == {"commit", "release", "breakage"}
     event = shop.one(audit_events, audit_events.c.action == "voucher.expired")
     assert (event.actor, event.subject_id) == (SYSTEM.label, str(voucher.id))
-    assert event.facts == {"amount_minor": 1500, "currency": "GBP", "last4": voucher.last4}
+    about = {"issuance_id": str(shop.one(issuances).id), "voucher_id": str(voucher.id)}
+    assert event.facts == {"amount_minor": 1500, "currency": "GBP", "last4": voucher.last4, **about}
     shop.check()
 
 

@@ -1,4 +1,4 @@
-"""A database in which every table has rows, made through the flows."""
+"""A database in which every table has rows, made through the flows as far as they go."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +10,7 @@ from incentives.flows.issue import AwaitingApproval, CustomerGiven, Issued, Issu
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import FixedClock
+from tests.migrations.lived import book, live
 from tests.migrations.recovered import recover
 from tests.races.deeds import FRONTLINE, MANAGER
 from tests.recovering_catalog import TAG, recovering_catalog
@@ -18,6 +19,14 @@ from tests.world import PASSWORD, START, make_core, publish_catalog
 
 def fill(url: str) -> None:
     """Let everything happen once."""
+    fill_for_the_way_down(url)
+    core = make_core(url)
+    book(core)
+    core.database.dispose()
+
+
+def fill_for_the_way_down(url: str) -> None:
+    """Let everything happen once but for what the books keep and older tables cannot hold."""
     core = make_core(url)
     publish_catalog(core, recovering_catalog())
     people.create_user(
@@ -37,4 +46,5 @@ def fill(url: str) -> None:
     decide_approval(core=core, actor=MANAGER, command=DecideApproval(approval_id=asked.approval_id, decision="grant"))
     recover(core)
     expire_due(core=replace(core, clock=FixedClock(START + timedelta(days=31))))
+    live(core)
     core.database.dispose()

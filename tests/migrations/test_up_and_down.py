@@ -1,15 +1,17 @@
 """Up, down and up again leads to the same schema, which is the one that the rooms describe, and keeps what is in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from incentives.kernel import migrate
 from incentives.kernel.database import AmountMinor, Database, UtcDateTime
-from tests.migrations.filled import fill
+from incentives.kernel.errors import InputInvalid
+from tests.migrations.filled import fill, fill_for_the_way_down
 from tests.migrations.shape import shape, tables_part
 from tests.schema import all_tables
 
@@ -72,13 +74,27 @@ def test_everything_happens_once(database_url: str) -> None:
     assert empty == []
 
 
+def test_every_column_of_a_voucher_s_life_is_filled_once(database_url: str, new_database: NewDatabase) -> None:
+    before = new_database(migrated=False)
+    migrate.upgrade(before, "0003")
+    old = columns(before)
+    fill(database_url)
+    empty = [
+        f"{table}.{name}"
+        for table, rows in everything(database_url).items()
+        for name in set(rows[0]) - set(old.get(table, ()))
+        if all(row[name] is None for row in rows)
+    ]
+    assert empty == []
+
+
 def test_rows_survive_the_way_down_and_up(database_url: str) -> None:
     """Going down loses what only the newer tables and columns hold, and whatever tells of it; all else stays."""
-    fill(database_url)
+    fill_for_the_way_down(database_url)
     full = everything(database_url)
     migrate.downgrade(database_url, "0002")
     old = columns(database_url)
-    kept = only(without_what_is_newer(full), old)
+    kept = only(as_older_tables_say_it(without_what_is_newer(full)), old)
     assert everything(database_url, old) == kept
     assert set(full) - set(old) == NEWER
     migrate.downgrade(database_url, "0001")
@@ -94,7 +110,7 @@ def test_rows_survive_the_way_down_and_up(database_url: str) -> None:
 
 def test_cases_of_before_know_what_was_known_of_them(database_url: str) -> None:
     """A case of the older tables gets its tag, its customer's address, its protocol and its owner on the way up."""
-    fill(database_url)
+    fill_for_the_way_down(database_url)
     ends = {row["id"]: row["closed_at"] for row in everything(database_url)["recovery_cases"]}
     assert None in ends.values()
     assert set(ends.values()) != {None}
@@ -114,6 +130,34 @@ def test_cases_of_before_know_what_was_known_of_them(database_url: str) -> None:
         assert (row["closed_at"], row["outcome"]) == (ends[row["id"]], "no_action" if ends[row["id"]] else None)
 
 
+def test_vouchers_of_before_know_how_far_they_are_used(database_url: str) -> None:
+    """What was redeemed is used up, by its worth but for what went on as the next voucher; releases know since when."""
+    fill_for_the_way_down(database_url)
+    worth = {row["voucher_id"]: row["settled_minor"] for row in everything(database_url)["redemptions"]}
+    migrate.downgrade(database_url, "0003")
+    migrate.upgrade(database_url)
+    rows = everything(database_url)
+    statuses = {row["status"]: row["redeemed_count"] for row in rows["vouchers"]}
+    assert statuses == {"redeemed": 1, "issued": 0, "expired": 0}
+    assert {row["voucher_id"]: row["settled_minor"] for row in rows["redemptions"]} == worth
+    assert set(worth.values()) == {70}
+    in_force = {row["status"]: row["effective_at"] == row["approved_at"] for row in rows["catalog_releases"]}
+    assert in_force["approved"] is in_force["superseded"] is True
+    assert {row["effective_at"] for row in rows["catalog_releases"] if row["status"] == "withdrawn"} == {None}
+    assert all(row["level_since_at"] == row["requested_at"] for row in rows["approvals"])
+
+
+def test_what_the_books_tell_of_is_not_taken_down(database_url: str) -> None:
+    """The way down ends where older tables cannot hold what happened, and everything is as it was."""
+    fill(database_url)
+    before, full = shape(database_url), everything(database_url)
+    with pytest.raises(InputInvalid) as refused:
+        migrate.downgrade(database_url, "0003")
+    for what in ("entries of the ledger", "of newer kinds", "that whole jobs made", "several times", "that are frozen"):
+        assert what in str(refused.value)
+    assert (shape(database_url), everything(database_url)) == (before, full)
+
+
 Rows = dict[str, list[dict[str, Any]]]
 Columns = dict[str, list[str]]
 
@@ -121,19 +165,55 @@ NEWER = {
     "case_apologies", "case_causes", "case_clocks", "case_files", "case_links", "case_notes", "case_shares",
     "case_steps", "case_tags", "case_tasks", "criteria_firings", "criteria_hours", "feedback", "feedback_forms",
     "feedback_inbox", "feedback_revisions", "feedback_tags", "feedback_unmapped", "incidents", "surveys",
+    "approval_votes", "budget_alerts", "budget_allocations", "budget_requests", "bulk_jobs", "bulk_rows",
+    "delegations", "listed_values", "redemption_reversals", "reservations", "reviews", "switches",
 }  # fmt: skip
 
 
 def without_what_is_newer(full: Rows) -> Rows:
-    """Return the rows without messages that are about no issuance, and without the tries to send those."""
-    gone = {row["id"] for row in full["outbox_messages"] if row["issuance_id"] is None}
-    assert {row["template"] for row in full["outbox_messages"] if row["id"] in gone} >= {"apology", "survey"}
+    """Return the rows without messages about no issuance or sent again, and without the tries to send those."""
+    gone = {row["id"] for row in full["outbox_messages"] if row["issuance_id"] is None or row["copy"]}
+    templates = {row["template"] for row in full["outbox_messages"] if row["id"] in gone}
+    assert templates >= {"apology", "survey", "notice-budget", "voucher"}
     kept = {
         "outbox_messages": [row for row in full["outbox_messages"] if row["id"] not in gone],
         "delivery_attempts": [row for row in full["delivery_attempts"] if row["message_id"] not in gone],
     }
     assert all(kept.values())
     return full | kept
+
+
+def as_older_tables_say_it(full: Rows) -> Rows:
+    """Return the rows as they are where nobody holds, allots, schedules, or takes back what they asked for."""
+    changed = {
+        "vouchers": [row | ({"status": "issued"} if row["status"] == "reserved" else {}) for row in full["vouchers"]],
+        "approvals": [row | unless_withdrawn(row) for row in full["approvals"]],
+        "budget_periods": [row | dict(caps(row)) for row in full["budget_periods"]],
+        "catalog_releases": [row | RELEASES.get(row["number"], {}) for row in full["catalog_releases"]],
+    }
+    assert all(changed[table] != full[table] for table in changed)
+    return full | changed
+
+
+# The one that came into force by its day, the one before it, and the one whose day has not come.
+RELEASES: dict[int, dict[str, Any]] = {
+    1: {"status": "superseded"},
+    101: {"status": "approved"},
+    102: {"status": "withdrawn", "approved_at": None, "approved_by": None},
+}
+
+
+def unless_withdrawn(approval: dict[str, Any]) -> dict[str, Any]:
+    taken_back = approval["status"] == "withdrawn" and approval["decided_by"] == approval["requested_by"]
+    return {"decided_by": None} if taken_back else {}
+
+
+def caps(pot: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield what a pot may hold, allotments included, and in any case what it holds."""
+    for unit in ("minor", "count"):
+        if pot[f"cap_{unit}"] is not None:
+            used = sum(int(pot[f"{name}_{unit}"]) for name in ("held", "committed", "spent"))
+            yield f"cap_{unit}", max(pot[f"cap_{unit}"] + pot[f"allotted_{unit}"], used)
 
 
 def only(rows: Rows, wanted: Columns) -> Rows:

@@ -14,6 +14,7 @@ from tests.crew import Outcome
 from tests.small_catalog import LOCATION, TAG, TEAM
 
 MANAGER = Actor(kind="person", id=uuid.UUID(int=1), name="Mona", role="manager", location=LOCATION, team=TEAM)
+TILL = Actor(kind="key", id=uuid.UUID(int=7), name="Till", role="till", location=LOCATION)  # who gives does not redeem
 FRONTLINE = Actor(kind="person", id=uuid.UUID(int=2), name="Finn", role="frontline", location=LOCATION, team=TEAM)
 
 

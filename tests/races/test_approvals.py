@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.deeds import granting, voting
 from incentives.flows import approve
 from incentives.flows.approve import DecideApproval, decide_approval
 from incentives.flows.issue import AwaitingApproval
@@ -49,28 +50,24 @@ def look_then_decide() -> Iterator[None]:
     """Look whether the request is pending, without locking it, and then decide it."""
 
     def asked(tx: Connection, approval_id: uuid.UUID) -> Any:
-        query = sa.select(
-            approvals,
-            *(
-                issuances.c[name]
-                for name in ("case_id", "incentive", "incentive_item_id", "currency", "channels", "location")
-            ),
-        ).join(issuances, issuances.c.id == approvals.c.issuance_id)
-        row = tx.execute(query.where(approvals.c.id == approval_id)).one()
+        query = sa.select(approvals, *(issuances.c[name] for name in voting._OF_ISSUANCE))
+        joined = query.join(issuances, issuances.c.id == approvals.c.issuance_id)
+        row = tx.execute(joined.where(approvals.c.id == approval_id)).one()
         time.sleep(0.02)  # It passes between looking and deciding on any busy machine.
         return row
 
-    def decide(tx: Connection, actor: Actor, command: DecideApproval, amount_minor: int, now: datetime) -> None:
-        values = {"status": approve.DECISIONS[command.decision], "decided_by": actor.label, "decided_at": now}
-        tx.execute(approvals.update().where(approvals.c.id == command.approval_id).values(**values))
+    def decide(tx: Connection, voter: Any, on: Any, command: DecideApproval, now: datetime, choice: Any = None) -> None:
+        del choice
+        values = {"status": approve.DECISIONS[command.decision], "decided_by": voter.actor.label, "decided_at": now}
+        tx.execute(approvals.update().where(approvals.c.id == on.asked.id).values(**values))
 
     def move(tx: Connection, issuance_id: uuid.UUID, **values: Any) -> None:
         tx.execute(issuances.update().where(issuances.c.id == issuance_id).values(**values))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(approve, "_asked", asked)
+        patch.setattr(voting, "locked", asked)
         patch.setattr(approve, "_decide", decide)
-        patch.setattr(approve, "_move_issuance", move)
+        patch.setattr(granting, "_move_issuance", move)
         yield
 
 

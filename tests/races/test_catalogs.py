@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -114,3 +115,27 @@ def test_without_the_lock_the_database_itself_keeps_one_in_force(crew: Crew, cor
     )
     assert count(outcomes)["IntegrityError"] > 0
     assert [status for _, status in standing(core)].count("approved") == 1
+
+
+def schedule(core: Core, wanted: tuple[int, int]) -> Outcome:
+    """Approve a draft for a few minutes from now."""
+    number, minutes = wanted
+    at = core.clock.now() + timedelta(minutes=minutes)
+    approve_release(core=core, actor=APPROVER, command=ApproveRelease(number=number, effective_at=at))
+    return Outcome("Scheduled", number)
+
+
+def test_of_many_drafts_that_are_approved_for_later_at_once_one_is_scheduled(crew: Crew, core: Core) -> None:
+    apply(core, catalog())
+    drafts = [
+        propose_catalog(core=core, actor=SYSTEM, command=ProposeCatalog(text=catalog(name=f"Brand {number}"))).number
+        for number in range(SIZE)
+    ]
+    pairs = [(number, 5 + place % 3) for place, number in enumerate(drafts)]
+    (outcomes,) = crew.at_once(schedule, [pairs], core.settings.database_url)
+    found = count(outcomes)
+    assert found["Scheduled"] == 1
+    assert set(found) <= {"Scheduled", "ReleaseScheduled"}
+    statuses = [status for _, status in standing(core)]
+    assert (statuses.count("approved"), statuses.count("scheduled")) == (1, 1)
+    assert statuses.count("draft") == SIZE - 1

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -40,16 +40,20 @@ def spellings(person: int) -> list[str]:
 def look_then_keep() -> Iterator[None]:
     """Look whether the identity is known, keep it if not, and never mind who was quicker."""
 
-    def naive(tx: Connection, digest: str, owner: uuid.UUID, kind: str, found: dict[str, uuid.UUID]) -> None:
+    def naive(
+        tx: Connection, wanted: Mapping[str, tuple[uuid.UUID, str]], found: dict[str, uuid.UUID]
+    ) -> frozenset[str]:
         table = customer_identities.c
-        known = tx.execute(sa.select(table.customer_id).where(table.digest == digest)).scalar()
-        time.sleep(0.02)  # It passes between looking and keeping on any busy machine.
-        row = {"digest": digest, "customer_id": owner, "kind": kind}
-        tx.execute(postgresql.insert(customer_identities).on_conflict_do_nothing(), row)
-        found[digest] = known or owner
+        for digest, (owner, kind) in wanted.items():
+            known = tx.execute(sa.select(table.customer_id).where(table.digest == digest)).scalar()
+            time.sleep(0.02)  # It passes between looking and keeping on any busy machine.
+            row = {"digest": digest, "customer_id": owner, "kind": kind}
+            tx.execute(postgresql.insert(customer_identities).on_conflict_do_nothing(), row)
+            found[digest] = known or owner
+        return frozenset()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(customers, "_claim_identity", naive)
+        patch.setattr(customers, "_claim_identities", naive)
         yield
 
 

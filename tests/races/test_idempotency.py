@@ -1,9 +1,9 @@
 """One idempotency key is one deed, however often and however much at once it is sent."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,20 +13,17 @@ from sqlalchemy.engine import Connection
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
 from incentives.kernel import idempotency
 from incentives.kernel.core import Core
-from incentives.kernel.idempotency import Claim, idempotency_keys
-from incentives.kernel.keys import KeyRing
+from incentives.kernel.idempotency import idempotency_keys
 from incentives.vouchers.tables import redemptions, vouchers
 from tests.crew import SIZE, Crew, Outcome, count, flat
-from tests.races.deeds import MANAGER, broken, issue, rows
+from tests.races.deeds import TILL, broken, issue, rows
 from tests.races.test_redeeming import a_code
 from tests.small_catalog import catalog
 from tests.world import publish_catalog
 
 
 def redeem(core: Core, code: str) -> Outcome:
-    redeemed = redeem_voucher(
-        core=core, actor=MANAGER, command=RedeemVoucher(code=code, idempotency_key=f"sale {code}")
-    )
+    redeemed = redeem_voucher(core=core, actor=TILL, command=RedeemVoucher(code=code, idempotency_key=f"sale {code}"))
     return Outcome("Replayed" if redeemed.replayed else "Redeemed", redeemed.id)
 
 
@@ -34,20 +31,14 @@ def redeem(core: Core, code: str) -> Outcome:
 def look_then_insert() -> Iterator[None]:
     """Look whether the key is there, and keep it if it is not."""
 
-    def naive(tx: Connection, ring: KeyRing, each: Claim, now: datetime) -> bool:
+    def naive(tx: Connection, claims: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+        (row,) = claims
         table = idempotency_keys.c
-        if tx.execute(sa.select(table.key).where(table.scope == each.scope, table.key == each.key)).first():
-            return False
+        if tx.execute(sa.select(table.key).where(table.scope == row["scope"], table.key == row["key"])).first():
+            return set()
         time.sleep(0.02)  # It passes between looking and writing on any busy machine.
-        row = {
-            "scope": each.scope,
-            "key": each.key,
-            "request_digest": each.digests(ring)[0],
-            "result_id": each.result_id,
-            "created_at": now,
-        }
-        tx.execute(postgresql.insert(idempotency_keys).on_conflict_do_nothing(), row)
-        return True
+        tx.execute(postgresql.insert(idempotency_keys).on_conflict_do_nothing(), dict(row))
+        return {(row["scope"], row["key"])}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(idempotency, "_insert", naive)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from incentives.catalog.conditions import FACTS, OFFER, REDEEM
 from incentives.catalog.definitions import (
     CLOCKS,
     EVENTS,
@@ -23,8 +24,10 @@ from incentives.catalog.incentive import FIELDS_OF_KIND, IncentiveKind
 from incentives.catalog.reading import ICONS, SCOPES, STEPS
 from incentives.catalog.reading_criteria import MODES, THEN, WHEN
 from incentives.catalog.reading_recovery import RECOVERY_FIELDS, RESURVEY_AFTER
+from incentives.catalog.reading_safeguards import SIGNALS
 from incentives.catalog.reading_sources import OUR_FIELDS
 from incentives.catalog.scripts import PLACEHOLDERS
+from incentives.safeguards import signals
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "catalog.md").read_text(encoding="utf-8")
 
@@ -47,9 +50,45 @@ def test_the_example_of_hours_is_understood() -> None:
 def test_the_table_names_the_fields_of_each_kind(kind: str) -> None:
     (row,) = re.findall(rf"^\| [^|]*`{kind}`.*$", DOCS, flags=re.MULTILINE)
     _, _, needs, may, *_ = row.split("|")
-    every_kind = {"key", "kind", "title", "active", "locations", "offerable_from_date", "offerable_until_date"}
-    assert set(re.findall(r"`([a-z_]+)`", needs)) == set(FIELDS_OF_KIND[kind].required) - every_kind
-    assert set(re.findall(r"`([a-z_]+)`", may)) == set(FIELDS_OF_KIND[kind].optional) - every_kind
+    shared = table("field of every kind")
+    shared |= table("field of what is redeemed") if kind != IncentiveKind.APOLOGY_ONLY else set()
+    in_no_sale = (IncentiveKind.APOLOGY_ONLY, IncentiveKind.REFUND_REQUEST)
+    shared |= table("field of what is used in a sale") if kind not in in_no_sale else set()
+    assert set(re.findall(r"`([a-z_]+)`", needs)) | {"key", "kind", "title"} == set(FIELDS_OF_KIND[kind].required)
+    assert set(re.findall(r"`([a-z_]+)`", may)) | shared == set(FIELDS_OF_KIND[kind].optional)
+
+
+def table(heading: str) -> set[str]:
+    """Return the fields that a table names in its first column."""
+    rows = DOCS[DOCS.index(f"| {heading} |") :].split("\n\n", 1)[0]
+    return set(re.findall(r"^\| `([a-z_.…]+)` \|", rows, flags=re.MULTILINE))
+
+
+def test_the_table_of_facts_is_complete_and_right() -> None:
+    rows = DOCS[DOCS.index("| fact | type |") :].split("\n\n", 1)[0]
+    told = {
+        name: (kind, tuple(when.split(", ")))
+        for name, kind, when in re.findall(r"^\| `([a-z_.]+)` \| (\w+) \| ([a-z, ]+) \|$", rows, flags=re.MULTILINE)
+    }
+    words = {OFFER: "offering", REDEEM: "redeeming"}
+    assert told == {name: (fact.type, tuple(words[each] for each in fact.stages)) for name, fact in FACTS.items()}
+
+
+def test_the_examples_of_conditions_and_policies_are_understood() -> None:
+    small, *_ = re.findall(r"```yaml\n(.*?)```", DOCS, flags=re.DOTALL)
+    (when,) = re.findall(r"```\n(offer_when:\n.*?)```", DOCS, flags=re.DOTALL)
+    (policies,) = re.findall(r"```\n(approval_policies:\n.*?)```", DOCS, flags=re.DOTALL)
+    inside = "".join(f"    {line}" for line in when.splitlines(keepends=True))
+    text = small.replace("    valid_days: 90\n", f"    valid_days: 90\n{inside}", 1)
+    text += "segments: [gold]\nmetadata_fields:\n  - {of: customer, name: lifetime_value, type: number}\n" + policies
+    catalog = parse(text)
+    assert list(catalog.incentives["ten-off"].offer_when) == ["all"]
+    assert len(catalog.approval_policies["large"].levels) == 2
+
+
+def test_the_signals_are_named_as_the_safeguards_name_them() -> None:
+    named = DOCS[DOCS.index("Signals:") :].split(".", 1)[0]
+    assert set(re.findall(r"`([a-z_]+)`", named)) == set(SIGNALS) == set(signals.NAMES)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Periods: half-open, tiling time without gap or overlap, in every zone, across every change of the clocks."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from incentives.kernel.periods import Period, PeriodKind, period_of
+from incentives.kernel.periods import Period, PeriodKind, period_of, period_of_key
 
 KINDS = [kind for kind in PeriodKind if kind is not PeriodKind.NONE]
 ZONES = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("posix/", "right/")))
@@ -147,3 +147,118 @@ def test_without_a_period_there_are_no_bounds() -> None:
 def test_an_unknown_kind_is_a_bug() -> None:
     with pytest.raises(ValueError, match="fortnight"):
         period_of(FIRST, "fortnight", "UTC")
+
+
+# --- the last twenty years, as they were -------------------------------------------------------------------------
+
+PAST = datetime(2006, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def past_changes(zone: str) -> list[datetime]:
+    """Return the instants of the last twenty years at which a zone's clocks changed, to the second."""
+    info, found = ZoneInfo(zone), []
+    step = timedelta(days=5)
+    at, offset = PAST[0], PAST[0].astimezone(info).utcoffset()
+    while at < PAST[1]:
+        after = (at + step).astimezone(info).utcoffset()
+        if after != offset:
+            low, high = at, at + step
+            while high - low > timedelta(seconds=1):
+                middle = low + (high - low) // 2
+                low, high = (middle, high) if middle.astimezone(info).utcoffset() == offset else (low, middle)
+            found.append(high.replace(microsecond=0))
+            offset = after
+        at += step
+    return found
+
+
+def unlike_zones() -> list[str]:
+    """Return one name for each zone: many have several."""
+    seen: dict[tuple[object, ...], str] = {}
+    for zone in ZONES:
+        info = ZoneInfo(zone)
+        sign = tuple((PAST[0] + timedelta(days=61 * step)).astimezone(info).utcoffset() for step in range(120))
+        seen.setdefault((*sign, tuple(past_changes(zone))), zone)
+    return sorted(seen.values())
+
+
+def test_periods_have_tiled_time_in_every_zone_for_twenty_years() -> None:
+    zones = unlike_zones()
+    assert len(zones) > 150
+    checked = 0
+    for zone in zones:
+        for change in past_changes(zone):
+            for around in (-timedelta(minutes=31), -MOMENT, timedelta(0), timedelta(minutes=31)):
+                check_tiles(change + around, PeriodKind.DAY, zone)
+                checked += 1
+            check_tiles(change, PeriodKind.WEEK, zone, 6)
+            check_tiles(change, PeriodKind.MONTH, zone)
+    assert checked > 10_000
+
+
+@pytest.mark.parametrize(
+    "zone",
+    ["Pacific/Apia", "America/St_Johns", "Australia/Lord_Howe", "America/New_York", "Africa/Cairo", "Asia/Pyongyang"],
+)
+@pytest.mark.parametrize("kind", [PeriodKind.DAY, PeriodKind.WEEK, PeriodKind.QUARTER])
+def test_twenty_years_are_walked_through_without_a_gap(zone: str, kind: PeriodKind) -> None:
+    period = period_of(PAST[0], kind, zone, 4)
+    lengths = set()
+    while bounds(period)[1] < PAST[1]:
+        following = period_of(bounds(period)[1], kind, zone, 4)
+        assert bounds(following)[0] == bounds(period)[1]
+        assert following.key > period.key
+        assert period_of_key(following.key, kind, zone, 4) == following
+        lengths.add(bounds(following)[1] - bounds(following)[0])
+        period = following
+    assert all(length > timedelta(0) for length in lengths)
+    if kind is PeriodKind.DAY:
+        assert len(lengths) > 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "before", "missing", "after"),
+    [
+        ("Pacific/Apia", "2011-12-29", "2011-12-30", "2011-12-31"),
+        ("Pacific/Kwajalein", "1993-08-20", "1993-08-21", "1993-08-22"),
+    ],
+)
+def test_a_day_that_a_zone_left_out_has_no_period(zone: str, before: str, missing: str, after: str) -> None:
+    day = period_of_key(before, PeriodKind.DAY, zone)
+    assert bounds(day)[1] - bounds(day)[0] == timedelta(hours=24)
+    assert period_of(bounds(day)[1], PeriodKind.DAY, zone).key == after
+    with pytest.raises(ValueError, match=missing):
+        period_of_key(missing, PeriodKind.DAY, zone)
+    for around in (-timedelta(hours=20), -MOMENT, timedelta(0), timedelta(hours=20)):
+        for kind in KINDS:
+            check_tiles(bounds(day)[1] + around, kind, zone, 4)
+    # A week may begin on it all the same: with the moment that followed the day before.
+    first = date.fromisoformat(missing)
+    week = period_of_key(missing, PeriodKind.WEEK, zone, first.weekday())
+    assert bounds(week)[0] == bounds(day)[1]
+    assert bounds(week)[1] - bounds(week)[0] == timedelta(days=6)
+
+
+def test_a_day_that_the_calendar_shows_twice_begins_once() -> None:
+    # One minute past midnight the clocks of St. John's went back to the evening before.
+    zone = "America/St_Johns"
+    change = datetime(2010, 11, 7, 2, 31, tzinfo=UTC)
+    assert (change - MOMENT).astimezone(ZoneInfo(zone)).date() > change.astimezone(ZoneInfo(zone)).date()
+    assert period_of(change - MOMENT, PeriodKind.DAY, zone) == period_of(change, PeriodKind.DAY, zone)
+    day = period_of(change, PeriodKind.DAY, zone)
+    assert day.key == "2010-11-07"
+    assert bounds(day)[1] - bounds(day)[0] == timedelta(hours=25)
+
+
+@pytest.mark.parametrize(
+    "key", ["2026-11-02", "2026-13-01", "", "20261101", "soon", "2026-11-01T00", "9999-12-01", "0001-02-01x"]
+)
+def test_a_key_that_no_month_has_is_none(key: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        period_of_key(key, PeriodKind.MONTH, "UTC")
+
+
+def test_what_has_no_periods_has_the_empty_key() -> None:
+    assert period_of_key("", "none", "UTC") == Period(key="", start_at=None, end_at=None)
+    with pytest.raises(ValueError, match="2026"):
+        period_of_key("2026-11-01", "none", "UTC")

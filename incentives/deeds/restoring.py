@@ -1,0 +1,372 @@
+"""Restoring: a redemption is undone, once and for ever, and the customer has what it took again, or nothing.
+
+Not a flow: it opens no transaction. Annulling a mistaken scan and reversing after a refund share it.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.books import ledger
+from incentives.catalog import eligibility
+from incentives.catalog.incentive import Incentive, IncentiveKind
+from incentives.deeds.batch import Batch
+from incentives.kernel.actors import may
+from incentives.kernel.errors import CodeGone, RedemptionAlreadyReversed, RemainderUsed
+from incentives.kernel.money import Money
+from incentives.spending import budgets, settling
+from incentives.spending.tables import budget_periods
+from incentives.vouchers import lifecycle, shares
+from incentives.vouchers.tables import redemption_reversals, redemptions, vouchers
+
+SAME_CODE, NEW_CODE, NONE = "same_code", "new_code", "none"
+RESTORES = (SAME_CODE, NEW_CODE, NONE)
+REVERSAL, ANNULMENT = "reversal", "annulment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing:
+    """What is to be undone, and how. ``good_until_at`` is until when what is given back is good at least."""
+
+    id: uuid.UUID
+    kind: str
+    restore: str
+    reason: str
+    redemption: Any
+    incentive: Incentive
+    good_until_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """The voucher that the customer has again; its secrets only where they are made anew and nobody else tells them."""
+
+    id: uuid.UUID
+    last4: str
+    amount: Money
+    expires_at: datetime
+    status: str = "issued"
+    code: str | None = None
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """What came of it; ``amount`` is what was given back, or with ``none`` what was taken back."""
+
+    id: uuid.UUID
+    redemption_id: uuid.UUID
+    kind: str
+    restore: str
+    amount: Money
+    reason: str
+    at: datetime
+    voucher: Restored | None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What stands while the rows are locked. ``rest_minor`` is what lies on a remainder that nobody has used."""
+
+    undoing: Undoing
+    voucher: Any
+    rest_minor: int
+
+    @property
+    def spent_minor(self) -> int:
+        return int(self.undoing.redemption.amount_minor)
+
+    @property
+    def settled_minor(self) -> int:
+        return int(self.undoing.redemption.settled_minor)
+
+    @property
+    def worth_minor(self) -> int:
+        """Return what the customer has again, in the voucher's minor units."""
+        if self.undoing.restore == NONE:
+            return 0
+        if self.undoing.restore == NEW_CODE:
+            return self.settled_minor + self.rest_minor
+        worth = (self.voucher.amount_minor, self.voucher.max_redemptions)
+        count = int(self.voucher.redeemed_count)
+        return shares.left_minor(*worth, count - 1) - shares.left_minor(*worth, count)
+
+    @property
+    def owed_again_minor(self) -> int:
+        """Return by how much more is owed: what lies on a remainder was owed all the while."""
+        return self.worth_minor - self.rest_minor if self.undoing.restore != NONE else 0
+
+    @property
+    def unlapsed_minor(self) -> int:
+        """Return what was breakage and is none any more."""
+        percent = self.undoing.incentive.kind == IncentiveKind.PERCENT_OFF
+        return 0 if percent or self.undoing.restore == NONE else self.settled_minor - self.spent_minor
+
+
+def undo(tx: Connection, batch: Batch, undoing: Undoing) -> Undone:
+    """Undo a redemption. Locks its voucher and what it left, then decides once by the redemption's own row.
+
+    With the same code the voucher can be redeemed once more. With a new one the customer gets a new voucher over what
+    was spent and lapsed; the old code stays dead. What the redemption left on a voucher of its own is gathered in
+    where nobody used it; where somebody did, only a new code can give back the rest of it. With none, what was spent
+    is taken back and nobody has it: what was left on another voucher stays as it is.
+
+    Raises ``RedemptionAlreadyReversed``, ``RemainderUsed`` and ``CodeGone``.
+    """
+    ground = _ground(tx, batch, undoing)
+    _gather(tx, batch, undoing, ground)
+    restored = _give_back(tx, batch, ground)
+    amount_minor = ground.spent_minor if undoing.restore == NONE else ground.worth_minor
+    amount = Money(amount_minor, ground.voucher.currency)
+    tx.execute(redemption_reversals.insert(), _reversal_row(batch, undoing, amount, restored))
+    batch.entries.append(
+        ledger.undone(
+            batch.core,
+            redemption_id=undoing.redemption.id,
+            voucher_id=ground.voucher.id,
+            currency=ground.voucher.currency,
+            owed_again_minor=ground.owed_again_minor,
+            spent_minor=ground.spent_minor,
+            unlapsed_minor=ground.unlapsed_minor,
+            now=batch.now,
+        )
+    )
+    pots, allocations = _move(tx, batch, ground)
+    _note(batch, ground, restored, allocations)
+    batch.write(tx, pots)
+    return Undone(
+        id=undoing.id,
+        redemption_id=undoing.redemption.id,
+        kind=undoing.kind,
+        restore=undoing.restore,
+        amount=amount,
+        reason=undoing.reason,
+        at=batch.now,
+        voucher=restored,
+    )
+
+
+def _ground(tx: Connection, batch: Batch, undoing: Undoing) -> _Ground:
+    row = undoing.redemption
+    voucher = lifecycle.lock(tx, row.voucher_id)
+    rest = lifecycle.lock(tx, row.remainder_id) if row.remainder_id else None
+    if not mark(tx, row.id, batch.now):
+        raise _already(tx, row.id)
+    unused = rest is not None and lifecycle.status_now(rest, batch.now) == "issued"
+    if undoing.restore == SAME_CODE:
+        if rest is not None and not unused:
+            raise RemainderUsed(remainder_id=str(rest.id))
+        if lifecycle.status_now(voucher, batch.now) not in ("issued", "reserved", "redeemed"):
+            raise CodeGone(voucher_status=lifecycle.status_now(voucher, batch.now))
+    rest_minor = int(rest.amount_minor) if rest and unused and undoing.restore != NONE else 0
+    return _Ground(undoing=undoing, voucher=voucher, rest_minor=rest_minor)
+
+
+def mark(tx: Connection, redemption_id: uuid.UUID, now: datetime) -> bool:
+    """Write down that a redemption does not stand any more: one conditional update, whose row count is the answer."""
+    this = (redemptions.c.id == redemption_id, redemptions.c.reversed_at.is_(None))
+    return tx.execute(redemptions.update().where(*this).values(reversed_at=now)).rowcount == 1
+
+
+def _already(tx: Connection, redemption_id: uuid.UUID) -> RedemptionAlreadyReversed:
+    table = redemption_reversals
+    before = tx.execute(sa.select(table).where(table.c.redemption_id == redemption_id)).one()
+    return RedemptionAlreadyReversed(reversed_at=before.at.isoformat(), kind=before.kind, restore=before.restore)
+
+
+def _gather(tx: Connection, batch: Batch, undoing: Undoing, ground: _Ground) -> None:
+    """Take back the voucher over what was left; its worth goes on, so the books have nothing to say about it."""
+    if ground.rest_minor:
+        this = (vouchers.c.id == undoing.redemption.remainder_id, lifecycle.free(batch.now))
+        values = {"status": "voided", "reservation_id": None, "reserved_until_at": None}
+        tx.execute(vouchers.update().where(*this).values(**values))
+
+
+def _give_back(tx: Connection, batch: Batch, ground: _Ground) -> Restored | None:
+    voucher, undoing = ground.voucher, ground.undoing
+    this = vouchers.update().where(vouchers.c.id == voucher.id)
+    single = voucher.max_redemptions == 1
+    if undoing.restore == SAME_CODE:
+        expires_at = max(voucher.expires_at, undoing.good_until_at)
+        status = "issued" if voucher.status == "redeemed" else voucher.status
+        values = {"status": status, "redeemed_count": voucher.redeemed_count - 1, "expires_at": expires_at}
+        tx.execute(this.values(**values))
+        worth = Money(ground.worth_minor, voucher.currency)
+        return Restored(id=voucher.id, last4=voucher.last4, amount=worth, expires_at=expires_at, status=status)
+    if single:
+        tx.execute(this.values(status="replaced" if undoing.restore == NEW_CODE else "voided"))
+    return _new_voucher(tx, batch, ground) if undoing.restore == NEW_CODE else None
+
+
+def _new_voucher(tx: Connection, batch: Batch, ground: _Ground) -> Restored:
+    voucher, row = ground.voucher, ground.undoing.redemption
+    made = lifecycle.make(
+        core=batch.core,
+        now=batch.now,
+        issuance_id=voucher.issuance_id,
+        number=lifecycle.next_number(tx, voucher.issuance_id),
+        incentive_item_id=voucher.incentive_item_id,
+        amount=Money(ground.worth_minor, voucher.currency),
+        expires_at=max(voucher.expires_at, ground.undoing.good_until_at),
+        time_zone=voucher.time_zone,
+        replaces_id=voucher.id if voucher.max_redemptions == 1 else None,
+    )
+    tx.execute(vouchers.insert(), dict(made.row))  # at once, for the reversal's row names it
+    batch.tell(voucher.issuance_id, made.row["id"], row.channels)
+    shown = may_see(batch, row.channels)
+    return Restored(
+        id=made.row["id"],
+        last4=made.row["last4"],
+        amount=Money(ground.worth_minor, voucher.currency),
+        expires_at=made.row["expires_at"],
+        code=made.code if shown else None,
+        token=made.token if shown else None,
+    )
+
+
+def may_see(batch: Batch, channels: Collection[str]) -> bool:
+    """Return whether the actor is shown a new code: who gives by hand, where no letter carries it to the customer."""
+    return not channels and may(batch.actor, "issuances:create")
+
+
+def _reversal_row(batch: Batch, undoing: Undoing, amount: Money, restored: Restored | None) -> dict[str, Any]:
+    return {
+        "id": undoing.id,
+        "redemption_id": undoing.redemption.id,
+        "kind": undoing.kind,
+        "restore": undoing.restore,
+        "amount_minor": amount.amount_minor,
+        "currency": amount.currency,
+        "voucher_id": restored.id if restored else None,
+        "reason": undoing.reason,
+        "actor": batch.actor.label,
+        "actor_name": batch.actor.name,
+        "at": batch.now,
+    }
+
+
+def _move(tx: Connection, batch: Batch, ground: _Ground) -> tuple[Collection[budgets.Pot], list[dict[str, Any]]]:
+    """Turn what was spent into what is promised again, or free it; a pot without room for that is allotted it.
+
+    Return the pots, and what the audit trail is told of the allocations.
+    """
+    issuance_id, redemption = ground.voucher.issuance_id, ground.undoing.redemption
+    lifecycle.lock_issuance(tx, issuance_id)
+    counts = _counts(tx, ground)
+    charged = budgets.charges_of(tx, [issuance_id])
+    pots = budgets.lock_ids(tx, (each.pot_id for each in charged))
+    kind = "release" if ground.undoing.restore == NONE else "restore"
+    moved = settling.moved_by(tx, redemption.id)
+    for each in charged:
+        freed_minor, used_minor = moved.get(each.pot_id, (0, 0))
+        again_minor = settling.again_minor(ground.owed_again_minor, freed_minor, ground.settled_minor)
+        minor = {"committed_minor": again_minor, "spent_minor": -used_minor}
+        unit = each.in_its_unit({**minor, **(counts if each.sums["spent_count"] > 0 else {})})
+        if any(unit.values()):
+            batch.move(pots[each.pot_id], issuance_id, redemption.id, kind, unit)
+    _make_room(tx, batch, ground, pots)
+    allotted = [(each.pot, pots[each.pot_id].allotments["allotted_minor"]) for each in charged]
+    allocations = [
+        {"pot": list(pot), "kind": "restored", "amount_minor": by, "amount_count": 0} for pot, by in allotted if by
+    ]
+    return pots.values(), allocations
+
+
+def _counts(tx: Connection, ground: _Ground) -> dict[str, int]:
+    """Return what becomes of the issuance's place under a cap: spent while anything is, else promised, else free."""
+    of_issuance = vouchers.c.issuance_id == ground.voucher.issuance_id
+    standing = (
+        sa.select(redemptions.c.id)
+        .join(vouchers, vouchers.c.id == redemptions.c.voucher_id)
+        .where(of_issuance, redemptions.c.reversed_at.is_(None))
+    )
+    if tx.execute(standing.limit(1)).first() is not None:
+        return {}
+    live = sa.select(vouchers.c.id).where(of_issuance, vouchers.c.status.in_(("issued", "reserved"))).limit(1)
+    promised = tx.execute(live).first() is not None
+    return {"spent_count": -1, "committed_count": 1 if promised else 0}
+
+
+def _make_room(tx: Connection, batch: Batch, ground: _Ground, pots: dict[uuid.UUID, budgets.Pot]) -> None:
+    """Allot what a pot lacks: what had lapsed was free for others, and a promise that is made again is kept."""
+    if ground.owed_again_minor <= ground.spent_minor:
+        return
+    table = budget_periods.c
+    caps = sa.select(table.id, table.cap_minor).where(
+        table.id.in_(list(pots)), table.basis == "face", table.cap_minor.is_not(None), table.currency.is_not(None)
+    )
+    for pot_id, cap_minor in tx.execute(caps).all():
+        pot = pots[pot_id]
+        lacks = pot.used("minor") - cap_minor - pot.allowance("minor")
+        if lacks > 0 and pot.changed:
+            reason = "A redemption was undone, and what had lapsed of it is promised again."
+            batch.allot(pot, "restored", ground.undoing.redemption.id, reason, {"minor": lacks})
+
+
+def _note(batch: Batch, ground: _Ground, restored: Restored | None, allocations: Sequence[Mapping[str, Any]]) -> None:
+    """Write down enough to count budgets and accounts again from the audit trail alone."""
+    undoing, voucher = ground.undoing, ground.voucher
+    facts = {
+        "redemption_id": str(undoing.redemption.id),
+        "voucher_id": str(voucher.id),
+        "last4": voucher.last4,
+        "restore": undoing.restore,
+        "currency": voucher.currency,
+        "amount_minor": ground.worth_minor,
+        "spent_minor": ground.spent_minor,
+        "settled_minor": ground.settled_minor,
+        "owed_again_minor": ground.owed_again_minor,
+        "unlapsed_minor": ground.unlapsed_minor,
+        "gathered_minor": ground.rest_minor,
+        "gathered_id": str(undoing.redemption.remainder_id) if ground.rest_minor else None,
+        "restored_id": str(restored.id) if restored else None,
+        "restored_until_at": restored.expires_at.isoformat() if restored else None,
+        "allocations": list(allocations),
+    }
+    action = "redemption.annulled" if undoing.kind == ANNULMENT else "redemption.reversed"
+    batch.note(action, voucher.issuance_id, undoing.redemption.case_id, undoing.reason, facts)
+
+
+def grace_end(incentive: Incentive, time_zone: str, now: datetime) -> datetime:
+    """Return the end of the day, in a zone, until which what is given back is good at least."""
+    zone = ZoneInfo(time_zone)
+    return eligibility.end_of_day(now.astimezone(zone).date() + timedelta(days=incentive.grace_days), zone)
+
+
+def replay(tx: Connection, batch: Batch, reversal_id: uuid.UUID) -> Undone:
+    """Return the answer that the first request got."""
+    table = redemption_reversals
+    row = tx.execute(sa.select(table).where(table.c.id == reversal_id)).one()
+    redemption = lifecycle.redemption_with_voucher(tx, row.redemption_id)
+    return Undone(
+        id=row.id,
+        redemption_id=row.redemption_id,
+        kind=row.kind,
+        restore=row.restore,
+        amount=Money(row.amount_minor, row.currency),
+        reason=row.reason,
+        at=row.at,
+        voucher=_again(tx, batch, row, redemption.channels) if row.voucher_id else None,
+        replayed=True,
+    )
+
+
+def _again(tx: Connection, batch: Batch, row: Any, channels: Collection[str]) -> Restored:
+    voucher = lifecycle.state(tx, row.voucher_id)
+    shown = row.restore == NEW_CODE and may_see(batch, channels)
+    code, token = lifecycle.secrets_of(batch.core, voucher.id, voucher.code_key_id) if shown else (None, None)
+    return Restored(
+        id=voucher.id,
+        last4=voucher.last4,
+        amount=Money(row.amount_minor, row.currency),
+        expires_at=voucher.expires_at,
+        code=code,
+        token=token,
+    )

@@ -1,0 +1,262 @@
+"""A job runs: chunk by chunk, each in one transaction with what it gives, so that a death loses and doubles nothing.
+
+A chunk takes rows that nobody else is at, gives them, gives back what the job held for them, and writes what became of
+each. Any number of workers may be at one job. Whoever stops it waits for the chunks that are under way, a fraction of a
+second; what was given by then stays given.
+
+``best_effort`` goes on where a row is refused. ``all_or_nothing`` begins only when every row was foreseen to be good,
+and stops at the first that is refused after all; the chunk in which that happens is undone, the chunks before it stay.
+"""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from incentives.deeds import jobbing, reviewing
+from incentives.deeds.giving import AwaitingApproval, Issued, IssueVoucher, give
+from incentives.deeds.job_budgets import JobHold
+from incentives.kernel.actors import SYSTEM, Actor, permit
+from incentives.kernel.clock import elapsed_seconds
+from incentives.kernel.core import Core
+from incentives.kernel.errors import (
+    BulkJobNotReady,
+    IdempotencyKeyInFlight,
+    IssuingStopped,
+    Refusal,
+    StorageUnavailable,
+)
+from incentives.safeguards import switches
+from incentives.vouchers import bulk_jobs, bulk_rows
+from incentives.vouchers.bulk_rows import Fate, Kept
+
+__all__ = ["Chunk", "Pace", "Retry", "retry_job", "run_chunk", "run_next", "start_job", "stop_job"]
+
+CHUNK_SECONDS = 0.35
+"""What a chunk aims to take: whoever else gives waits so long for the budgets, and so does whoever stops the job."""
+_CHUNK_ROWS = (40, 500)
+_STOPPED = "Stopped by {name}."
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many rows a worker takes at once: few at first, then as many as it can give in a third of a second."""
+
+    rows: int = 50
+    after: int = 0  # the last line it took: those before it are another's, or done
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Learn from a chunk."""
+        fitting = int(rows * CHUNK_SECONDS / max(seconds, 0.001))
+        self.rows = min(max(fitting, _CHUNK_ROWS[0]), _CHUNK_ROWS[1], self.rows * 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """What one step did: how many rows, and whether the job goes on."""
+
+    job_id: uuid.UUID
+    rows: int
+    goes_on: bool
+
+
+class _Stop(Exception):
+    """The chunk is undone, and the job stops for a reason."""
+
+
+def start_job(*, core: Core, actor: Actor, job_id: uuid.UUID) -> str:
+    """Let a job of one's own run, or go on after it was stopped; return its status.
+
+    It runs at once when what was foreseen still holds, and is foreseen anew before otherwise (``checking``). Raises
+    ``BudgetExhausted`` naming the budget that has no room for all of it, ``BulkJobNotFound``, ``BulkJobOfAnother``,
+    ``BulkJobNotReady``, ``IncidentOver``, ``NotPermitted``.
+    """
+    permit(actor, jobbing.CREATE)
+    now = core.clock.now()
+    with core.database.write() as tx:
+        job = jobbing.own(tx, actor, job_id)
+        if job.incident_id is not None:
+            permit(actor, jobbing.INCIDENTS)
+            jobbing.open_incident(tx, actor, job.incident_id)
+        if job.status in ("running", "checking") and not job.dry_run:
+            return str(job.status)
+        if job.status not in ("checked", "stopped", "refused", "checking"):
+            raise jobbing.not_ready(job)
+        if job.status != "checking" and not jobbing.is_stale(tx, core, job, now):
+            jobbing.begin(tx, core, actor, job, now)
+            return "running"
+        again = {"dry_run": False, "ended_at": None, "reason": None}
+        if not bulk_jobs.move(tx, job_id, [job.status], "checking", **again):
+            raise jobbing.not_ready(job)
+    return "checking"
+
+
+def stop_job(*, core: Core, actor: Actor, job_id: uuid.UUID, reason: str | None = None) -> None:
+    """Stop a job: no row is given once this returns, and what it held is free again. It can be started again.
+
+    Raises ``BulkJobNotFound``, ``BulkJobNotReady`` and ``NotPermitted``.
+    """
+    permit(actor, jobbing.CREATE)
+    now = core.clock.now()
+    told = reason or _STOPPED.format(name=actor.name)
+    with core.database.write() as tx:
+        job = jobbing.seen(tx, actor, job_id)
+        if not bulk_jobs.move(tx, job_id, ["running", "checking"], "stopping", reason=told, stopped_by=actor.label):
+            raise jobbing.not_ready(job)
+    _end(core, actor, job_id, ["stopping"], "stopped", now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The job that tries again what another refused; ``replayed`` when there is one already."""
+
+    id: uuid.UUID
+    rows: int
+    replayed: bool = False
+
+
+def retry_job(*, core: Core, actor: Actor, job_id: uuid.UUID) -> Retry:
+    """Make a job of the rows that a job of one's own has refused, and of no others; it runs once it was foreseen.
+
+    Raises ``BulkJobNotFound``, ``BulkJobOfAnother``, ``BulkJobNotReady`` (it goes on, or refused nothing), and
+    ``NotPermitted``.
+    """
+    permit(actor, jobbing.CREATE)
+    now = core.clock.now()
+    new_id = core.ids.new(now)
+    with core.database.write() as tx:
+        job = jobbing.own(tx, actor, job_id)
+        if job.status not in ("done", "stopped") or not job.rows_refused:
+            raise BulkJobNotReady("Only what a job refused can be tried again, once it is over.", job_status=job.status)
+        there = bulk_jobs.retry_of(tx, job_id)
+        if there is not None:
+            return Retry(id=there.id, rows=there.rows_total, replayed=True)
+        rows = bulk_jobs.copy_refused(tx, job, new_id, now)
+        jobbing.say(tx, core, actor, new_id, "loaded", now, rows=rows, retry_of=str(job_id))
+    return Retry(id=new_id, rows=rows)
+
+
+def run_next(*, core: Core, paces: dict[uuid.UUID, Pace]) -> int:
+    """Give a chunk of each job that runs, and end those that are over; return how many rows that were.
+
+    ``paces`` is what this worker has learnt of each job.
+    """
+    with core.database.read() as tx:
+        going = bulk_jobs.in_states(tx, ["running", "stopping"])
+    for job_id in paces.keys() - set(going):
+        del paces[job_id]
+    return sum(run_chunk(core=core, job_id=job_id, pace=paces.setdefault(job_id, Pace())).rows for job_id in going)
+
+
+def run_chunk(*, core: Core, job_id: uuid.UUID, pace: Pace) -> Chunk:
+    """Give the next rows of a job that nobody is at; end it when none is left, or when it must not go on.
+
+    A bug stops the job, with its lines, instead of being met again and again.
+    """
+    now, began = core.clock.now(), elapsed_seconds()
+    taken: list[Kept] = []
+    refused: list[Refusal] = []
+    try:
+        with core.database.write() as tx:
+            job = bulk_jobs.one(tx, job_id)
+            if job is None or job.status not in ("running", "stopping"):
+                return Chunk(job_id=job_id, rows=0, goes_on=False)
+            if job.status == "running":
+                taken += bulk_rows.waiting(tx, job_id, after=pace.after, most=pace.rows, lease=True)
+                refused = _give(tx, core, job, taken, now) if taken else []
+    except _Stop as stop:
+        return _stopped(core, job_id, str(stop), now)
+    except (IdempotencyKeyInFlight, StorageUnavailable):
+        raise  # Nothing is wrong with the rows: whoever works on it tries again.
+    except Refusal as refusal:
+        return _stopped(core, job_id, refusal.detail, now)
+    except Exception:
+        log.exception("job %s stumbled", job_id)
+        lines = f" at lines {taken[0].line} to {taken[-1].line}" if taken else ""
+        return _stopped(core, job_id, f"Something broke on our side{lines}. Nothing of these was given.", now)
+    if not taken:
+        return _over(core, job, pace, now)
+    _remember(core, job, refused, now)
+    pace.after = taken[-1].line
+    pace.took(len(taken), elapsed_seconds() - began)
+    return Chunk(job_id=job_id, rows=len(taken), goes_on=True)
+
+
+def _give(tx: Connection, core: Core, job: Any, rows: Sequence[Kept], now: datetime) -> list[Refusal]:
+    """Give rows in the name of who made the job; return the refusals."""
+    why_not = jobbing.why_not(tx, job)
+    actor = jobbing.maker(tx, job)
+    if why_not or actor is None:
+        raise _Stop(why_not)
+    wanted = [jobbing.command(core, job, each) for each in rows]
+    commands = [each for each in wanted if isinstance(each, IssueVoucher)]
+    results = iter(give(tx, core, actor, commands, now, job=JobHold(job.id, core.ids.new(now))))
+    answers = [each if isinstance(each, Refusal) else next(results) for each in wanted]
+    fates = [_fate(job, row.line, answer) for row, answer in zip(rows, answers, strict=True)]
+    bulk_rows.settle(tx, job.id, fates)
+    if not bulk_rows.count(tx, job.id, fates):
+        raise _Stop  # Somebody has ended it while this chunk waited for its budgets.
+    return [each for each in answers if isinstance(each, Refusal)]
+
+
+def _fate(job: Any, line: int, answer: Issued | AwaitingApproval | Refusal) -> Fate:
+    if isinstance(answer, IssuingStopped):
+        raise _Stop(answer.detail)
+    if not isinstance(answer, Refusal):
+        return Fate(line=line, status=answer.status, issuance_id=answer.id)
+    if job.mode == "all_or_nothing":
+        raise _Stop(f"All or nothing: line {line} was refused. {answer.detail}")
+    return Fate(line=line, status="refused", problem=bulk_rows.problem_of(answer))
+
+
+def _stopped(core: Core, job_id: uuid.UUID, reason: str, now: datetime) -> Chunk:
+    """Stop a job from within."""
+    with core.database.write() as tx:
+        mine = bulk_jobs.move(tx, job_id, ["running"], "stopping", reason=reason, stopped_by=SYSTEM.label)
+    if mine:
+        _end(core, SYSTEM, job_id, ["stopping"], "stopped", now)
+    return Chunk(job_id=job_id, rows=0, goes_on=False)
+
+
+def _over(core: Core, job: Any, pace: Pace, now: datetime) -> Chunk:
+    """Look once more from the first line on; where no row waits at all, the job is over."""
+    if job.status == "running":
+        with core.database.read() as tx:
+            if bulk_rows.any_waiting(tx, job.id):
+                pace.after = 0
+                return Chunk(job_id=job.id, rows=0, goes_on=True)
+    _end(core, SYSTEM, job.id, [job.status], "done" if job.status == "running" else "stopped", now)
+    return Chunk(job_id=job.id, rows=0, goes_on=False)
+
+
+class _MovedOn(Exception):
+    """Somebody else has ended the job."""
+
+
+def _end(core: Core, actor: Actor, job_id: uuid.UUID, before: list[str], status: str, now: datetime) -> None:
+    """End a job, unless somebody else does: release what it holds, and say so, in one transaction."""
+    with suppress(_MovedOn), core.database.write() as tx:
+        _end_in(tx, core, actor, bulk_jobs.one(tx, job_id), before, status, now)
+
+
+def _end_in(tx: Connection, core: Core, actor: Actor, job: Any, before: list[str], status: str, now: datetime) -> None:
+    if not jobbing.end(tx, core, actor, job, before, status, now, job.reason):
+        raise _MovedOn
+
+
+def _remember(core: Core, job: Any, refused: Sequence[Refusal], now: datetime) -> None:
+    """Write what is left of rows that rules against abuse refused: a review, and a switch where it says so."""
+    if not reviewing.left_of(refused):
+        return
+    with core.database.write() as tx:
+        actor = jobbing.maker(tx, job) or SYSTEM
+        stopped = reviewing.remember(tx, core, actor, refused, now)
+    if stopped:
+        switches.forget(core)

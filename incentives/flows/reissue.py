@@ -1,0 +1,159 @@
+"""Reissue: a new voucher takes the place of one that is lost, or that went to the wrong address.
+
+Old and new in one transaction: the old one is good for nothing from then on, and what was promised stays promised once.
+"""
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.deeds import aftercare as care
+from incentives.deeds import answers, assessment, readdressing, reasons
+from incentives.deeds.answers import Delivery, IssuedVoucher
+from incentives.deeds.batch import Batch
+from incentives.deeds.readdressing import Addressed
+from incentives.kernel.actors import Actor, permit
+from incentives.kernel.core import Core
+from incentives.kernel.money import Money
+from incentives.messages import outbox
+from incentives.messages.tables import outbox_messages
+from incentives.recovery.customers import CustomerGiven
+from incentives.spending import budgets
+from incentives.vouchers import aftercare, lifecycle
+from incentives.vouchers.tables import vouchers
+
+_REPLACED = "A newer voucher took its place."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReissueVoucher:
+    """Put a new voucher in the place of one. ``channels`` None: as before; empty: it is shown on the screen.
+
+    With ``customer`` the address changes; of their name, email and phone what is None stays as it was.
+    """
+
+    voucher_id: uuid.UUID
+    reason: str
+    channels: tuple[str, ...] | None = None
+    customer: CustomerGiven | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reissued:
+    """The new voucher. Its secrets are told where it is to be shown on the screen; else they are the customer's."""
+
+    voucher: IssuedVoucher
+    shown: bool
+    replaces_id: uuid.UUID
+    issuance_id: uuid.UUID
+    case_id: uuid.UUID
+    deliveries: tuple[Delivery, ...]
+    replayed: bool = False
+
+
+def reissue_voucher(*, core: Core, actor: Actor, command: ReissueVoucher) -> Reissued:
+    """Replace a voucher by one of the same worth, end and uses left; nothing is charged again.
+
+    A customer who is somebody else than before is charged to their own caps. Raises ``NotPermitted``, ``InputInvalid``,
+    ``EmailInvalid``, ``PhoneInvalid``, ``ChannelWithoutAddress``, ``VoucherNotFound``, ``AlreadyRedeemed``,
+    ``VoucherExpired``, ``VoucherVoided``, ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``,
+    ``CustomerCapReached``, ``OverLimit``, ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
+    """
+    permit(actor, "vouchers:reissue")
+    reason, now = reasons.reason(command.reason), core.clock.now()
+    names = ("voucher_id", "channels", "customer")
+    request = {**{name: getattr(command, name) for name in names}, "reason": reason}
+    with core.database.write() as tx:
+        key = command.idempotency_key
+        before = care.done_before(tx, core, actor, "reissues", key, request, now)
+        if before:
+            return _replay(tx, core, actor, before.voucher_id)
+        return _reissue(tx, core, actor, command, reason, now)
+
+
+def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, reason: str, now: datetime) -> Reissued:
+    # Customers are met before the voucher is locked, as everywhere; who may not see it must not get that far.
+    address = readdressing.address(tx, core, actor, care.find(tx, actor, command.voucher_id), command.customer, now)
+    row = care.take(tx, actor, command.voucher_id)
+    care.check(tx, row, now)
+    channels = assessment.addressed(row.channels if command.channels is None else command.channels, address.contact)
+    care.changed(aftercare.replace(tx, row.id, now))
+    care.lapse_hold(tx, row)
+    outbox.withdraw(tx, [(row.issuance_id, row.id)], now, _REPLACED)
+    batch = Batch(core=core, actor=actor, now=now)
+    made = _made(tx, batch, row)
+    batch.vouchers.append({**made.row, "extended_days": row.extended_days})
+    tell_at = max((each for each in (row.undo_until_at, row.deliver_after_at) if each), default=None)
+    messages = batch.tell(row.issuance_id, made.row["id"], channels, tell_at)
+    pots = _readdress(tx, batch, row, made, address, channels) if command.customer else ()
+    facts = {
+        "voucher_id": str(made.row["id"]),
+        "last4": made.row["last4"],
+        "replaces_id": str(row.id),
+        "replaced_last4": row.last4,
+        "amount_minor": made.row["amount_minor"],
+        "address_changed": command.customer is not None,
+        "charged": [list(each.pot) for each in address.wanted],
+        "channels": list(channels),
+    }
+    care.note(batch, row, "voucher.reissued", reason, facts)
+    batch.write(tx, pots)
+    return Reissued(
+        voucher=answers.shown(made),
+        shown=not channels,
+        replaces_id=row.id,
+        issuance_id=row.issuance_id,
+        case_id=row.case_id,
+        deliveries=answers.deliveries(messages),
+    )
+
+
+def _made(tx: Connection, batch: Batch, row: Any) -> lifecycle.Made:
+    """Return the new voucher: what is left of the old one, to the same end."""
+    return lifecycle.make(
+        core=batch.core,
+        now=batch.now,
+        issuance_id=row.issuance_id,
+        number=lifecycle.next_number(tx, row.issuance_id),
+        incentive_item_id=row.incentive_item_id,
+        amount=Money(care.outstanding_minor(row), row.currency),
+        expires_at=row.expires_at,
+        time_zone=row.time_zone,
+        max_redemptions=row.max_redemptions - row.redeemed_count,
+        replaces_id=row.id,
+    )
+
+
+def _readdress(
+    tx: Connection, batch: Batch, row: Any, made: lifecycle.Made, address: Addressed, channels: Sequence[str]
+) -> Collection[budgets.Pot]:
+    """Write the new address down, and charge the caps of customers who were not charged yet; return the pots."""
+    wanted = readdressing.wanted(tx, batch, row, address)
+    address.wanted.extend(wanted)
+    readdressing.write(tx, batch.core, row, address, channels)
+    return readdressing.charge(tx, batch, row, made.row, wanted)
+
+
+def _replay(tx: Connection, core: Core, actor: Actor, replaced_id: uuid.UUID) -> Reissued:
+    """Return the answer that the first request got."""
+    old = care.find(tx, actor, replaced_id)
+    new = tx.execute(sa.select(vouchers).where(vouchers.c.replaces_id == replaced_id)).mappings().one()
+    table = outbox_messages.c
+    about = (table.issuance_id == old.issuance_id, table.voucher_id == new["id"], table.copy == 0)
+    sent = tx.execute(sa.select(table.id, table.channel).where(*about).order_by(table.channel)).all()
+    voucher = answers.again(core, {str(name): value for name, value in new.items()})
+    return Reissued(
+        voucher=voucher,
+        shown=not sent,
+        replaces_id=replaced_id,
+        issuance_id=old.issuance_id,
+        case_id=old.case_id,
+        deliveries=tuple(Delivery(id=each.id, channel=each.channel) for each in sent),
+        replayed=True,
+    )

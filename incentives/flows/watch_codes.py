@@ -1,0 +1,113 @@
+"""Watch codes: whoever leads is told when many codes are tried that do not exist, at all tills together.
+
+One till that guesses is slowed down by the throttle. Many that guess a little each are seen here only. The worker does
+it by itself, once a window.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.access.tables import users
+from incentives.catalog import releases
+from incentives.deeds import reviewing
+from incentives.kernel.actors import SYSTEM
+from incentives.kernel.core import Core
+from incentives.kernel.errors import NoCatalog
+from incentives.messages import outbox
+from incentives.safeguards import reviews, signals
+from incentives.safeguards.signals import Rule
+from incentives.safeguards.tables import reviews as reviews_table
+from incentives.vouchers.tables import redemption_attempts
+
+TEMPLATE = "notice-unknown-codes"
+KIND = "unknown_codes"
+UNKNOWN = ("voucher-not-found", "code-malformed")
+"""Outcomes of a try whose code nobody was ever given."""
+
+TOLD = ("supervisor", "manager", "admin")
+_EVERYWHERE = "everywhere"
+_HUNDRED = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """How many tries there were in a window, and how many of them had an unknown code."""
+
+    tries: int
+    unknown: int
+
+    def alarms(self, rule: Rule) -> bool:
+        """Return whether these are more than usual: by their number, and by their share of all tries."""
+        return self.unknown > rule.count and self.unknown * _HUNDRED >= self.tries * signals.UNKNOWN_SHARE_PERCENT
+
+
+def watch_codes(*, core: Core) -> bool:
+    """Open a review and tell whoever leads, if more unknown codes were tried than usual; return whether that was so.
+
+    One window is told of once: while its review is open, and until the window after it has passed.
+    """
+    now = core.clock.now()
+    with core.database.read() as tx:
+        rule = _rule(tx, core)
+        if rule is None or not _count(tx, core, rule).alarms(rule) or _told_lately(tx, core, rule):
+            return False
+    with core.database.write() as tx:
+        found = _count(tx, core, rule)
+        row = reviews.opened(
+            core=core,
+            actor=SYSTEM,
+            now=now,
+            kind=KIND,
+            subject_id=_EVERYWHERE,
+            action=signals.ALLOW,
+            signals=[rule.shown(found.unknown) | {"tries": found.tries}],
+        )
+        if _told_lately(tx, core, rule) or not reviews.write(tx, [row]):
+            return False
+        reviewing.note_opened(tx, core, SYSTEM, row, now)
+        outbox.enqueue(
+            tx,
+            [
+                outbox.notice_about(core=core, now=now, about=KIND, about_id=row["id"], user_id=each, template=TEMPLATE)
+                for each in _leaders(tx)
+            ],
+        )
+    return True
+
+
+def _rule(tx: Connection, core: Core) -> Rule | None:
+    try:
+        policy = releases.cached_current(tx, core).catalog.abuse
+    except NoCatalog:
+        return None
+    return signals.rules(policy.signals, signals.LOOKING_UP).get(signals.UNKNOWN_CODES)
+
+
+def _count(tx: Connection, core: Core, rule: Rule) -> Tried:
+    table = redemption_attempts.c
+    unknown = sa.func.count().filter(table.outcome.in_(UNKNOWN))
+    since = core.clock.now() - timedelta(minutes=rule.minutes)
+    row = tx.execute(sa.select(sa.func.count(), unknown).where(table.at > since)).one()
+    return Tried(tries=row[0], unknown=row[1])
+
+
+def _told_lately(tx: Connection, core: Core, rule: Rule) -> bool:
+    """Return whether an alarm is open, or was told within the window, decided or not."""
+    table = reviews_table.c
+    since = core.clock.now() - timedelta(minutes=rule.minutes)
+    lately = sa.or_(table.status == reviews.OPEN, table.opened_at > since)
+    return tx.execute(sa.select(table.id).where(table.kind == KIND, lately).limit(1)).first() is not None
+
+
+def _leaders(tx: Connection) -> list[uuid.UUID]:
+    """Return whoever leads everywhere; where nobody does, whoever leads anywhere."""
+    table = users.c
+    found = tx.execute(
+        sa.select(table.id, table.location).where(table.role.in_(TOLD), table.disabled_at.is_(None)).order_by(table.id)
+    ).all()
+    everywhere = [row.id for row in found if row.location is None]
+    return everywhere or [row.id for row in found]
