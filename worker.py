@@ -20,6 +20,7 @@ from incentives.flows.escalate import escalate_due
 from incentives.flows.escalate_approvals import escalate_approvals_due
 from incentives.flows.expire import expire_due
 from incentives.flows.follow_up import follow_up_due
+from incentives.flows.reserve import lapse_due
 from incentives.flows.respond import respond_due
 from incentives.flows.watch_budgets import alert_due
 from incentives.flows.watch_codes import watch_codes
@@ -133,6 +134,8 @@ def _repeat(step: Callable[[], None], stop: threading.Event) -> None:
 def sweep(core: Core) -> None:
     """Expire everything that is due, tell of what is late, and ask every customer again whose time has come."""
     while (done := expire_due(core=core)).vouchers + done.approvals:
+        pass
+    while lapse_due(core=core):
         pass
     while escalate_due(core=core).total:
         pass

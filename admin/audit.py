@@ -85,6 +85,7 @@ def _event(each: AuditEvent, zone: str) -> dict[str, Any]:
     known = (("Request", request_id), ("Address", each.ip or ""), ("Number", each.subject_id))
     return {
         "action": each.action,
+        "what": words.in_words(each.action.replace(".", " ")),
         "at": words.instant(each.at, zone),
         "who": f"{each.actor_name}{behalf}, {_MEANS.get(each.means, each.means)}",
         "about": _about(each),

@@ -241,7 +241,7 @@ def _one(job_id: uuid.UUID, refusal: Refusal | None = None) -> ResponseReturnVal
         "bulk_job.html",
         refused.status if refused else 200,
         job=row_of(job) | _progress(job) | {"reason": job.reason, "incident": _incident_of(job)},
-        totals=_totals(job.totals) if job.totals else None,
+        totals=_totals(job.totals, job) if job.totals else None,
         rows=[_row(each) for each in rows.items],
         rows_are="would be refused" if before else "were refused",
         may_start=mine and job.status in ("checked", "stopped", "refused") and may(actor, _CREATE),
@@ -271,12 +271,12 @@ def _progress(job: Job) -> dict[str, Any]:
     }
 
 
-def _totals(totals: Mapping[str, Any]) -> dict[str, Any]:
+def _totals(totals: Mapping[str, Any], job: Job) -> dict[str, Any]:
     return {
         "verdicts": {name: f"{number:,}" for name, number in totals["verdicts"].items()},
         "sums": [_sum(currency, **sums) for currency, sums in sorted(totals["currencies"].items())],
         "refusals": [(words.in_words(slug), f"{rows:,}") for slug, rows in sorted(totals["refusals"].items())],
-        "budgets": [_budget(each) for each in totals["budgets"]],
+        "budgets": [_budget(each, job) for each in totals["budgets"]],
     }
 
 
@@ -285,17 +285,26 @@ def _sum(currency: str, *, issued_minor: int, pending_minor: int) -> str:
     return f"{words.money(Money(issued_minor, currency))}{asked}"
 
 
-def _budget(each: Mapping[str, Any]) -> dict[str, str]:
+def _budget(each: Mapping[str, Any], job: Job) -> dict[str, str]:
     currency = each["currency"]
     money = currency is not None and each["left_minor"] is not None
     left = each["left_minor"] if money else each["left_count"]
     uses = words.money(Money(each["amount_minor"], currency)) if money else f"{each['count']:,}"
     return {
         "name": each["name"],
-        "subject": "" if each["subject"] == "organization" else each["subject"],
+        "subject": _whose(each["subject"], job),
         "uses": uses,
         "left": "" if left is None else words.money(Money(left, currency)) if money and left >= 0 else f"{left:,}",
     }
+
+
+def _whose(subject: str, job: Job) -> str:
+    """Return whom a pot is for, as people say it: who gives, a place, and of a customer only that it is one."""
+    if subject == "organization":
+        return ""
+    if subject == job.actor:
+        return job.actor_name
+    return pages.location_names(guard.the_actor()).get(subject, subject)
 
 
 def _row(each: JobRow) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Releases of the catalog: what each changes, who agrees, from when, and what it would have meant."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
 
-from admin import forms, guard, pages, words
+from admin import finance_words, forms, guard, pages, words
 from admin.forms import Form
 from admin.guard import page
 from admin.pages import Refused, show
@@ -29,7 +29,7 @@ _DATE_LONGEST = 16
 _DAYS_USUAL = 30
 
 _STATUSES: Mapping[str, tuple[str, str, str]] = {
-    "draft": ("news", "waiting", "Draft"),
+    "draft": ("news", "hourglass", "Draft"),
     "scheduled": ("news", "clock", "Scheduled"),
     "approved": ("good", "check", "In force"),
     "superseded": ("quiet", "history", "Was in force"),
@@ -42,7 +42,13 @@ _DONE = {
     "scheduled": "It will be in force from the instant that stands below.",
     "withdrawn": "It was taken back.",
 }
-_SIGNS = {"added": "Added", "removed": "Removed", "changed": "Changed", "reordered": "Reordered"}
+# What becomes of an item: word, tone, sign.
+_SIGNS = {
+    "added": ("Added", "good", "check"),
+    "removed": ("Removed", "bad", "cross"),
+    "changed": ("Changed", "news", "refresh"),
+    "reordered": ("Reordered", "quiet", "refresh"),
+}
 
 
 @blueprint.get("/catalog/releases")
@@ -122,6 +128,7 @@ def _one(number: int, *, refused: Refused | None = None, done: str | None = None
         refused.status if refused else 200,
         release={**_row(row, zone), "number": number, "rollback": row.rollback_of_number, "own": own},
         base=_base(plan),
+        summary=_summary(plan.sections),
         sections=[_section(each) for each in plan.sections],
         warnings=plan.warnings if is_open else (),
         may_approve=row.status == "draft" and may(actor, _APPROVE) and not own,
@@ -141,12 +148,27 @@ def _base(plan: Plan) -> str:
     return f"Against release {plan.current_number}" if plan.current_number else "There was no catalog before"
 
 
+def _summary(sections: Sequence[Section]) -> str:
+    """Return how much changes where: ``2 in budgets, 1 in protocols``."""
+    return ", ".join(f"{len(each.entries)} in {each.words.lower()}" for each in sections)
+
+
+def _called(kind: str, name: str, key: str) -> dict[str, str]:
+    """Return what people call an item, and its key where that says more: not all that is in a catalog has a name."""
+    if kind == "approval_limit":
+        of, _, whose = name.partition(":")
+        who, _, currency = whose.rpartition(":")
+        return {"name": f"{who.capitalize() if of == 'role' else who}, in {currency}" if who else name, "key": ""}
+    if name == key:
+        return {"name": words.in_words(name), "key": key if "-" in key else ""}
+    return {"name": name, "key": key}
+
+
 def _section(section: Section) -> dict[str, Any]:
     entries = [
         {
-            "sign": _SIGNS[each.action],
-            "name": each.name,
-            "key": each.key if each.key != each.name else "",
+            **dict(zip(("sign", "tone", "icon"), _SIGNS[each.action], strict=True)),
+            **_called(section.item_kind, each.name, each.key),
             # Of what is new everything is new: it is folded away, and there for who wants to read it.
             "folded": each.action == "added",
             "lines": [
@@ -236,7 +258,7 @@ def what_would_be(number: int) -> ResponseReturnValue:
         found = what_if(core=core, actor=actor, command=WhatIf(number=number, days=days))
     except Refusal as refusal:
         refused = pages.refused(refusal, {"days": "days"})
-    zone = pages.zone_of(actor)
+    zone, names = pages.zone_of(actor), finance_words.names(actor)
     return show(
         "catalog_what_if.html",
         refused.status if refused else 200,
@@ -248,8 +270,8 @@ def what_would_be(number: int) -> ResponseReturnValue:
         if found
         else [],
         budgets=[_budget(each) for each in found.budgets] if found else [],
-        groups=_groups(found.totals) if found else [],
-        examples=[_example(each, zone) for each in found.examples] if found else [],
+        groups=_groups(found.totals, names) if found else [],
+        examples=[_example(each, zone, names) for each in found.examples] if found else [],
     )
 
 
@@ -265,14 +287,14 @@ def _budget(each: BudgetLine) -> dict[str, Any]:
 _WHAT = {"issue_tag": "By issue tag", "location": "By location", "incentive": "By incentive"}
 
 
-def _groups(totals: tuple[TotalLine, ...]) -> list[dict[str, Any]]:
+def _groups(totals: tuple[TotalLine, ...], names: Mapping[str, str]) -> list[dict[str, Any]]:
     return [
         {
             "what": what,
             "words": said,
             "rows": [
                 {
-                    "key": each.key or "nowhere in particular",
+                    "name": names.get(f"{what}:{each.key}", each.key or "Nowhere in particular"),
                     "was": words.money(Money(each.sums.was_minor, each.currency)),
                     "would": words.money(Money(each.sums.would_minor, each.currency)),
                     "refused": each.sums.refused,
@@ -285,10 +307,12 @@ def _groups(totals: tuple[TotalLine, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _example(each: Example, zone: str | None) -> dict[str, Any]:
+def _example(each: Example, zone: str | None, names: Mapping[str, str]) -> dict[str, Any]:
+    incentive = names.get(f"incentive:{each.incentive}", each.incentive)
+    trouble = names.get(f"issue_tag:{each.issue_tag}", each.issue_tag)
     return {
         "at": words.instant(each.at, zone),
-        "what": f"{each.incentive} for {each.issue_tag}",
+        "what": f"{incentive} for {trouble}",
         "value": words.money(Money(each.amount_minor, each.currency)),
         "why": ", ".join(words.in_words(reason.replace("-", "_")) for reason in each.reasons),
     }

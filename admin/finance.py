@@ -1,5 +1,6 @@
 """Finance: what may still be given, what is owed, and whether the books are right."""
 
+from itertools import groupby
 from typing import Any
 
 from flask import Blueprint, request
@@ -19,6 +20,7 @@ blueprint = Blueprint("staff_finance", __name__)
 
 _MOST_ALERTS = 100
 _ALL, _HALF = 100, 50
+_POTS_SHOWN = 3
 
 
 @blueprint.get("/finance")
@@ -34,11 +36,12 @@ def overview() -> ResponseReturnValue:
         books.check_books(core=core, actor=actor) if "check" in request.args and may(actor, "books:check") else None
     )
     zone = pages.zone_of(actor)
-    found, names = _budgets(), finance_words.names(actor)
+    found = _budgets()
+    names = finance_words.names(actor, *found)
     return show(
         "finance.html",
         as_of=words.instant(core.clock.now(), zone),
-        budgets=[finance_words.row(each, names) for each in found],
+        budgets=_rows(found, names),
         alerts=_alerts(found),
         requests_waiting=_requests_waiting(actor),
         may_propose=may(actor, "budgets:propose"),
@@ -50,6 +53,18 @@ def overview() -> ResponseReturnValue:
         checks=None if checks is None else [_check(each) for each in checks],
         checks_hold=checks is not None and all(each.holds for each in checks),
     )
+
+
+def _rows(found: list[Budget], names: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the budgets as rows; of one with a pot for each, the fullest pots, and the others folded beneath."""
+    rows: list[dict[str, Any]] = []
+    for key, pots in groupby(found, key=lambda each: each.key):
+        several = sorted(pots, key=finance_words.fullness, reverse=True)
+        shown = [finance_words.row(each, names) for each in several]
+        rows += shown[:_POTS_SHOWN]
+        if len(shown) > _POTS_SHOWN:
+            rows[-1] |= {"key": key, "others": shown[_POTS_SHOWN:]}
+    return rows
 
 
 def _budgets() -> list[Budget]:

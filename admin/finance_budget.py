@@ -62,7 +62,7 @@ def one(budget_id: str) -> ResponseReturnValue:
     more |= {"only": "size"} if only else {}
     return show(
         "finance_budget.html",
-        budget=finance_words.row(budget, finance_words.names(actor)),
+        budget=finance_words.row(budget, finance_words.names(actor, budget)),
         units=[_unit(budget, unit) for unit in _units(budget)],
         policy=_policy(budget),
         rate=_rate(budget),

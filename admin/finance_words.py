@@ -11,7 +11,7 @@ from admin import guard, pages, words
 from incentives.kernel.actors import Actor, may
 from incentives.kernel.errors import NoCatalog
 from incentives.kernel.money import Money
-from incentives.queries import catalog
+from incentives.queries import catalog, people
 from incentives.queries.budgets import Budget, Counters
 
 _BAR = 1000
@@ -34,13 +34,15 @@ _ONE_BY_ONE = ("agent", "customer")  # whose budget ends is refused, and no news
 _GIVEN = {"face": "given", "expected": "expected to be used", "redemption": "spent"}
 
 
-def names(actor: Actor) -> dict[str, str]:
-    """Return what locations, issue tags and incentives are called, for the budgets that are for one of them."""
+def names(actor: Actor, *found: Budget) -> dict[str, str]:
+    """Return what locations, issue tags and incentives are called, and the agents that the budgets found are for."""
     core = guard.the_core()
+    agents = {each.subject for each in found if each.scope == "agent" and each.subject}
+    rows = {f"agent:{key}": name for key, name in _agents(actor, agents).items()}
     if not may(actor, "catalog:read"):
-        return {}
+        return rows
     try:
-        rows = {f"location:{each.key}": each.name for each in catalog.locations(core=core, actor=actor)}
+        rows |= {f"location:{each.key}": each.name for each in catalog.locations(core=core, actor=actor)}
         rows |= {
             f"issue_tag:{each.key}": pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)
         }
@@ -48,8 +50,14 @@ def names(actor: Actor) -> dict[str, str]:
             f"incentive:{each.key}": pages.english(each.title) for each in catalog.incentives(core=core, actor=actor)
         }
     except NoCatalog:
-        return {}
+        return rows
     return rows
+
+
+def _agents(actor: Actor, labels: set[str]) -> dict[str, str]:
+    if not labels:
+        return {}
+    return people.names_of(core=guard.the_core(), actor=actor, labels=labels)
 
 
 def row(each: Budget, names: Mapping[str, str]) -> dict[str, Any]:
@@ -79,6 +87,12 @@ def _left(counts: Counters, said: Callable[[int], str]) -> tuple[str, str]:
     if counts.available == 0:
         return "bad", "Used up"
     return "warn" if counts.available * _LOW < counts.ceiling else "", f"{said(counts.available)} left"
+
+
+def fullness(each: Budget) -> float:
+    """Return which part of a budget is used; 0 of one without a cap."""
+    counts = counters(each)
+    return counts.used / counts.ceiling if counts.ceiling else 0.0
 
 
 def counters(each: Budget) -> Counters:

@@ -40,13 +40,21 @@ PLACES = (
     Place(href="/staff", word="Give", icon="heart", permission="issuances:create"),
     Place(href="/approvals", word="Approvals", icon="approve", permission="approvals:read"),
     Place(href="/scan", word="Scan", icon="scan", permission="redemptions:create"),
+    Place(href="/vouchers", word="Vouchers", icon="ticket", permission="issuances:read"),
     Place(href="/feedback", word="Feedback", icon="chat", permission="feedback:read"),
     Place(href="/cases", word="Cases", icon="case", permission="cases:read"),
+    Place(href="/finance", word="Finance", icon="chart", permission="budgets:read"),
     Place(href="/reports", word="Reports", icon="balance", permission="reports:read"),
     Place(href="/safeguards", word="Safety", icon="lock", permission="switches:read"),
-    Place(href="/finance", word="Finance", icon="chart", permission="budgets:read"),
     Place(href="/catalog", word="Catalog", icon="book", permission="catalog:read"),
+    Place(href="/incidents", word="Incidents", icon="alert", permission="cases:read"),
+    Place(href="/bulk", word="Give to many", icon="inbox", permission="bulk:create"),
 )
+"""The places, those of every hour first: a rail or a bar has room for eight; whoever has more finds them under one."""
+
+_ROOM = 8
+# Pages that belong to a place without standing below its address.
+_BELONGS = {"/criteria": "/catalog"}
 
 # Where a role's day begins; whoever is not named begins at the first place they may go to.
 _FIRST = {"supervisor": "/approvals", "finance": "/finance", "auditor": "/finance", "till": "/scan"}
@@ -78,11 +86,13 @@ def first_place(actor: Actor) -> str:
 def show(template: str, status: int = HTTPStatus.OK, **context: object) -> Response:
     """Return a page in its shell, closed to other sites and to every cache."""
     actor = guard.anybody()
+    nav = _nav(actor) if actor else []
     page = render_template(
         f"admin/{template}",
         actor=actor,
         place=location_name(actor) if actor else None,
-        nav=_nav(actor) if actor else (),
+        nav=nav[: len(nav) if len(nav) <= _ROOM else _ROOM - 1],
+        nav_more=nav[_ROOM - 1 :] if len(nav) > _ROOM else (),
         csrf_token=guard.form_token(),
         development=guard.the_core().settings.development,
         **{"refused": None, "errors": {}, **context},
@@ -203,6 +213,7 @@ def _waiting(actor: Actor) -> int:
 
 def _nav(actor: Actor) -> list[dict[str, Any]]:
     here = "/" + request.path.strip("/").partition("/")[0]
+    here = _BELONGS.get(here, here)
     return [
         {
             "href": place.href,

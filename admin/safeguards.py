@@ -1,12 +1,13 @@
 """Safety: the switches that stop giving and redeeming, and what each of them caught in flight."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 
-from admin import guard, pages, words
+from admin import finance_words, guard, pages, words
 from admin.forms import NOTE_LONGEST, Form
 from admin.guard import page
 from admin.pages import show
@@ -112,15 +113,15 @@ def tabs(actor: Actor, current: str) -> list[dict[str, Any]]:
 def _board(refusal: Refusal | None = None, form: Form | None = None) -> ResponseReturnValue:
     core, actor = guard.the_core(), guard.the_actor()
     refused = pages.refused(refusal, _FIELDS) if refusal else None
-    zone = pages.zone_of(actor)
+    zone, names = pages.zone_of(actor), _names(actor)
     standing = switches.list_switches(core=core, actor=actor, limit=200)
     past = switches.list_switches(core=core, actor=actor, standing=False, limit=_PAST_SHOWN)
     return show(
         "safeguards.html",
         refused.status if refused else 200,
         tabs=tabs(actor, "/safeguards"),
-        standing=[_row(each, zone) for each in standing.items],
-        past=[_row(each, zone) for each in past.items],
+        standing=[_row(each, zone, names) for each in standing.items],
+        past=[_row(each, zone, names) for each in past.items],
         may_manage=may(actor, _MANAGE),
         stops=STOPS,
         targets=_targets(actor),
@@ -134,12 +135,12 @@ def _one(switch_id: uuid.UUID, refusal: Refusal | None = None, form: Form | None
     core, actor = guard.the_core(), guard.the_actor()
     refused = pages.refused(refusal, _FIELDS) if refusal else None
     found = switches.caught(core=core, actor=actor, switch_id=switch_id)
-    zone = pages.zone_of(actor)
+    zone, names = pages.zone_of(actor), _names(actor)
     return show(
         "switch.html",
         refused.status if refused else 200,
-        switch=_row(found.switch, zone),
-        caught=[_kind(each) for each in found.kinds],
+        switch=_row(found.switch, zone, names),
+        caught=[_kind(each, names) for each in found.kinds],
         may_manage=may(actor, _MANAGE),
         done={"set": "It is stopped, everywhere within a second.", "lifted": "It goes on."}.get(
             request.args.get("done", "")
@@ -170,14 +171,23 @@ def _targets(actor: Actor) -> list[tuple[str, str]]:
     return [*found, *_TYPED, *(_TYPED_EVERYWHERE if mine is None else ())]
 
 
-def _row(each: Switch, zone: str | None) -> dict[str, Any]:
+def _names(actor: Actor) -> dict[str, str]:
+    """Return what all that the catalog has keys for is called, by scope and key."""
+    names = finance_words.names(actor)
+    if names:
+        names |= {f"team:{each.key}": each.name for each in catalog.teams(core=guard.the_core(), actor=actor)}
+    return names
+
+
+def _row(each: Switch, zone: str | None, names: Mapping[str, str]) -> dict[str, Any]:
     now = guard.the_core().clock.now()
     scope = SCOPES[each.scope]
+    subject = names.get(f"{each.scope}:{each.subject}", each.subject_name)
     return {
         "id": each.id,
         "href": f"/safeguards/switches/{each.id}",
         "what": dict(STOPS)[each.stops],
-        "title": scope if each.scope == _EVERYTHING else f"{scope}: {each.subject_name}",
+        "title": scope if each.scope == _EVERYTHING else f"{scope}: {subject}",
         "reason": each.reason,
         "set": f"{each.set_by_name}, {words.instant(each.set_at, zone)}",
         "since": words.ago(each.set_at, now),
@@ -187,7 +197,7 @@ def _row(each: Switch, zone: str | None) -> dict[str, Any]:
     }
 
 
-def _kind(each: CaughtKind) -> dict[str, Any]:
+def _kind(each: CaughtKind, names: Mapping[str, str]) -> dict[str, Any]:
     title, none = _CAUGHT[each.kind]
     return {
         "id": each.kind,
@@ -195,11 +205,11 @@ def _kind(each: CaughtKind) -> dict[str, Any]:
         "none": none,
         "count": each.count,
         "more": max(0, each.count - len(each.items)),
-        "rows": [_caught(each.kind, item) for item in each.items],
+        "rows": [_caught(each.kind, item, names) for item in each.items],
     }
 
 
-def _caught(kind: str, item: CaughtItem) -> dict[str, Any]:
+def _caught(kind: str, item: CaughtItem, names: Mapping[str, str]) -> dict[str, Any]:
     actor, now = guard.the_actor(), guard.the_core().clock.now()
     place = pages.location_name(actor, item.location) if item.location else "nowhere in particular"
     href = f"/cases/{item.case_id}" if item.case_id else ""
@@ -208,8 +218,15 @@ def _caught(kind: str, item: CaughtItem) -> dict[str, Any]:
     if kind == "jobs":
         href = f"/bulk/{item.id}"
     return {
-        "title": item.word,
+        "title": _word(item.word, names),
         "href": href,
         "what": f"{place}, {words.ago(item.at, now)}",
         "amount": words.money(item.amount) if item.amount else "",
     }
+
+
+def _word(word: str, names: Mapping[str, str]) -> str:
+    """Return what an item is called: an incentive by its title, with the last four of its voucher; a channel."""
+    key, rest, last4 = word.partition(" …")
+    channel = words.CHANNELS[key][1] if key in words.CHANNELS else key
+    return f"{names.get(f'incentive:{key}', channel)}{rest}{last4}"

@@ -23,7 +23,7 @@ _READ, _DECIDE = "reviews:read", "reviews:decide"
 _PAST_SHOWN = 20
 _HELD = "hold"
 KINDS = {
-    "issuance": "A gift",
+    "issuance": "An issuance",
     "redemption": "A redemption",
     "actor": "Somebody of the staff",
     "unknown_codes": "Unknown codes",

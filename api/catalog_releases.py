@@ -18,6 +18,7 @@ blueprint = Blueprint("catalog_releases", "The catalog under four eyes: drafts, 
 NUMBER_MAX = 2**31 - 1
 _REASON_LONGEST = 500
 YAML = "application/yaml"
+_FILE = {"type": "object", "description": "The whole catalog file; JSON is YAML."}
 
 
 class ProposalQuery(Query):
@@ -232,7 +233,7 @@ def list_catalog_releases(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/catalog/releases/<int(max=2147483647):number>")
 @blueprint.asks(catalog.READ)
-@blueprint.refuses(errors.ReleaseNotFound)
+@blueprint.refuses(errors.ReleaseNotFound, errors.NotFound)
 @blueprint.answers({200: ReleaseSchema()})
 def get_catalog_release(number: int) -> catalog.ReleaseRow:
     """Show a release."""
@@ -242,7 +243,7 @@ def get_catalog_release(number: int) -> catalog.ReleaseRow:
 @blueprint.get("/catalog/releases/<int(max=2147483647):number>/difference")
 @blueprint.asks(catalog.READ)
 @blueprint.arguments(DifferenceQuery(), location="query")
-@blueprint.refuses(errors.ReleaseNotFound)
+@blueprint.refuses(errors.ReleaseNotFound, errors.NotFound)
 @blueprint.answers({200: DifferenceSchema()})
 def get_catalog_difference(query: dict[str, Any], number: int) -> catalog.Plan:
     """Show what a release changes: of what is in force, or of another release."""
@@ -253,7 +254,7 @@ def get_catalog_difference(query: dict[str, Any], number: int) -> catalog.Plan:
 @blueprint.post("/catalog/releases")
 @blueprint.asks("catalog:propose")
 @blueprint.arguments(ProposalQuery(), location="query")
-@blueprint.takes({YAML: {"type": "string", "description": "The whole file; JSON is YAML."}})
+@blueprint.takes({YAML: _FILE})
 @blueprint.refuses(errors.CatalogInvalid, errors.BudgetRedefined)
 @blueprint.answers({201: ProposedSchema(), 200: ProposedSchema()})
 def propose_catalog_release(query: dict[str, Any]) -> Any:
@@ -268,6 +269,7 @@ def propose_catalog_release(query: dict[str, Any]) -> Any:
 @blueprint.arguments(ApprovalBody(), example={"effective_at": "2026-12-01T00:00:00Z"})
 @blueprint.refuses(
     errors.ReleaseNotFound,
+    errors.NotFound,
     errors.ReleaseAlreadyDecided,
     errors.ReleaseScheduled,
     errors.EffectiveDateInvalid,
@@ -283,7 +285,7 @@ def approve_catalog_release(body: dict[str, Any], number: int) -> publish.Approv
 @blueprint.post("/catalog/releases/<int(max=2147483647):number>/withdrawal")
 @blueprint.asks(catalog.READ)
 @blueprint.arguments(ReleaseReasonBody(), example={"reason": "The wrong month."})
-@blueprint.refuses(errors.ReleaseNotFound, errors.ReleaseAlreadyDecided)
+@blueprint.refuses(errors.ReleaseNotFound, errors.NotFound, errors.ReleaseAlreadyDecided)
 @blueprint.answers({200: WithdrawnReleaseSchema()})
 def withdraw_catalog_release(body: dict[str, Any], number: int) -> publish.Withdrawn:
     """Take back a draft, or a scheduled release before its instant: whoever proposes or approves may."""
@@ -294,7 +296,7 @@ def withdraw_catalog_release(body: dict[str, Any], number: int) -> publish.Withd
 @blueprint.post("/catalog/releases/<int(max=2147483647):number>/rollback")
 @blueprint.asks("catalog:propose")
 @blueprint.arguments(ReleaseReasonBody(), example={"reason": "The new limits were too tight."})
-@blueprint.refuses(errors.ReleaseNotFound, errors.ReleaseInForce, errors.BudgetRedefined)
+@blueprint.refuses(errors.ReleaseNotFound, errors.NotFound, errors.ReleaseInForce, errors.BudgetRedefined)
 @blueprint.answers({201: ProposedSchema(), 200: ProposedSchema()})
 def roll_back_catalog(body: dict[str, Any], number: int) -> Any:
     """Propose an older release's catalog again; somebody else approves it."""
@@ -306,7 +308,7 @@ def roll_back_catalog(body: dict[str, Any], number: int) -> Any:
 @blueprint.post("/catalog/releases/<int(max=2147483647):number>/what-if")
 @blueprint.asks("catalog:approve")
 @blueprint.arguments(WhatIfBody(), example={"days": 30})
-@blueprint.refuses(errors.ReleaseNotFound)
+@blueprint.refuses(errors.ReleaseNotFound, errors.NotFound)
 @blueprint.answers({200: WhatIfSchema()})
 def what_if_catalog_release(body: dict[str, Any], number: int) -> WhatIfReport:
     """Decide once more, on paper, on what was given lately; nothing changes."""
@@ -326,7 +328,7 @@ def list_catalog_languages() -> dict[str, Any]:
 @blueprint.get("/catalog/export")
 @blueprint.asks(catalog.READ)
 @blueprint.refuses(errors.NoCatalog)
-@blueprint.sends(YAML)
+@blueprint.sends(YAML, _FILE)
 def export_catalog() -> Response:
     """Send the catalog in force as one file, from which the very same catalog is read again."""
     return Response(catalog.export(core=current_core(), actor=current_actor()), content_type=YAML)

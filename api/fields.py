@@ -99,7 +99,7 @@ class QueryNumber(WholeNumber):
     """A whole number in a query, in plain digits."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", value):
+        if not re.fullmatch(r"[0-9]{1,16}", value):
             raise ValidationError(f"Send a whole number from {self.minimum} to {self.maximum}.")
         return super()._deserialize(int(value), attr, data, **options)
 
@@ -195,10 +195,10 @@ class CustomerLink(fields.String):
         super().__init__(**options)
         self.suffix = suffix
 
-    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> str | None:
+    def get_value(self, obj: Any, attr: str, accessor: Any = None, default: Any = None) -> Any:
         """Return the address for the voucher's token; none where the token is not told."""
         del attr
-        token = super().get_value(obj, "token", accessor, default)
+        token: Any = super().get_value(obj, "token", accessor, default)
         if token is None:
             return None
         return f"{current_app.extensions['core'].settings.public_url}/v/{token}{self.suffix}"

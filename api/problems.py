@@ -295,7 +295,7 @@ def _facts(refusal: Refusal) -> dict[str, Any]:
     """Return a refusal's facts, with the field at fault both as ``field`` and in ``errors``, whichever it came with."""
     facts = dict(refusal.facts)
     if facts.get("errors") and "field" not in facts:
-        facts["field"] = facts["errors"][0].get("field")
+        facts |= {name: value for name, value in facts["errors"][0].items() if name == "field"}
     elif "field" in facts and "errors" not in facts:
         facts["errors"] = [{"field": facts["field"], "message": refusal.detail}]
     return facts
@@ -337,9 +337,9 @@ Made from the table in `api/problems.py`; a test compares the two.
 
 Every error of the API is a problem as RFC 9457 has it, of the type `application/problem+json`. Programs go by `type`,
 which is `/problems/` and one of the names below, and never changes; `title`, `detail` and `next_step` are for people.
-`request_id` finds the request in the log. `field` names the field at fault, `errors` lists every such field with a
-message. Whatever else is known about the case stands beside them: which budget, when and where it was redeemed, how
-many seconds to wait. A refused request has changed nothing and charged nothing.
+`request_id` finds the request in the log. `field` names the field at fault, `errors` lists every such field, or line
+of a file, with a message. Whatever else is known about the case stands beside them: which budget, when and where it was
+redeemed, how many seconds to wait. A refused request has changed nothing and charged nothing.
 
 | type | status | what is so | what to do |
 |---|---|---|---|

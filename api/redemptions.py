@@ -215,6 +215,7 @@ _UNDOING_REFUSALS = (
     errors.RedemptionAlreadyReversed,
     errors.RemainderUsed,
     errors.CodeGone,
+    errors.VoucherFrozen,
 )
 LINKS = {
     "GetRedemption": {"operationId": "get_redemption", "parameters": {"redemption_id": "$response.body#/id"}},

@@ -30,19 +30,22 @@ from incentives.kernel.errors import Refusal
 View = Callable[..., Any]
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
+FILE: Mapping[str, Any] = {"type": "string", "format": "binary"}
 _MISTAKES_TOLD = 3
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class FieldErrorSchema(Schema):
-    """One field that is wrong."""
+    """One thing that is wrong: a field, or a line of a file."""
 
     class Meta:
         """More may be said about it."""
 
         unknown = INCLUDE
 
-    field = fields.String(required=True, metadata={"description": "Its path, such as `customer.email`."})
+    field = fields.String(metadata={"description": "Its path, such as `customer.email`."})
+    line = fields.Integer(metadata={"description": "In a file, from 1."}, allow_none=True)
+    path = fields.String(metadata={"description": "In a catalog file, such as `incentives[2].title`."})
     message = fields.String(required=True)
 
 
@@ -61,7 +64,7 @@ class ProblemSchema(Schema):
     next_step = fields.String(required=True, metadata={"description": "What to do about it, in plain words."})
     request_id = fields.String(required=True)
     field = fields.String(metadata={"description": "The field at fault."})
-    errors = fields.List(fields.Nested(FieldErrorSchema), metadata={"description": "Every field at fault."})
+    errors = fields.List(fields.Nested(FieldErrorSchema), metadata={"description": "Every field or line at fault."})
     retry_after_seconds = fields.Float()
 
 
@@ -249,11 +252,11 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def sends(self, media_type: str) -> Callable[[View], View]:
+    def sends(self, media_type: str, schema: Mapping[str, Any] = FILE) -> Callable[[View], View]:
         """Note that the view answers 200 with a file, which it makes itself."""
 
         def decorate(view: View) -> View:
-            return _noted(view, answers={}, sends=media_type)
+            return _noted(view, answers={}, sends={media_type: schema})
 
         return decorate
 
@@ -280,7 +283,7 @@ class Blueprint(flask_smorest.Blueprint):
     def _prepare_answers(doc: dict[str, Any], info: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         doc["responses"] = {}
         if "sends" in info:
-            content = {info["sends"]: {"schema": {"type": "string", "format": "binary"}}}
+            content = {media_type: {"schema": dict(schema)} for media_type, schema in info["sends"].items()}
             doc["responses"]["200"] = {"description": HTTPStatus.OK.phrase, "content": content}
         for status, schema in info["answers"].items():
             answer: dict[str, Any] = {

@@ -140,10 +140,10 @@ revealButtons();
 poll(1000);
 
 document.addEventListener("click", (event) => {
-  for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  for (const menu of document.querySelectorAll(".menu[open], .nav-more[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  for (const menu of document.querySelectorAll(".menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+  for (const menu of document.querySelectorAll(".menu[open], .nav-more[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
 });
 countDown();

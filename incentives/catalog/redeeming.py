@@ -7,10 +7,18 @@ from incentives.kernel.errors import RedeemerNotAllowed, Refusal, SelfRedemption
 _ACTS_FOR_ITSELF = ("person", "key")
 
 
-def redeemer_refusal(incentive: Incentive, actor: Actor, issued_by: str) -> Refusal | None:
-    """Return why an actor may not redeem a voucher: who gave it, and who is none of those that are named; else None."""
-    if actor.kind in _ACTS_FOR_ITSELF and issued_by == actor.label:
-        return SelfRedemption()
+def redeemer_refusal(
+    incentive: Incentive, actor: Actor, *, issued_by: str, shown_to: str | None = None
+) -> Refusal | None:
+    """Return why an actor may not redeem a voucher: who gave it, and who is none of those that are named; else None.
+
+    Nor may whoever was shown its code when it took the place of another one (``shown_to``).
+    """
+    if actor.kind in _ACTS_FOR_ITSELF:
+        if issued_by == actor.label:
+            return SelfRedemption()
+        if shown_to == actor.label:
+            return SelfRedemption("You were shown the code of this voucher: somebody else redeems it.")
     names = {actor.role, actor.email, actor.name if actor.kind == "key" else None} - {None}
     if incentive.redeemers and not names & set(incentive.redeemers):
         return RedeemerNotAllowed()

@@ -1,7 +1,7 @@
 """Releases of the catalog in the database: which is in force, and what the versions of its items say."""
 
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog.catalog import Catalog, Item, catalog_of, type_of_kind
-from incentives.catalog.definitions import Protocol
+from incentives.catalog.definitions import BudgetRule, Protocol
 from incentives.catalog.incentive import Incentive
 from incentives.catalog.tables import catalog_items, catalog_release_items, catalog_releases
 from incentives.kernel.core import Core
@@ -139,6 +139,19 @@ def cached_current(tx: Connection, core: Core) -> CurrentCatalog:
 def catalog_of_release(tx: Connection, release_id: uuid.UUID) -> Catalog:
     """Return the catalog of any release, such as a draft that somebody is to approve."""
     return _load(tx, release_id, 0).catalog
+
+
+def budgets_before(tx: Connection, keys: Collection[str]) -> dict[str, BudgetRule]:
+    """Return what budgets of some keys were when they were last in force, or are: their pots are there yet."""
+    item, release = catalog_items.c, catalog_releases.c
+    rows = tx.execute(
+        sa.select(item.key, item.definition)
+        .join(catalog_release_items, catalog_release_items.c.item_id == item.id)
+        .join(catalog_releases, release.id == catalog_release_items.c.release_id)
+        .where(item.kind == BudgetRule.item_kind, item.key.in_(keys), release.approved_at.is_not(None))
+        .order_by(release.number),
+    ).all()
+    return {row.key: BudgetRule.from_definition(row.definition) for row in rows}
 
 
 def _load(tx: Connection, release_id: uuid.UUID, number: int) -> CurrentCatalog:

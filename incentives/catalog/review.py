@@ -1,6 +1,5 @@
 """A difference between two catalogs as people read it: grouped, in words, money with its currency, lists by members."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -187,4 +186,6 @@ def _plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(_plain, value)) or "(none)"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{str(name).replace('_', ' ')} {_plain(each)}" for name, each in value.items())
+    return str(value)

@@ -129,6 +129,8 @@ def check(tx: Connection, row: Any, now: datetime, *, held: bool = False, frozen
 def _over(tx: Connection, row: Any, status: str) -> Refusal:
     if status == "redeemed":
         before = lifecycle.standing_redemption(tx, row.id)
+        if before is None:  # each use was undone, and its worth went on to other vouchers
+            return AlreadyRedeemed(last4=row.last4)
         return AlreadyRedeemed(
             redeemed_at=before.redeemed_at.isoformat(), location=before.location, redeemed_by=before.actor_name
         )

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from incentives.access.tables import users
 from incentives.catalog import protocols, releases
 from incentives.catalog.incentive import Incentive
-from incentives.deeds import assessment, guarding, owning, stacking
+from incentives.deeds import assessment, guarding, owning, stacking, unneeded
 from incentives.deeds.answers import Issued
 from incentives.deeds.assessment import Ground, Proposal
 from incentives.deeds.batch import Batch, Gift
@@ -220,6 +220,8 @@ def give_back(
         "released": [list(each.pot) for each in held],
         **facts,
     }
+    if allocations := unneeded.take_back(tx, batch, {asked.issuance_id: asked.id}, pots):
+        said["allocations"] = allocations
     batch.note(f"approval.{status}", asked.issuance_id, asked.case_id, reason, said)
     batch.write(tx, pots.values())
 

@@ -56,18 +56,29 @@ def charge(
 def _promised(tx: Connection, catalog: Catalog, charged: Sequence[Charged]) -> list[Wanted]:
     """Return the budgets that a promise was charged to, in the periods in which it was made.
 
-    One that the catalog has no more holds its promises to the end, under the cap that it had.
+    One that the catalog has no more, or with other periods, holds its promises to the end under the cap that it had.
     """
     rules = {each.key: assessment.budget_rule(each) for each in catalog.budgets.values()}
     found = []
     for each in charged:
         if limits.is_limit(each.pot.budget):
             continue
-        if each.pot.budget in rules:
-            found.append(wanted_in(rules[each.pot.budget], each.pot.subject, each.pot.period_key))
-        else:
-            found.append(Wanted(rule=_last_rule(tx, each), pot=each.pot, start_at=None, end_at=None))
+        found.append(_there(rules.get(each.pot.budget), each) or _last(tx, each))
     return found
+
+
+def _there(rule: Rule | None, charged: Charged) -> Wanted | None:
+    """Return a pot under the rule in force; None where that has no such pot any more."""
+    if rule is None or rule.currency != charged.currency:
+        return None
+    try:
+        return wanted_in(rule, charged.pot.subject, charged.pot.period_key)
+    except ValueError:  # It has other periods now.
+        return None
+
+
+def _last(tx: Connection, charged: Charged) -> Wanted:
+    return Wanted(rule=_last_rule(tx, charged), pot=charged.pot, start_at=None, end_at=None)
 
 
 def _last_rule(tx: Connection, charged: Charged) -> Rule:

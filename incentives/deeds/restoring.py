@@ -16,18 +16,21 @@ from sqlalchemy.engine import Connection
 from incentives.books import ledger
 from incentives.catalog import eligibility
 from incentives.catalog.incentive import Incentive, IncentiveKind
+from incentives.deeds import selling
 from incentives.deeds.batch import Batch
 from incentives.kernel.actors import may
 from incentives.kernel.errors import CodeGone, RedemptionAlreadyReversed, RemainderUsed
 from incentives.kernel.money import Money
+from incentives.messages import outbox
 from incentives.spending import budgets, settling
 from incentives.spending.tables import budget_periods
-from incentives.vouchers import lifecycle, shares
+from incentives.vouchers import lifecycle, reservations, shares
 from incentives.vouchers.tables import redemption_reversals, redemptions, vouchers
 
 SAME_CODE, NEW_CODE, NONE = "same_code", "new_code", "none"
 RESTORES = (SAME_CODE, NEW_CODE, NONE)
 REVERSAL, ANNULMENT = "reversal", "annulment"
+_GATHERED = "The purchase that left it was undone."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +121,9 @@ def undo(tx: Connection, batch: Batch, undoing: Undoing) -> Undone:
     where nobody used it; where somebody did, only a new code can give back the rest of it. With none, what was spent
     is taken back and nobody has it: what was left on another voucher stays as it is.
 
-    Raises ``RedemptionAlreadyReversed``, ``RemainderUsed`` and ``CodeGone``.
+    What is frozen stays as it is: it does not go on as another voucher.
+
+    Raises ``RedemptionAlreadyReversed``, ``RemainderUsed``, ``CodeGone`` and ``VoucherFrozen``.
     """
     ground = _ground(tx, batch, undoing)
     _gather(tx, batch, undoing, ground)
@@ -160,6 +165,7 @@ def _ground(tx: Connection, batch: Batch, undoing: Undoing) -> _Ground:
     if not mark(tx, row.id, batch.now):
         raise _already(tx, row.id)
     unused = rest is not None and lifecycle.status_now(rest, batch.now) == "issued"
+    _check_frozen(undoing, voucher, rest if unused else None, batch.now)
     if undoing.restore == SAME_CODE:
         if rest is not None and not unused:
             raise RemainderUsed(remainder_id=str(rest.id))
@@ -167,6 +173,14 @@ def _ground(tx: Connection, batch: Batch, undoing: Undoing) -> _Ground:
             raise CodeGone(voucher_status=lifecycle.status_now(voucher, batch.now))
     rest_minor = int(rest.amount_minor) if rest and unused and undoing.restore != NONE else 0
     return _Ground(undoing=undoing, voucher=voucher, rest_minor=rest_minor)
+
+
+def _check_frozen(undoing: Undoing, voucher: Any, rest: Any, now: datetime) -> None:
+    """Refuse to let what is frozen be good again as another voucher. Raises ``VoucherFrozen``."""
+    goes_on = [voucher if undoing.restore == NEW_CODE else None, rest if undoing.restore != NONE else None]
+    for each in goes_on:
+        if each is not None and lifecycle.is_frozen(each, now):
+            raise selling.frozen(each)
 
 
 def mark(tx: Connection, redemption_id: uuid.UUID, now: datetime) -> bool:
@@ -187,6 +201,8 @@ def _gather(tx: Connection, batch: Batch, undoing: Undoing, ground: _Ground) -> 
         this = (vouchers.c.id == undoing.redemption.remainder_id, lifecycle.free(batch.now))
         values = {"status": "voided", "reservation_id": None, "reserved_until_at": None}
         tx.execute(vouchers.update().where(*this).values(**values))
+        reservations.lapse(tx, undoing.redemption.remainder_id)
+        outbox.withdraw(tx, [(ground.voucher.issuance_id, undoing.redemption.remainder_id)], batch.now, _GATHERED)
 
 
 def _give_back(tx: Connection, batch: Batch, ground: _Ground) -> Restored | None:
@@ -218,9 +234,10 @@ def _new_voucher(tx: Connection, batch: Batch, ground: _Ground) -> Restored:
         time_zone=voucher.time_zone,
         replaces_id=voucher.id if voucher.max_redemptions == 1 else None,
     )
-    tx.execute(vouchers.insert(), dict(made.row))  # at once, for the reversal's row names it
-    batch.tell(voucher.issuance_id, made.row["id"], row.channels)
     shown = may_see(batch, row.channels)
+    shown_to = batch.actor.label if shown else None  # who sees the code does not redeem it
+    tx.execute(vouchers.insert(), {**made.row, "shown_to": shown_to})  # at once, for the reversal's row names it
+    batch.tell(voucher.issuance_id, made.row["id"], row.channels)
     return Restored(
         id=made.row["id"],
         last4=made.row["last4"],
@@ -344,7 +361,6 @@ def replay(tx: Connection, batch: Batch, reversal_id: uuid.UUID) -> Undone:
     """Return the answer that the first request got."""
     table = redemption_reversals
     row = tx.execute(sa.select(table).where(table.c.id == reversal_id)).one()
-    redemption = lifecycle.redemption_with_voucher(tx, row.redemption_id)
     return Undone(
         id=row.id,
         redemption_id=row.redemption_id,
@@ -353,14 +369,15 @@ def replay(tx: Connection, batch: Batch, reversal_id: uuid.UUID) -> Undone:
         amount=Money(row.amount_minor, row.currency),
         reason=row.reason,
         at=row.at,
-        voucher=_again(tx, batch, row, redemption.channels) if row.voucher_id else None,
+        voucher=_again(tx, batch, row) if row.voucher_id else None,
         replayed=True,
     )
 
 
-def _again(tx: Connection, batch: Batch, row: Any, channels: Collection[str]) -> Restored:
+def _again(tx: Connection, batch: Batch, row: Any) -> Restored:
     voucher = lifecycle.state(tx, row.voucher_id)
-    shown = row.restore == NEW_CODE and may_see(batch, channels)
+    # Whom the first answer showed it, whatever the channels have become since.
+    shown = row.restore == NEW_CODE and voucher.shown_to == batch.actor.label
     code, token = lifecycle.secrets_of(batch.core, voucher.id, voucher.code_key_id) if shown else (None, None)
     return Restored(
         id=voucher.id,

@@ -270,7 +270,7 @@ def _spend(tx: Connection, batch: Batch, spent: Spent) -> Collection[budgets.Pot
     cap. Where it may have several vouchers its row is locked, so that two of them do not both count as the first.
     """
     voucher = spent.voucher
-    if voucher.number > 1 or voucher.max_redemptions > 1:
+    if lifecycle.has_siblings(voucher):
         lifecycle.lock_issuance(tx, voucher.issuance_id)
     charged = budgets.charges_of(tx, [voucher.issuance_id])
     pots = budgets.lock_ids(tx, (each.pot_id for each in charged))

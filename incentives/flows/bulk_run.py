@@ -206,14 +206,14 @@ def _give(tx: Connection, core: Core, job: Any, rows: Sequence[Kept], now: datet
     return [each for each in answers if isinstance(each, Refusal)]
 
 
-def _fate(job: Any, line: int, answer: Issued | AwaitingApproval | Refusal) -> Fate:
+def _fate(core: Core, job: Any, line: int, answer: Issued | AwaitingApproval | Refusal) -> Fate:
     if isinstance(answer, IssuingStopped):
         raise _Stop(answer.detail)
     if not isinstance(answer, Refusal):
         return Fate(line=line, status=answer.status, issuance_id=answer.id)
     if job.mode == "all_or_nothing":
         raise _Stop(f"All or nothing: line {line} was refused. {answer.detail}")
-    return Fate(line=line, status="refused", problem=bulk_rows.problem_of(answer))
+    return Fate(line=line, status="refused", problem=bulk_rows.problem_of(core, answer))
 
 
 def _stopped(core: Core, job_id: uuid.UUID, reason: str, now: datetime) -> Chunk:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.books import audit, ledger
+from incentives.deeds import unneeded
+from incentives.deeds.batch import Batch
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.messages import outbox
@@ -145,6 +147,9 @@ def _release(tx: Connection, core: Core, ended: Sequence[Any], waited: Sequence[
     issuance_ids = {row.issuance_id for row in (*ended, *waited)}
     if not issuance_ids:
         return
+    shared = {row.issuance_id for row in ended if lifecycle.has_siblings(row)}
+    if shared:
+        lifecycle.lock_issuance(tx, *shared)
     charged = _by_issuance(budgets.charges_of(tx, issuance_ids))
     family = _by_issuance(aftercare.families(tx, {row.issuance_id for row in ended}))
     pots = budgets.lock_ids(tx, {each.pot_id for pots in charged.values() for each in pots})
@@ -163,7 +168,24 @@ def _release(tx: Connection, core: Core, ended: Sequence[Any], waited: Sequence[
         )
         for row, (each, kind, changes) in moves
     ]
-    budgets.write(tx, pots.values(), movements)
+    batch = Batch(core=core, actor=SYSTEM, now=now)
+    ends = {row.issuance_id: row.id for row in (*ended, *waited)}
+    if allocations := unneeded.take_back(tx, batch, ends, pots):
+        audit.record_all(tx, [_taken_back(core, allocations, now)])
+    budgets.write(tx, pots.values(), movements, batch.allocations)
+
+
+def _taken_back(core: Core, allocations: Sequence[Mapping[str, Any]], now: datetime) -> dict[str, Any]:
+    return audit.event(
+        core=core,
+        actor=SYSTEM,
+        now=now,
+        action="budget.taken_back",
+        subject_kind="budget",
+        subject_id=str(allocations[0]["pot"][0])[:64],
+        reason="What it was allotted for has ended.",
+        facts={"allocations": list(allocations)},
+    )
 
 
 def _by_issuance(rows: Iterable[Any]) -> dict[uuid.UUID, list[Any]]:

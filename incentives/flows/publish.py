@@ -150,7 +150,7 @@ def _propose(
 ) -> Proposed:
     current = releases.current_release(tx)
     before = releases.catalog_of_release(tx, current.id) if current else None
-    _refuse_other_budgets(before, catalog)
+    _refuse_other_budgets(tx, catalog)
     changes = difference(before, catalog)
     same = current if current and current.digest == catalog.digest else releases.draft_with(tx, catalog.digest)
     release = same or releases.add_draft(
@@ -206,9 +206,12 @@ def _note(
     )
 
 
-def _refuse_other_budgets(before: Catalog | None, after: Catalog) -> None:
-    """Refuse a budget whose key stands for another one now: its counters would go on in another unit."""
-    old = before.budgets if before else {}
+def _refuse_other_budgets(tx: Connection, after: Catalog) -> None:
+    """Refuse a budget whose key stands for another one now: its counters would go on in another unit.
+
+    One that was taken out of the catalog has its counters yet, and what was promised of it.
+    """
+    old = releases.budgets_before(tx, after.budgets.keys())
     changed = [
         key
         for key, budget in after.budgets.items()

@@ -88,7 +88,8 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
     outbox.withdraw(tx, [(row.issuance_id, row.id)], now, _REPLACED)
     batch = Batch(core=core, actor=actor, now=now)
     made = _made(tx, batch, row)
-    batch.vouchers.append({**made.row, "extended_days": row.extended_days})
+    shown_to = None if channels else actor.label  # who sees the code does not redeem it
+    batch.vouchers.append({**made.row, "extended_days": row.extended_days, "shown_to": shown_to})
     tell_at = max((each for each in (row.undo_until_at, row.deliver_after_at) if each), default=None)
     messages = batch.tell(row.issuance_id, made.row["id"], channels, tell_at)
     pots = _readdress(tx, batch, row, made, address, channels) if command.customer else ()

@@ -62,8 +62,8 @@ def annul_redemption(*, core: Core, actor: Actor, command: AnnulRedemption) -> U
 
     The voucher is good for as long as it was, and at least so long that it can be scanned again. Raises
     ``RedemptionNotFound``, ``NotYourRedemption``, ``AnnulmentTooLate``, ``RedemptionAlreadyReversed``,
-    ``RemainderUsed``, ``CodeGone``, ``InputInvalid``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight`` and
-    ``NotPermitted``.
+    ``RemainderUsed``, ``CodeGone``, ``VoucherFrozen``, ``InputInvalid``, ``IdempotencyKeyReused``,
+    ``IdempotencyKeyInFlight`` and ``NotPermitted``.
     """
     permit(actor, "redemptions:create")
     batch = Batch(core=core, actor=actor, now=core.clock.now())
@@ -94,8 +94,9 @@ def reverse_redemption(*, core: Core, actor: Actor, command: ReverseRedemption) 
 
     What is given back is good for the incentive's days of grace at least, to the end of the last one. A new code is
     told to the customer by the issuance's channels; where it has none, whoever may give sees it in the answer.
-    Raises ``RedemptionNotFound``, ``ReversalTooLate``, ``RedemptionAlreadyReversed``, ``RemainderUsed``, ``CodeGone``,
-    ``InputInvalid``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight`` and ``NotPermitted``.
+    Who belongs to a place reverses what was redeemed or given there; the rest is not there for them. Raises
+    ``RedemptionNotFound``, ``ReversalTooLate``, ``RedemptionAlreadyReversed``, ``RemainderUsed``, ``CodeGone``,
+    ``VoucherFrozen``, ``InputInvalid``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight`` and ``NotPermitted``.
     """
     permit(actor, "redemptions:reverse")
     batch = Batch(core=core, actor=actor, now=core.clock.now())
@@ -107,6 +108,8 @@ def reverse_redemption(*, core: Core, actor: Actor, command: ReverseRedemption) 
         if before is not None:
             return before
         row = _redemption(tx, command.redemption_id)
+        if actor.location not in (None, row.location or actor.location, row.issued_location or actor.location):
+            raise RedemptionNotFound
         incentive = releases.incentive_of(tx, row.incentive_item_id, core.cache)
         until = row.redeemed_at + timedelta(days=incentive.reversal_days)
         if batch.now > until:

@@ -110,7 +110,7 @@ def _seen(tx: Connection, actor: Actor, review_id: uuid.UUID) -> Any:
 
 def _check(row: Any, actor: Actor, command: DecideReview) -> None:
     if row.status != reviews.OPEN:
-        raise ReviewAlreadyDecided(status=row.status, decided_at=row.decided_at.isoformat())
+        raise ReviewAlreadyDecided(decision=row.status, decided_at=row.decided_at.isoformat())
     if row.actor == actor.label:
         raise SelfReview
     if command.decision == "note" and row.action == signals.HOLD:
@@ -160,8 +160,8 @@ def _void_all(tx: Connection, core: Core, actor: Actor, row: Any, now: datetime)
     """Take back every voucher of an issuance that has not ended by itself meanwhile."""
     query = sa.select(vouchers.c.id).where(vouchers.c.issuance_id == row.issuance_id).order_by(vouchers.c.number)
     count = 0
-    for voucher_id in tx.execute(query).scalars().all():
-        taken = aftercare.take(tx, actor, voucher_id)
+    # All of them are locked before the budgets of the first: a till that spends the second one waits for those.
+    for taken in [aftercare.take(tx, actor, voucher_id) for voucher_id in tx.execute(query).scalars().all()]:
         if lifecycle.status_now(taken, now) in vouchers_aftercare.OPEN:
             void(tx, core, actor, taken, _BLOCKED, now)
             count += 1

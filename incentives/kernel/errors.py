@@ -722,7 +722,7 @@ class ReviewNotFound(Refusal):
 
 
 class ReviewAlreadyDecided(Refusal):
-    """Somebody decided it before; ``status`` says how."""
+    """Somebody decided it before; ``decision`` says how."""
 
     title = "This review was decided already"
     next_step = "Look at what was decided."

@@ -283,7 +283,7 @@ _BLOCK_BITS = {4: 24, 6: 48}
 
 
 def block_of(address: str | None) -> str | None:
-    """Return the network that an address is in, for records that count by it: an IPv4 /24, an IPv6 /48; None of none."""
+    """Return the network that an address is in, for records that count by it: an IPv4 /24, an IPv6 /48, or None."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:

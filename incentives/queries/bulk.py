@@ -14,6 +14,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.errors import BulkJobNotFound, InputInvalid
 from incentives.queries.paging import LIMIT_MAX, Page, page
 from incentives.queries.scope import seen_by
+from incentives.vouchers.bulk_rows import told
 from incentives.vouchers.bulk_tables import ROW_STATUSES, bulk_jobs, bulk_rows
 from incentives.vouchers.tables import vouchers
 
@@ -123,7 +124,7 @@ def job_rows(
         raise InputInvalid(errors=[{"field": "limit", "message": f"limit is 1 to {LIMIT_MAX}."}])
     with core.database.read() as tx:
         _seen(tx, actor, job_id)
-        rows = _rows(tx, job_id, _line(after), limit + 1, status)
+        rows = _rows(tx, core, job_id, _line(after), limit + 1, status)
     more = len(rows) > limit
     return Page(items=rows[:limit], next=str(rows[limit - 1].line) if more else None)
 
@@ -143,7 +144,7 @@ def _stream(core: Core, job_id: uuid.UUID) -> Iterator[JobRow]:
     line = 0
     while True:
         with core.database.read() as tx:
-            rows = _rows(tx, job_id, line, _AT_ONCE, None)
+            rows = _rows(tx, core, job_id, line, _AT_ONCE, None)
         yield from rows
         if len(rows) < _AT_ONCE:
             return
@@ -159,7 +160,9 @@ def _line(after: str | None) -> int:
     return int(after)
 
 
-def _rows(tx: Connection, job_id: uuid.UUID, after: int, limit: int, status: str | None) -> list[JobRow]:
+def _rows(
+    tx: Connection, core: Core, job_id: uuid.UUID, after: int, limit: int, status: str | None
+) -> list[JobRow]:
     table = bulk_rows.c
     query = (
         sa.select(
@@ -175,7 +178,10 @@ def _rows(tx: Connection, job_id: uuid.UUID, after: int, limit: int, status: str
         .order_by(table.line)
         .limit(limit)
     )
-    return [JobRow(**row) for row in tx.execute(query).mappings()]
+    return [
+        JobRow(**{**row, "verdict": told(core, row["verdict"]), "error": told(core, row["error"])})
+        for row in tx.execute(query).mappings()
+    ]
 
 
 def _in_status(status: str | None) -> list[sa.ColumnElement[bool]]:

@@ -1,6 +1,7 @@
 """People and programs, as the operator names them. No secret, and nothing that one could be made from."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from incentives.access.tables import api_keys, users
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import UserNotFound
+from incentives.queries.letters import actor_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +73,13 @@ def api_key_list(*, core: Core, actor: Actor) -> tuple[ApiKeyRow, ...]:
     with core.database.read() as tx:
         rows = tx.execute(sa.select(*(api_keys.c[name] for name in names)).order_by(*order)).all()
     return tuple(ApiKeyRow(**dict(zip(names, row, strict=True))) for row in rows)
+
+
+def names_of(*, core: Core, actor: Actor, labels: Iterable[str]) -> dict[str, str]:
+    """Return what people, programs and rules are called, by their labels (``person:<id>``); not those that are gone.
+
+    For whoever sees the budgets: a pot for each agent is known by its agent's label. Raises ``NotPermitted``.
+    """
+    permit(actor, "budgets:read")
+    with core.database.read() as tx:
+        return actor_names(tx, set(labels))

@@ -95,7 +95,8 @@ def lookup(
         held = reservations.find(tx, row.reservation_id) if status == "reserved" else None
     frozen = lifecycle.is_frozen(row, now)
     usable_here = actor.location is None or redeeming.usable_at(incentive, actor.location)
-    reason = _why_not(status, frozen, redeeming.redeemer_refusal(incentive, actor, row.issued_by), usable_here)
+    refusal = redeeming.redeemer_refusal(incentive, actor, issued_by=row.issued_by, shown_to=row.shown_to)
+    reason = _why_not(status, frozen, refusal, usable_here)
     where = redeeming.usable_locations(incentive)
     return TillVoucher(
         id=row.id,

@@ -1,7 +1,6 @@
 """Lists: who is trusted, who is refused, and whom somebody looks at. Of a value only its keyed digest is kept."""
 
 import re
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.kernel.clock import elapsed_seconds
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_new
 from incentives.safeguards.tables import listed_values
@@ -21,7 +21,7 @@ Value = tuple[str, str]
 """A kind and its canonical text: ``("email", "ana@example.com")``."""
 
 
-def standing(tx: Connection, core: Core, seconds: Callable[[], float] = time.monotonic) -> bool:
+def standing(tx: Connection, core: Core, seconds: Callable[[], float] = elapsed_seconds) -> bool:
     """Return whether anything stands on any list, as of at most ``FRESH_SECONDS`` ago: most houses have none."""
     known = core.cache.get(_ANY)
     asked_at = seconds()

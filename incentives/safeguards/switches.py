@@ -1,6 +1,5 @@
 """Switches: what is stopped now. Who issues or redeems asks here, and asks the database at most twice a second."""
 
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.kernel.clock import elapsed_seconds
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_new
 from incentives.safeguards.tables import switches
@@ -42,7 +42,7 @@ class Switch:
 _SELECT = sa.select(*(switches.c[name] for name in Switch.__dataclass_fields__)).where(switches.c.lifted_at.is_(None))
 
 
-def in_force(tx: Connection, core: Core, seconds: Callable[[], float] = time.monotonic) -> Mapping[Name, Switch]:
+def in_force(tx: Connection, core: Core, seconds: Callable[[], float] = elapsed_seconds) -> Mapping[Name, Switch]:
     """Return the switches that are set, as they were at most ``FRESH_SECONDS`` ago; one small query when older.
 
     ``seconds`` is a clock that never goes back: one that is set back would make what was read last for ever.

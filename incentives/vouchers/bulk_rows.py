@@ -115,10 +115,19 @@ def judge(tx: Connection, job_id: uuid.UUID, verdicts: Sequence[tuple[int, Mappi
     update_many(tx, bulk_rows, rows, by=("job_id", "line"), to=("verdict",))
 
 
-def problem_of(refusal: Refusal) -> dict[str, Any]:
-    """Return a refusal as a row keeps it."""
+def problem_of(core: Core, refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal as a row keeps it: all but its name encrypted, for it quotes what stood in the wrong column."""
     facts = {name: refusal.facts[name] for name in _FACTS_KEPT if name in refusal.facts}
-    return {**facts, "slug": refusal.slug, "detail": refusal.detail}
+    said = orjson.dumps({**facts, "detail": refusal.detail}).decode()
+    return {"slug": refusal.slug, "said": core.contacts.encrypt(said)}
+
+
+def told(core: Core, kept: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a problem or a verdict with what it said; None where there is none."""
+    if kept is None:
+        return None
+    plain = {name: value for name, value in kept.items() if name != "said"}
+    return plain | orjson.loads(core.contacts.decrypt(kept.get("said")) or "{}")
 
 
 def count(tx: Connection, job_id: uuid.UUID, fates: Sequence[Fate]) -> bool:

@@ -58,7 +58,7 @@ bulk_rows = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("request", sa.Text(), nullable=False),  # encrypted: whom it names
     sa.Column("verdict", JsonColumn),  # of the dry run: would be issued, would wait, would be refused for
-    sa.Column("problem", JsonColumn),  # what it was refused for
+    sa.Column("problem", JsonColumn),  # what it was refused for; what that says is encrypted
     sa.Column("issuance_id", sa.Uuid(), sa.ForeignKey("issuances.id")),
     sa.CheckConstraint(sa.column("status").in_(ROW_STATUSES), name="status"),
     sa.Index("ix_bulk_rows_job_id_status_line", "job_id", "status", "line"),

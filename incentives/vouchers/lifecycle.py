@@ -185,9 +185,18 @@ def lock(tx: Connection, voucher_id: uuid.UUID) -> Any:
     return tx.execute(sa.select(vouchers).where(vouchers.c.id == voucher_id).with_for_update(key_share=True)).one()
 
 
-def lock_issuance(tx: Connection, issuance_id: uuid.UUID) -> None:
-    """Lock an issuance's row until the transaction ends: after its voucher's, before the budgets'."""
-    tx.execute(sa.select(issuances.c.id).where(issuances.c.id == issuance_id).with_for_update(key_share=True))
+def lock_issuance(tx: Connection, *issuance_ids: uuid.UUID) -> None:
+    """Lock issuances' rows until the transaction ends: after their vouchers', before the budgets'.
+
+    Whoever ends one of several vouchers of an issuance locks it, so that each sees what became of the others.
+    """
+    these = sa.select(issuances.c.id).where(issuances.c.id.in_(set(issuance_ids))).order_by(issuances.c.id)
+    tx.execute(these.with_for_update(key_share=True))
+
+
+def has_siblings(row: Any) -> bool:
+    """Return whether an open voucher may have others beside it, that are good too."""
+    return bool(row.number > 1 or row.max_redemptions > 1)
 
 
 def next_number(tx: Connection, issuance_id: uuid.UUID) -> int:
@@ -230,7 +239,9 @@ def redemption_with_voucher(tx: Connection, redemption_id: uuid.UUID) -> Any:
     of_voucher = (
         vouchers.c[name] for name in ("last4", "issuance_id", "incentive_item_id", "time_zone", "max_redemptions")
     )
-    of_issuance = (issuances.c.incentive, issuances.c.case_id, issuances.c.channels)
+    of_issuance = (
+        issuances.c.incentive, issuances.c.case_id, issuances.c.channels, issuances.c.location.label("issued_location")
+    )  # fmt: skip
     return tx.execute(
         sa.select(redemptions, *of_voucher, *of_issuance)
         .join(vouchers, vouchers.c.id == redemptions.c.voucher_id)
@@ -255,8 +266,8 @@ def _one(tx: Connection, *condition: sa.ColumnElement[bool]) -> dict[str, Any] |
 
 
 _OF_EXPIRED = (
-    "id", "issuance_id", "amount_minor", "max_redemptions", "redeemed_count", "currency", "last4", "expires_at",
-    "reservation_id",
+    "id", "issuance_id", "number", "amount_minor", "max_redemptions", "redeemed_count", "currency", "last4",
+    "expires_at", "reservation_id",
 )  # fmt: skip
 
 

@@ -74,6 +74,7 @@ vouchers = sa.Table(
     sa.Column("frozen_at", UtcDateTime()),
     sa.Column("frozen_until_at", UtcDateTime()),  # NULL while frozen: until somebody unfreezes it
     sa.Column("extended_days", sa.SmallInteger(), nullable=False, server_default="0"),
+    sa.Column("shown_to", sa.String(64)),  # whom its code was shown in the place of another's: who does not redeem it
     sa.UniqueConstraint("issuance_id", "number"),
     sa.CheckConstraint(sa.column("status").in_(VOUCHER_STATUSES), name="status"),
     sa.CheckConstraint("amount_minor >= 0", name="amount_not_negative"),

@@ -628,6 +628,7 @@ def _widen_vouchers() -> None:
         batch_op.add_column(sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column("frozen_until_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column("extended_days", sa.SmallInteger(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("shown_to", sa.String(length=64), nullable=True))
         batch_op.create_unique_constraint(batch_op.f("uq_vouchers_replaces_id"), ["replaces_id"])
         batch_op.create_foreign_key(batch_op.f("fk_vouchers_replaces_id"), "vouchers", ["replaces_id"], ["id"])
     with op.batch_alter_table("redemptions", schema=None) as batch_op:
@@ -822,6 +823,7 @@ def _narrow_vouchers() -> None:
     with op.batch_alter_table("vouchers", schema=None) as batch_op:
         batch_op.drop_constraint(batch_op.f("fk_vouchers_replaces_id"), type_="foreignkey")
         batch_op.drop_constraint(batch_op.f("uq_vouchers_replaces_id"), type_="unique")
+        batch_op.drop_column("shown_to")
         batch_op.drop_column("extended_days")
         batch_op.drop_column("frozen_until_at")
         batch_op.drop_column("frozen_at")

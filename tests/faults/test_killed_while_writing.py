@@ -8,8 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from incentives.flows.approve import DecideApproval, decide_approval
+from incentives.flows.commit import CommitReservation, commit_reservation
 from incentives.flows.issue import AwaitingApproval, CustomerGiven, Issued, IssueVoucher, issue_voucher
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
+from incentives.flows.reissue import ReissueVoucher, reissue_voucher
+from incentives.flows.reserve import ReserveVoucher, reserve_voucher
+from incentives.flows.reverse import AnnulRedemption, ReverseRedemption, annul_redemption, reverse_redemption
+from incentives.flows.void import VoidVoucher, void_voucher
 from incentives.kernel.core import Core
 from tests.faults.doomed import DEAD, die, exit_code
 from tests.races.deeds import FRONTLINE, MANAGER, TILL, broken, give
@@ -51,6 +56,52 @@ def decide(core: Core, approval_id: Any) -> Any:
     return decide_approval(core=core, actor=MANAGER, command=command)
 
 
+def prepare_commit(core: Core) -> Any:
+    return reserve(core, prepare_redeem(core)).id
+
+
+def reserve(core: Core, code: str) -> Any:
+    return reserve_voucher(core=core, actor=TILL, command=ReserveVoucher(code=code, idempotency_key=KEY))
+
+
+def commit(core: Core, held: Any) -> Any:
+    command = CommitReservation(reservation_id=held, idempotency_key=KEY)
+    return commit_reservation(core=core, actor=TILL, command=command)
+
+
+def prepare_undoing(core: Core) -> Any:
+    return redeem(core, prepare_redeem(core)).id
+
+
+def annul(core: Core, redemption: Any) -> Any:
+    command = AnnulRedemption(redemption_id=redemption, reason="A mistake.", idempotency_key=KEY)
+    return annul_redemption(core=core, actor=TILL, command=command)
+
+
+def reverse(core: Core, redemption: Any) -> Any:
+    command = ReverseRedemption(
+        redemption_id=redemption, reason="Brought back.", restore="new_code", idempotency_key=KEY
+    )
+    return reverse_redemption(core=core, actor=MANAGER, command=command)
+
+
+def prepare_care(core: Core) -> Any:
+    issued = give(core)
+    assert isinstance(issued, Issued)
+    assert issued.voucher is not None
+    return issued.voucher.id
+
+
+def void(core: Core, voucher_id: Any) -> Any:
+    command = VoidVoucher(voucher_id=voucher_id, reason="A mistake.", idempotency_key=KEY)
+    return void_voucher(core=core, actor=MANAGER, command=command)
+
+
+def reissue(core: Core, voucher_id: Any) -> Any:
+    command = ReissueVoucher(voucher_id=voucher_id, reason="It is lost.", idempotency_key=KEY)
+    return reissue_voucher(core=core, actor=MANAGER, command=command)
+
+
 class Deed(NamedTuple):
     """A deed with its preparation, and of how many statements at least it consists."""
 
@@ -63,6 +114,12 @@ DEEDS = {
     "issue": Deed(prepare_issue, issue, 12),
     "redeem": Deed(prepare_redeem, redeem, 10),
     "decide": Deed(prepare_decide, decide, 10),
+    "reserve": Deed(prepare_redeem, reserve, 6),
+    "commit": Deed(prepare_commit, commit, 10),
+    "annul": Deed(prepare_undoing, annul, 9),
+    "reverse": Deed(prepare_undoing, reverse, 10),
+    "void": Deed(prepare_care, void, 9),
+    "reissue": Deed(prepare_care, reissue, 7),
 }
 
 

@@ -119,7 +119,7 @@ def test_a_verb_takes_so_many_statements(open_shop: OpenShop, verb: str, record_
 STATEMENTS = {
     "void": 12,
     "reissue": 10,
-    "address": 16,
+    "address": 17,
     "resend": 4,
     "extend": 4,
     "adjust up": 15,

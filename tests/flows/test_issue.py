@@ -14,7 +14,7 @@ from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.recovery.customers import Contact
 from incentives.recovery.tables import customer_identities, customers, recovery_cases
-from incentives.spending.tables import approvals, budget_movements
+from incentives.spending.tables import approvals, budget_movements, budget_periods
 from incentives.vouchers import codes
 from incentives.vouchers.tables import issuances, vouchers
 from tests.flows.shop import EMAIL, PHONE, Shop, budget, catalog, named, wish
@@ -108,12 +108,23 @@ def test_the_issuance_and_its_case_say_what_happened(shop: Shop) -> None:
     assert (
         event.reason == "long-wait"
     )  # and not the note: what staff write about people is not for books that nobody can alter
+    assert given.voucher is not None
     assert event.facts == {
         "amount_minor": 1000,
         "currency": "GBP",
         "incentive": "voucher",
-        "last4": given.voucher.last4 if given.voucher else None,
+        "location": "london",
+        "team": "gates",
+        # Whence the money comes: from the trail alone every budget can be counted again.
+        "charged": [list(each) for each in charged_pots(shop)],
+        "voucher_id": str(given.voucher.id),
+        "last4": given.voucher.last4,
     }
+
+
+def charged_pots(shop: Shop) -> list[tuple[str, str, str]]:
+    pots = [(row.budget, row.subject, row.period_key) for row in shop.all(budget_periods)]
+    return sorted(pots)
 
 
 def test_the_ledger_owes_what_was_promised(shop: Shop) -> None:

@@ -76,7 +76,7 @@ def test_is_decided_once(held: tuple[Shop, Any]) -> None:
     decide(shop, "release")
     command = DecideReview(review_id=row.id, decision="block", note="Too late.")
     refusal = shop.refused(ReviewAlreadyDecided, decide_review, core=shop.core, actor=shop.supervisor, command=command)
-    assert refusal.facts["status"] == "released"
+    assert refusal.facts["decision"] == "released"
 
 
 def test_a_repeated_decision_is_answered_again(held: tuple[Shop, Any]) -> None:

@@ -19,6 +19,7 @@ from incentives.kernel.database import Database
 from incentives.kernel.keys import ContactCipher
 from tests.faults.sending import provider, sender
 from tests.house.care import Care, recover
+from tests.house.life import Life, live
 from tests.house.office import Office
 from tests.providers.conftest import ACCOUNT_SID, AUTH_TOKEN, TwilioStandIn
 from tests.providers.stand_in import StandIn
@@ -130,6 +131,7 @@ def test_nothing_that_is_kept_of_a_recovery_tells_a_secret(
     office = Office(core)
     care = Care(office, providers)
     recover(care)
+    live(Life(care))
     empty = {name for name, rows in everything(core.database).items() if not rows}
     assert empty == set()
     nothing_is_told(office, caplog.text)
@@ -138,6 +140,7 @@ def test_nothing_that_is_kept_of_a_recovery_tells_a_secret(
 def test_what_stands_in_clear_is_known(core: Core, providers: Providers) -> None:
     care = Care(Office(core), providers)
     recover(care)
+    live(Life(care))
     rows = everything(core.database)
     found: defaultdict[str, set[str]] = defaultdict(set)
     for word, what in care.open.items():
@@ -152,7 +155,9 @@ def test_a_secret_would_be_found_in_each_column_that_is_encrypted(
     for name in ("encrypt", "decrypt", "seal", "open"):
         monkeypatch.setattr(ContactCipher, name, lambda _, text: text)
     office = Office(core)
-    recover(Care(office, providers))
+    care = Care(office, providers)
+    recover(care)
+    live(Life(care))
     rows = everything(core.database)
     assert set().union(*(columns_with(rows, secret) for secret in office.secrets)) == ENCRYPTED
 

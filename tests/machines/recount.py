@@ -10,12 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-ACCOUNTS = {
-    "expense": "recovery-expense",
-    "liability": "voucher-liability",
-    "settlement": "redemption-settlement",
-    "breakage": "breakage",
-}
+ACCOUNTS = ("recovery-expense", "voucher-liability", "redemption-settlement", "breakage")
 STATES = ("held", "committed", "spent")
 
 Facts = Mapping[str, Any]
@@ -61,6 +56,12 @@ class Gift:
             share.spent += moved[pot][1]
         return moved
 
+    def close(self, voucher_id: str) -> None:
+        """Let a voucher end unspent; where it was the last, no pot counts the gift any more but as spent."""
+        self.open.discard(voucher_id)
+        for share in self.shares.values():
+            share.counts = share.counts and (bool(self.open) or share.used)
+
 
 class Recount:
     """Everything that follows from the events so far."""
@@ -105,20 +106,19 @@ class Recount:
         """Return how each account stands in each currency; those that stand at nothing are left out."""
         return {account: amount for account, amount in self.accounts.items() if amount}
 
-    def _book(self, facts: Facts, **lines: int) -> None:
-        if sum(lines.values()):
-            raise AssertionError(f"the model books what does not balance: {lines}")
-        for name, amount in lines.items():
-            self.accounts[ACCOUNTS[name], facts["currency"]] += amount
-
-    # --- what happened ------------------------------------------------------------------------------------
+    def _book(self, facts: Facts, *amounts: int) -> None:
+        """Book amounts to the accounts in their order: expense, liability, settlement, breakage."""
+        if sum(amounts):
+            raise AssertionError(f"the model books what does not balance: {amounts}")
+        for name, amount in zip(ACCOUNTS, amounts, strict=False):
+            self.accounts[name, facts["currency"]] += amount
 
     def _on_voucher_issued(self, gift: Gift, facts: Facts) -> None:
         gift.shares = {tuple(each): Share(owed=facts["amount_minor"]) for each in facts["charged"]}
         gift.waits, gift.owed = False, facts["amount_minor"]
         if facts["voucher_id"]:
             gift.open.add(facts["voucher_id"])
-            self._book(facts, expense=gift.owed, liability=-gift.owed)
+            self._book(facts, gift.owed, -gift.owed)
 
     _on_approval_granted = _on_voucher_issued
 
@@ -141,7 +141,7 @@ class Recount:
         if facts["redeemed_count"] == facts["max_redemptions"]:
             gift.open.discard(facts["voucher_id"])
         gift.open |= {facts["remainder_id"]} - {None}
-        self._book(facts, liability=gone, settlement=-spent, breakage=-lapsed, expense=-over)
+        self._book(facts, -over, gone, -spent, -lapsed)
 
     def _on_redemption_reversed(self, gift: Gift, facts: Facts) -> None:
         again, spent, unlapsed = (facts[f"{name}_minor"] for name in ("owed_again", "spent", "unlapsed"))
@@ -154,7 +154,7 @@ class Recount:
         for share in gift.shares.values():
             share.used = gift.uses > 0 and share.used
         gift.open = gift.open - {facts["gathered_id"]} | ({facts["restored_id"]} - {None})
-        self._book(facts, liability=-again, settlement=spent, breakage=unlapsed, expense=again - spent - unlapsed)
+        self._book(facts, again - spent - unlapsed, -again, spent, unlapsed)
 
     _on_redemption_annulled = _on_redemption_reversed
 
@@ -162,29 +162,28 @@ class Recount:
         amount = facts["amount_minor"]
         kept = [pot for pot in gift.shares if self.budgets.get(pot[0], {}).get("on_expiry") == "keep"]
         gift.end(amount, kept=kept)
-        gift.open.discard(facts["voucher_id"])
-        for pot in kept if not gift.open else ():
+        for pot in kept if gift.open == {facts["voucher_id"]} else ():
             gift.shares[pot].used = True
-        self._book(facts, liability=amount, breakage=-amount)
+        gift.close(facts["voucher_id"])
+        self._book(facts, 0, amount, 0, -amount)
 
     def _on_voucher_voided(self, gift: Gift, facts: Facts) -> None:
         gift.end(facts["amount_minor"])
-        gift.open.discard(facts["voucher_id"])
-        self._book(facts, liability=facts["amount_minor"], expense=-facts["amount_minor"])
+        gift.close(facts["voucher_id"])
+        self._book(facts, -facts["amount_minor"], facts["amount_minor"])
 
     def _on_voucher_reissued(self, gift: Gift, facts: Facts) -> None:
         gift.open = gift.open - {facts["replaces_id"]} | {facts["voucher_id"]}
-        for each in facts["charged"]:
-            gift.shares.setdefault(tuple(each), Share()).owed = facts["amount_minor"]
+        for pot in map(tuple, facts["charged"]):
+            gift.shares[pot] = Share(owed=facts["amount_minor"], spent=gift.shares.get(pot, Share()).spent)
 
     def _on_voucher_adjusted(self, gift: Gift, facts: Facts) -> None:
         delta = facts["delta_minor"]
-        self._book(facts, expense=delta, liability=-delta)
+        self._book(facts, delta, -delta)
         if delta < 0:
             gift.end(-delta)
-            return
-        gift.owed += delta
-        for *pot, added in facts["charged"]:
+        gift.owed += max(0, delta)
+        for *pot, added in facts["charged"] if delta > 0 else ():
             gift.shares.setdefault(tuple(pot), Share(counts=False)).owed += added
 
     def _on_bulk_held(self, _gift: Gift, facts: Facts) -> None:

@@ -18,7 +18,7 @@ from incentives.catalog.document import parse
 from incentives.flows import publish
 from tests.machines.lives import VERBS, Life, one_by_dice, opened
 
-EXAMPLES, STEPS = 12, 40
+EXAMPLES, STEPS = {"sqlite": 18, "postgresql": 14}, 40
 OPERATIONS = 1000
 
 
@@ -62,7 +62,7 @@ def test_money_survives_every_verb(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=EXAMPLES[backend],
             stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),

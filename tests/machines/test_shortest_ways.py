@@ -116,3 +116,16 @@ def test_a_cap_that_was_overridden_is_told_to_the_audit_trail(ways: Ways) -> Non
     allotted = [has for has in pots_of(ways.life.core).values() if "allotted_count" in has]
     assert [has["allotted_count"] for has in allotted] == [1]
     ways.life.check()
+
+
+def test_what_is_given_back_counts_for_whom_it_was_given_to_at_first(ways: Ways) -> None:
+    voucher = ways.give("thrice")
+    sold = ways.sell(row_of(ways, voucher))
+    command = ReissueVoucher(voucher_id=voucher.id, reason="Moved.", channels=(), customer=named("b@example.com"))
+    moved = ways.do(reissue_voucher, "supervisor", command).voucher
+    ways.void(moved.id)
+    ways.life.check()
+    again = ways.undo(sold, "new_code")
+    ways.life.check()
+    ways.void(again.id)
+    assert ways.nothing_is_left()

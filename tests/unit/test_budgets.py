@@ -158,7 +158,9 @@ def test_a_pot_without_a_currency_counts_and_adds_up_no_money() -> None:
     changes = {"held_minor": -5, "held_count": -1, "committed_minor": 5, "committed_count": 1}
     assert in_unit("GBP", changes) == changes
     assert in_unit(None, changes) == {"held_count": -1, "committed_count": 1}
-    charged = Charged(issuance_id=ANA, pot_id=BOB, pot=PotKey("all", "organization", ""), on_expiry="keep", currency=None, sums={})
+    charged = Charged(
+        issuance_id=ANA, pot_id=BOB, pot=PotKey("all", "organization", ""), on_expiry="keep", currency=None, sums={}
+    )
     assert charged.in_its_unit(changes) == {"held_count": -1, "committed_count": 1}
 
 

@@ -1,0 +1,147 @@
+"""Everything at once: processes that each live the whole life of one small shop, on the same few vouchers and cases."""
+
+import random
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+import sqlalchemy as sa
+
+from incentives.deeds.wanting import IssueVoucher
+from incentives.flows.close_case import CloseCase, close_case
+from incentives.kernel.actors import Actor
+from incentives.kernel.clock import FixedClock
+from incentives.kernel.errors import Refusal
+from incentives.recovery.customers import CustomerGiven
+from incentives.recovery.tables import recovery_cases
+from tests.crew import freeze, processes
+from tests.flows.shop import Shop
+from tests.machines.lives import WEIGHTS, Life, one_by_dice
+from tests.world import START, make_core
+
+PROCESSES = 8
+_ANSWER_SECONDS = 300
+_FEW = 6
+_CUSTOMERS = 4
+
+
+class SharedClock(FixedClock):
+    """A clock that all processes read: whoever lets time pass does so for all of them."""
+
+    def __init__(self, seconds: Any) -> None:
+        """Read the seconds since the beginning from a shared value."""
+        super().__init__(START)
+        self._seconds = seconds
+
+    def now(self) -> datetime:
+        """Return the present instant."""
+        return START + timedelta(seconds=self._seconds.value, microseconds=time.monotonic_ns() // 1000 % 1_000_000)
+
+    def advance(self, step: timedelta) -> None:
+        """Let time pass, for everybody."""
+        with self._seconds.get_lock():
+            self._seconds.value += int(step.total_seconds())
+
+
+class Stressed(Life):
+    """A life among others: what is done is only counted, for others may have changed everything since it was chosen."""
+
+    def _let_in(self) -> None:
+        self.bugs: list[str] = []
+
+    def do(self, verb: str, flow: Callable[..., Any], who: str, given: Any, **_: Any) -> None:
+        """Do something; what is neither done nor refused is a bug, and kept."""
+        said = given if isinstance(given, dict) else {"command": self._keyed(given)}
+        self.tried(verb, partial(flow, core=self.core, actor=self.people[who], **said))
+
+    def tried(self, verb: str, deed: Callable[[], Any]) -> None:
+        """Try a deed and count what came of it."""
+        try:
+            deed()
+        except Refusal as refusal:
+            self.refused[verb, refusal.slug] += 1
+        except Exception:  # noqa: BLE001 - whatever it is, the test shows it
+            self.bugs.append(f"{verb}: {traceback.format_exc()}")
+        else:
+            self.done[verb] += 1
+
+    def recent(self, table: sa.Table, *where: Any) -> Any:
+        """Return one of very few rows, on which all processes are at once."""
+        query = sa.select(table).where(*where).order_by(*(each.desc() for each in table.primary_key.columns))
+        with self.core.database.read() as tx:
+            rows = tx.execute(query.limit(_FEW)).all()
+        return self.dice.choice(rows) if rows else None
+
+    def _wish(self) -> IssueVoucher:
+        wish = super()._wish()
+        email = f"customer{self.dice.randrange(_CUSTOMERS)}@example.com"
+        return wish if wish.case_id else replace(wish, customer=CustomerGiven(email=email))
+
+    def close_case(self) -> None:
+        case = self.recent(recovery_cases)
+        if case is not None:
+            command = CloseCase(case_id=case.id, outcome="not_recovered", note="They did not answer.")
+            self.do("close_case", close_case, self.of("manager", "supervisor"), command)
+
+    def one(self) -> None:
+        """Do whatever the dice say."""
+        if self.chance(25):
+            self.close_case()
+        else:
+            one_by_dice(self)
+
+
+# Time passes, and switches are set, so often that little else would be done by eight of them.
+CALM = {**WEIGHTS, "set_switch": 0, "time_passes": 0}
+
+
+def run(database_url: str, people: dict[str, Actor], seconds: float, seed: int) -> dict[str, Any]:
+    """Let all processes live for some seconds; return what they did, what was refused, and every bug."""
+    shared = processes.Value("q", 0)
+    members = []
+    for number in range(PROCESSES):
+        ours, theirs = processes.Pipe()
+        args = (theirs, database_url, people, shared, seconds, seed + number)
+        process = processes.Process(target=_live, args=args, daemon=True)
+        process.start()
+        theirs.close()
+        members.append((process, ours))
+    found: dict[str, Any] = {"done": Counter(), "refused": Counter(), "bugs": []}
+    for process, pipe in members:
+        if not pipe.poll(seconds + _ANSWER_SECONDS):
+            raise AssertionError("a life does not end")
+        done, refused, bugs = pipe.recv()
+        found["done"] += done
+        found["refused"] += refused
+        found["bugs"] += bugs
+        process.join(timeout=5)
+    found["seconds"] = shared.value
+    return found
+
+
+def _live(
+    pipe: Connection, database_url: str, people: dict[str, Actor], shared: Any, seconds: float, seed: int
+) -> None:
+    freeze()
+    core = make_core(database_url, clock=SharedClock(shared), INCENTIVES_DATABASE_POOL_SIZE="2")
+    shop = Shop(
+        core=core,
+        clock=core.clock,  # type: ignore[arg-type]  # a FixedClock, shared
+        manager=people["manager"],
+        agent=people["agent"],
+        supervisor=people["supervisor"],
+        till=people["till"],
+    )
+    life = Stressed(shop)
+    life.people, life.dice = people, random.Random(seed)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        life.tried("choosing", life.one)
+    pipe.send((life.done, life.refused, life.bugs))
+    core.database.dispose()
