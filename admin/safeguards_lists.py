@@ -1,6 +1,7 @@
 """Lists: whom signals pass by, who is refused, and who is looked at. Values are known by hints only."""
 
 import uuid
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -116,6 +117,9 @@ def _entries(
 ) -> ResponseReturnValue:
     core, actor = guard.the_core(), guard.the_actor()
     refused = pages.refused(refusal, _FIELDS) if refusal else None
+    if refused and refused.errors:
+        # A refused address speaks to whoever has the customer before them; here there is only the field.
+        refused = replace(refused, next_step="Correct what is named, and add it again.")
     chosen = request.args.get("list")
     shown = chosen if chosen in dict(LISTS) else None
     found = listed.list_listed(core=core, actor=actor, list_name=shown, after=request.args.get("after"))

@@ -51,14 +51,14 @@ def state(status: str, *, frozen: bool) -> Sign:
     return case_words.GIFTS.get(status, Sign("news", words.in_words(status), "ticket"))
 
 
-def event(each: VoucherEvent, zone: str) -> dict[str, Any]:
-    """Return one thing that happened, for the timeline."""
+def event(each: VoucherEvent, zone: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return one thing that happened, for the timeline; ``names`` has what issue tags are called."""
     said = _EVENTS.get(each.action, words.in_words(each.action.replace(".", " ")))
     return {
         "words": ", ".join(part for part in (said, _more(each)) if part),
         "at": words.instant(each.at, zone),
         "who": each.actor_name,
-        "reason": each.reason or "",
+        "reason": names.get(f"issue_tag:{each.reason}", each.reason or ""),
     }
 
 

@@ -1,7 +1,7 @@
 """Vouchers after they were given: found by what staff have in hand, one's life on a page, and what may be done."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
 
-from admin import forms, guard, pages, voucher_words, words
+from admin import finance_words, forms, guard, pages, voucher_words, words
 from admin.case_forms import CaseForm
 from admin.forms import Form
 from admin.guard import page
@@ -73,15 +73,24 @@ def find() -> ResponseReturnValue:
         return show("vouchers.html", refused.status, refused=refused, errors=refused.errors, typed=typed, found=None)
     if len(found) == 1:
         return redirect(f"/vouchers/{found[0].id}", 303)
-    return show("vouchers.html", typed=typed, found=[_found(each) for each in found])
+    return show("vouchers.html", typed=typed, found=_all_found(found))
 
 
-def _found(each: FoundVoucher) -> dict[str, Any]:
-    place = pages.location_name(guard.the_actor(), each.location) if each.location else ""
+def _all_found(found: Sequence[FoundVoucher]) -> list[dict[str, Any]]:
+    actor = guard.the_actor()
+    zone, names = pages.zone_of(actor), finance_words.names(actor)
+    return [_found(each, zone, names) for each in found]
+
+
+def _found(each: FoundVoucher, zone: str | None, names: Mapping[str, str]) -> dict[str, Any]:
+    place = names.get(f"location:{each.location}", each.location)
+    title = names.get(f"incentive:{each.incentive}", words.in_words(each.incentive))
     return {
         "href": f"/vouchers/{each.id}",
-        "title": f"{words.in_words(each.incentive)}, {words.money(each.amount)}",
-        "what": ", ".join(part for part in (f"ends in {each.last4}", words.instant(each.issued_at), place) if part),
+        "title": f"{title}, {words.money(each.amount)}",
+        "what": ", ".join(
+            part for part in (f"ends in {each.last4}", words.instant(each.issued_at, zone), place) if part
+        ),
         "state": voucher_words.state(each.status, frozen=each.frozen),
     }
 
@@ -262,7 +271,7 @@ def _show(
 ) -> Response:
     core, actor = guard.the_core(), guard.the_actor()
     found = voucher_care.one_voucher(core=core, actor=actor, voucher_id=voucher_id)
-    sent, now = Form(request.form), core.clock.now()
+    sent, now, names = Form(request.form), core.clock.now(), finance_words.names(actor)
 
     def said(name: str, field: str, otherwise: object = "") -> str:
         return sent.shown(field) if form and name == form else str(otherwise)
@@ -285,7 +294,7 @@ def _show(
         may=_may(found, actor),
         chain=[_chained(each, found) for each in found.chain],
         messages=[_message(each, found.time_zone, now) for each in found.messages],
-        events=[voucher_words.event(each, found.time_zone) for each in found.events],
+        events=[voucher_words.event(each, found.time_zone, names) for each in found.events],
     )
 
 

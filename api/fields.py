@@ -165,6 +165,14 @@ class Words(Text):
         super().__init__(max_length, pattern=_NO_NUL_AND_NOT_BLANK, **options)
 
 
+class Reason(Text):
+    """Why somebody does something, as the core takes it: without characters that nobody can see."""
+
+    def __init__(self, max_length: int, **options: Any) -> None:
+        """Take texts of at most so many characters, one of them to be seen."""
+        super().__init__(max_length, pattern=SEEN_AND_NOT_BLANK, **options)
+
+
 class Key(Text):
     """The key of something in the catalog."""
 

@@ -7,7 +7,7 @@ from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
 from api.customers import customer_given
-from api.fields import Answer, Body, CustomerLink, Instant, Key, Metadata, MinorUnits, MoneySchema, Part, Text, Words
+from api.fields import Answer, Body, CustomerLink, Instant, Key, Metadata, MinorUnits, MoneySchema, Part, Reason, Text
 from api.offers import EXAMPLE, TROUBLE_REFUSALS, OffersBody, with_told
 from api.smorest import Blueprint
 from incentives.flows.issue import AwaitingApproval, IssueVoucher, issue_voucher
@@ -22,7 +22,7 @@ CHANNELS = ("email", "sms")
 class OverrideBody(Body):
     """Why a customer's caps let this one pass."""
 
-    reason = Words(500, required=True)
+    reason = Reason(500, required=True)
 
 
 class IssueBody(OffersBody):

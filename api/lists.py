@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
-from api.fields import Answer, Body, Instant, Text, Words
+from api.fields import Answer, Body, Instant, Reason, Text
 from api.paging import PageQuery, page_of
 from api.smorest import Blueprint
 from incentives.flows.listing import Imported, Listed, ListValue, add_listed, import_listed, remove_listed
@@ -38,14 +38,14 @@ class ListedBody(Body):
     value = Text(
         _VALUE_LENGTH, required=True, metadata={"description": "Any spelling of an address is the same value."}
     )
-    reason = Words(_REASON_LENGTH, required=True)
+    reason = Reason(_REASON_LENGTH, required=True)
     expires_at = Instant(load_default=None, allow_none=True)
 
 
 class RemovalBody(Body):
     """Why it is taken off."""
 
-    reason = Words(_REASON_LENGTH, required=True)
+    reason = Reason(_REASON_LENGTH, required=True)
 
 
 class ListImportBody(Body):

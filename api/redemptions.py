@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
-from api.fields import Answer, Body, Key, MinorUnits, MoneyBody, MoneySchema, Text, WholeNumber, Words
+from api.fields import Answer, Body, Key, MinorUnits, MoneyBody, MoneySchema, Reason, Text, WholeNumber
 from api.issuances import NewVoucherSchema, VoucherSchema
 from api.smorest import Blueprint
 from api.vouchers import EXAMPLE_CODE, VoucherBody, misses_counted, tell_standing
@@ -161,7 +161,7 @@ class ReversedSchema(Answer):
 class AnnulBody(Body):
     """Why a scan is undone."""
 
-    reason = Words(REASON_LENGTH_MAX, required=True)
+    reason = Reason(REASON_LENGTH_MAX, required=True)
 
 
 class ReverseBody(AnnulBody):

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
-from api.fields import Answer, Body, Key, MoneySchema, WholeNumber, Words
+from api.fields import Answer, Body, Key, MoneySchema, Reason, WholeNumber
 from api.paging import PageQuery, page_of
 from api.redemptions import (
     CODE_REFUSALS,
@@ -62,7 +62,7 @@ class ExtendBody(Body):
 class ReleaseBody(Body):
     """Why it is let go. Whoever releases the hold of another till must say so."""
 
-    reason = Words(REASON_LENGTH_MAX, load_default=None, allow_none=True)
+    reason = Reason(REASON_LENGTH_MAX, load_default=None, allow_none=True)
 
 
 class ReservedSchema(Answer):

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
-from api.fields import Answer, Body, MoneySchema, Text, Words
+from api.fields import Answer, Body, MoneySchema, Reason, Text
 from api.paging import PageQuery, page_of
 from api.smorest import Blueprint
 from incentives.flows.switch import SetSwitch, SwitchSet, lift_switch
@@ -43,13 +43,13 @@ class SwitchBody(Body):
         allow_none=True,
         metadata={"description": "A key; a person's id or email; an API key's id. The organization needs none."},
     )
-    reason = Words(_REASON_LENGTH, required=True)
+    reason = Reason(_REASON_LENGTH, required=True)
 
 
 class LiftBody(Body):
     """Why it may go on."""
 
-    reason = Words(_REASON_LENGTH, required=True)
+    reason = Reason(_REASON_LENGTH, required=True)
 
 
 class SwitchSetSchema(Answer):

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
-from api.fields import Answer, Body, CustomerLink, Instant, Labels, MinorUnits, MoneySchema, Text, WholeNumber, Words
+from api.fields import Answer, Body, CustomerLink, Instant, Labels, MinorUnits, MoneySchema, Reason, Text, WholeNumber
 from api.issuances import CHANNELS, DeliverySchema, IssuedVoucherSchema, VoucherSchema
 from api.smorest import Blueprint
 from incentives.flows.adjust import AdjustVoucher, adjust_voucher
@@ -46,7 +46,7 @@ def _channels(description: str, **options: Any) -> fields.List[Any]:
 class CareBody(Body):
     """Why."""
 
-    reason = Words(_REASON_LENGTH, required=True)
+    reason = Reason(_REASON_LENGTH, required=True)
 
 
 class ReissueBody(CareBody):

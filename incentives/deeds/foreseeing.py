@@ -257,7 +257,7 @@ class Foresight:
             slug = draft.result.slug
             totals.verdicts["refused"] += 1
             totals.refusals[slug] = totals.refusals.get(slug, 0) + 1
-            return {"status": "refused", **problem_of(batch.core, draft.result)}
+            return {"status": "refused", **problem_of(self._core, draft.result)}
         proposal, reasons = deciding.proposed(draft), batch.reasons[draft.id]
         status = "pending_approval" if reasons else "issued"
         totals.verdicts[status] += 1

@@ -84,9 +84,7 @@ def guard(tx: Connection, sale: Sale, voucher: Any) -> None:
 
 
 def _check_who_and_where(sale: Sale, voucher: Any, incentive: Incentive) -> None:
-    refusal = redeeming.redeemer_refusal(
-        incentive, sale.actor, issued_by=voucher.issued_by, shown_to=voucher.shown_to
-    )
+    refusal = redeeming.redeemer_refusal(incentive, sale.actor, issued_by=voucher.issued_by, shown_to=voucher.shown_to)
     if refusal is not None:
         raise refusal
     if not redeeming.usable_at(incentive, sale.place.key if sale.place else None):

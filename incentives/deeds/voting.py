@@ -13,9 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from incentives.access.tables import api_keys, users
+from incentives.access.tables import users
 from incentives.catalog.safeguarding import ApprovalPolicy
-from incentives.deeds import owning
+from incentives.deeds import owning, same_hands
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
@@ -118,7 +118,7 @@ def ballot(tx: Connection, core: Core, voting: Voter, asked: Any, now: datetime)
     ``ApprovalAlreadyDecided``, ``AlreadyVoted`` and ``NotYourLevel``.
     """
     check_place(voting.principal, asked)
-    check_not_own(tx, voting, asked.requested_by)
+    check_not_own(tx, core, voting, asked.requested_by)
     check_open(asked, now)
     query = sa.select(approval_votes).where(approval_votes.c.approval_id == asked.id).order_by(approval_votes.c.id)
     votes = tx.execute(query).all()
@@ -158,37 +158,10 @@ def check_open(asked: Any, now: datetime) -> None:
         )
 
 
-def check_not_own(tx: Connection, voting: Voter, requested_by: str) -> None:
-    """Refuse with ``SelfApproval`` whoever asked, in whatever role, and who is known to be the same person.
-
-    That is who has the same mailbox, who made the API key that asked, and an API key that the requester made.
-    """
-    ours = {voting.actor.label, voting.principal.label}
-    if requested_by in ours:
+def check_not_own(tx: Connection, core: Core, voting: Voter, requested_by: str) -> None:
+    """Refuse with ``SelfApproval`` whoever asked, in whatever role, and who is known to be the same person."""
+    if any(same_hands.are_one(tx, core, each, requested_by) for each in {voting.actor, voting.principal}):
         raise SelfApproval
-    email = _email_of(tx, requested_by)
-    if any(approving.same_mailbox(email, each.email) for each in (voting.actor, voting.principal)):
-        raise SelfApproval
-    makers = _makers(tx, {requested_by, voting.actor.label})
-    maker = makers.get(requested_by)
-    if maker in ours or makers.get(voting.actor.label) in ({requested_by, maker} - {None}):
-        raise SelfApproval
-
-
-def _email_of(tx: Connection, label: str) -> str | None:
-    user_id = owning.person_id(label)
-    if user_id is None:
-        return None
-    return tx.execute(sa.select(users.c.email).where(users.c.id == user_id)).scalar_one_or_none()
-
-
-def _makers(tx: Connection, labels: set[str]) -> dict[str, str]:
-    """Return the people who made API keys, by the keys' labels; what the operator made is nobody's."""
-    ids = [uuid.UUID(label.removeprefix("key:")) for label in labels if label.startswith("key:")]
-    if not ids:
-        return {}
-    rows = tx.execute(sa.select(api_keys.c.id, api_keys.c.created_by).where(api_keys.c.id.in_(ids))).all()
-    return {f"key:{row.id}": row.created_by for row in rows if row.created_by.startswith("person:")}
 
 
 def record(tx: Connection, core: Core, now: datetime, voting: Voter, on: Ballot, **said: Any) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from incentives.books import audit
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
-from incentives.deeds import allotting, reasons
+from incentives.deeds import allotting, reasons, same_hands
 from incentives.deeds.allotting import Change, PotName
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
@@ -178,7 +178,7 @@ def decide_budget_request(*, core: Core, actor: Actor, command: DecideBudgetRequ
         row = _row(tx, command.request_id, lock=True)
         if found:
             return RequestDone(id=row.id, status=row.status, replayed=True)
-        if row.requested_by == actor.label:
+        if same_hands.are_one(tx, core, actor, row.requested_by):
             raise SelfApproval("You asked for this yourself; somebody else decides.")
         _end(tx, row, DECISIONS[command.decision], actor, command.comment, now)
         if command.decision == "decline":

@@ -199,7 +199,7 @@ def _give(tx: Connection, core: Core, job: Any, rows: Sequence[Kept], now: datet
     commands = [each for each in wanted if isinstance(each, IssueVoucher)]
     results = iter(give(tx, core, actor, commands, now, job=JobHold(job.id, core.ids.new(now))))
     answers = [each if isinstance(each, Refusal) else next(results) for each in wanted]
-    fates = [_fate(job, row.line, answer) for row, answer in zip(rows, answers, strict=True)]
+    fates = [_fate(core, job, row.line, answer) for row, answer in zip(rows, answers, strict=True)]
     bulk_rows.settle(tx, job.id, fates)
     if not bulk_rows.count(tx, job.id, fates):
         raise _Stop  # Somebody has ended it while this chunk waited for its budgets.

@@ -45,8 +45,6 @@ def freeze_voucher(*, core: Core, actor: Actor, command: FreezeVoucher) -> Cared
     """
     permit(actor, "vouchers:freeze")
     reason, now = reasons.reason(command.reason), core.clock.now()
-    if command.until_at is not None and command.until_at <= now:
-        raise InputInvalid(errors=[{"field": "until_at", "message": "Choose an instant that is still to come."}])
     request = {"voucher_id": command.voucher_id, "until_at": command.until_at, "reason": reason}
     with core.database.write() as tx:
         before = care.done_before(tx, core, actor, "freezes", command.idempotency_key, request, now)
@@ -69,6 +67,8 @@ def unfreeze_voucher(*, core: Core, actor: Actor, command: UnfreezeVoucher) -> C
 
 
 def _freeze(tx: Connection, core: Core, actor: Actor, command: FreezeVoucher, reason: str, now: datetime) -> Cared:
+    if command.until_at is not None and command.until_at <= now:
+        raise InputInvalid(errors=[{"field": "until_at", "message": "Choose an instant that is still to come."}])
     row = care.take(tx, actor, command.voucher_id)
     care.check(tx, row, now, held=True)
     care.changed(aftercare.freeze(tx, row.id, command.until_at, now))

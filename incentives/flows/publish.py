@@ -20,6 +20,7 @@ from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.difference import Change, difference, warnings_of
 from incentives.catalog.document import parse
+from incentives.deeds import same_hands
 from incentives.kernel.actors import SYSTEM, Actor, may, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
@@ -233,7 +234,7 @@ def approve_release(*, core: Core, actor: Actor, command: ApproveRelease) -> App
     with core.database.write() as tx:
         _settle(tx, core, now)
         draft = _draft(tx, command.number)
-        if draft.proposed_by == actor.label:
+        if same_hands.are_one(tx, core, actor, draft.proposed_by):
             raise SelfApproval("You proposed this catalog release; somebody else approves it.", number=draft.number)
         _refuse_scheduled(tx)
         superseded = releases.current_number(tx)

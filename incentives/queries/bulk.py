@@ -160,9 +160,7 @@ def _line(after: str | None) -> int:
     return int(after)
 
 
-def _rows(
-    tx: Connection, core: Core, job_id: uuid.UUID, after: int, limit: int, status: str | None
-) -> list[JobRow]:
+def _rows(tx: Connection, core: Core, job_id: uuid.UUID, after: int, limit: int, status: str | None) -> list[JobRow]:
     table = bulk_rows.c
     query = (
         sa.select(

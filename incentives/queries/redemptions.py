@@ -12,6 +12,7 @@ from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import RedemptionNotFound
 from incentives.kernel.money import Money
+from incentives.queries.scope import seen_by
 from incentives.vouchers.tables import issuances, redemption_reversals, redemptions, vouchers
 
 LAST_MOST = 10
@@ -56,10 +57,14 @@ class Redemption:
 
 
 def one_redemption(*, core: Core, actor: Actor, redemption_id: uuid.UUID) -> Redemption:
-    """Return a redemption, or raise ``RedemptionNotFound``."""
+    """Return a redemption, or raise ``RedemptionNotFound``.
+
+    Who belongs to a place sees what was redeemed there, and what was given there.
+    """
     permit(actor, "vouchers:lookup")
+    seen = sa.or_(seen_by(actor, redemptions.c.location), seen_by(actor, issuances.c.location))
     with core.database.read() as tx:
-        row = tx.execute(_SELECTED.where(redemptions.c.id == redemption_id)).one_or_none()
+        row = tx.execute(_SELECTED.where(redemptions.c.id == redemption_id, seen)).one_or_none()
     if row is None:
         raise RedemptionNotFound
     return _redemption(row)

@@ -126,8 +126,8 @@ def told(core: Core, kept: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return a problem or a verdict with what it said; None where there is none."""
     if kept is None:
         return None
-    plain = {name: value for name, value in kept.items() if name != "said"}
-    return plain | orjson.loads(core.contacts.decrypt(kept.get("said")) or "{}")
+    said: dict[str, Any] = orjson.loads(core.contacts.decrypt(kept.get("said")) or "{}")
+    return {**{name: value for name, value in kept.items() if name != "said"}, **said}
 
 
 def count(tx: Connection, job_id: uuid.UUID, fates: Sequence[Fate]) -> bool:

@@ -5,7 +5,6 @@ own, which nobody else can open and which is gone when it is closed.
 """
 
 import json
-import sqlite3
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import Self
@@ -20,6 +19,8 @@ class Scratch:
 
     def __init__(self) -> None:
         """Begin with nothing."""
+        import sqlite3  # noqa: PLC0415 - few processes foresee anything, and all would load it
+
         self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._file.executescript(
             f"""

@@ -188,7 +188,8 @@ _CONFIG = {
 _BEYOND_SCHEMA = (
     *("period", "budget_period", "from_budget", "from_budget_period", "amount_minor", "amount_count"),
     *("after", "customer.segment", "label", "at_most"),
-    *("ends_at", "absent_email", "delegate_email", "reason"),
+    *("ends_at", "absent_email", "delegate_email"),
+    "reason",  # needed to release the hold of another till
     *("from_date", "until_date", "started_at", "occurred_at", "due_at"),
     *("subject", "scope", "value", "expires_at", "note", "csv", "file", "decision"),
     *("into_id", "other_id", "causes", "causes.0.cause", "words", "step", "team", "owner", "owner_team", "rule"),

@@ -123,3 +123,15 @@ def test_a_long_list_of_cases_goes_on(staff: Staff) -> None:
     rest = staff.role("auditor").get(more)
     check(rest)
     assert len([each for each in rest.all("a") if "list-row" in each.get("class", "")]) == 1
+
+
+def test_of_many_pots_the_fullest_are_shown_and_the_others_folded(staff: Staff) -> None:
+    """A budget with a pot for each customer does not push all others off the page."""
+    for name in "abcde":
+        staff.give(email=f"{name}@gmail.com")
+    found = staff.role("finance").get("/finance")
+    check(found)
+    assert "2 more of “Each customer”" in found.words
+    folded = [each for each in found.all("details") if each.get("class") == "more pots"]
+    assert [len(list(each.iter("li"))) for each in folded] == [2, 2]
+    assert "Agent Frontline, each day" in found.words

@@ -97,3 +97,20 @@ def test_who_may_look_may_not_decide(staff: Staff) -> None:
     )
     assert auditor.client.get(f"{_PAGE}/{number}/what-if").status_code == 403
     assert auditor.client.get(f"{_PAGE}/77").status_code == 404
+
+
+def test_the_difference_is_read_without_knowing_the_file(staff: Staff) -> None:
+    """Limits are said by whose they are, what has no name by its key in words, and a task as words, not as JSON."""
+    text = TEXT.replace("per_voucher_minor: 5000,", "per_voucher_minor: 7500,", 1)
+    text = text.replace("have arrived, due_hours: 24}", "have arrived, due_hours: 12}", 1)
+    found = staff.role("finance").get(f"{_PAGE}/{proposed(staff, text)}")
+    check(found)
+    for words in (
+        "Against release 1: 1 in approval limits, 1 in protocols.",
+        "Frontline, in GBP Changed",
+        "Most per voucher GBP 50.00 GBP 75.00",
+        "Flight canceled flight-canceled",
+        "Adds kind customer, title Call when they have arrived, due hours 12",
+    ):
+        assert words in found.words
+    assert found.words.index("Most per voucher") < found.words.index("In force from")  # first read, then decided

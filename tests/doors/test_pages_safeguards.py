@@ -193,3 +193,12 @@ def test_whoever_leads_gives_above_a_customers_cap_with_a_reason(staff: Staff) -
     assert "Why this customer may get more" in lead.text
     done = staff.role("supervisor").fill(form, form, **again, override="Two guests with one address.")
     assert done.status_code == 303, done.text
+
+
+def test_what_is_stopped_and_caught_is_called_by_its_name(staff: Staff) -> None:
+    """Nobody has to know the keys of the catalog to see what a switch did."""
+    staff.asked()
+    page = staff.role("manager").get(stop(staff, target="location|london"))
+    assert "Location: London Heathrow" in page.words
+    assert "Travel voucher London Heathrow, just now £120.00" in page.words
+    assert "travel-voucher-gbp" not in page.words

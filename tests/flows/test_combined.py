@@ -2,30 +2,44 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from incentives.books.tables import audit_events
+from incentives.flows.budget_requests import (
+    DecideBudgetRequest,
+    PotName,
+    ProposeBudgetChange,
+    decide_budget_request,
+    propose_budget_change,
+)
+from incentives.flows.people import CreateApiKey, create_api_key
+from incentives.flows.publish import ApproveRelease, ProposeCatalog, approve_release, propose_catalog
 from incentives.flows.reveal import RevealCode, reveal_code
+from incentives.kernel.actors import Actor
 from incentives.kernel.errors import (
     AlreadyRedeemed,
     BudgetExhausted,
     BudgetRedefined,
     CustomerCapReached,
     RedemptionNotFound,
+    SelfApproval,
     SelfRedemption,
     VoucherFrozen,
 )
 from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
+from incentives.queries.access import actor_of_api_key
+from incentives.queries.redemptions import one_redemption
 from incentives.queries.vouchers import lookup
 from incentives.spending.tables import budget_allocations
 from incentives.vouchers.tables import reservations, vouchers
 from tests.flows.aftercare import Care
 from tests.flows.shop import LIMITS, Shop, budget, catalog, moved
 from tests.flows.till_shop import commit, hold, redeem, release, reverse, till_catalog, tried
-from tests.world import publish_catalog
+from tests.world import person, publish_catalog
 
 OpenShop = Callable[..., Shop]
 CAP = budget("each", "customer", cap_minor=1500, cap_count=2)
@@ -111,7 +125,11 @@ def test_what_is_used_up_though_nothing_of_it_stands_is_refused_and_no_bug(open_
 
 def test_what_was_redeemed_elsewhere_is_not_there_to_be_reversed(shop: Shop) -> None:
     _, done = sold(shop)
-    shop.refused(RedemptionNotFound, reverse, shop, done.id, "same_code", moved(shop.supervisor, location="leeds"))
+    elsewhere = moved(shop.supervisor, location="leeds")
+    shop.refused(RedemptionNotFound, reverse, shop, done.id, "same_code", elsewhere)
+    with pytest.raises(RedemptionNotFound):
+        one_redemption(core=shop.core, actor=elsewhere, redemption_id=done.id)
+    assert one_redemption(core=shop.core, actor=shop.supervisor, redemption_id=done.id).id == done.id
     reverse(shop, done.id, "same_code", shop.supervisor)
 
 
@@ -271,3 +289,47 @@ def test_facts_of_the_trail_hold_no_code(shop: Shop) -> None:
         assert secret is not None
         assert secret not in text
         assert secret.replace("-", "") not in text
+
+
+# --- four eyes are two people's ------------------------------------------------------------------------------------
+
+
+def own_key(shop: Shop, maker: Actor) -> Actor:
+    """Return an API key that somebody made, as an actor."""
+    made = create_api_key(core=shop.core, actor=maker, command=CreateApiKey(name="Mine", role="admin"))
+    found = actor_of_api_key(core=shop.core, secret=made.secret)
+    assert found is not None
+    return found
+
+
+def test_nobody_agrees_by_their_own_key_to_what_they_want_of_a_budget(open_shop: OpenShop) -> None:
+    shop = open_shop(catalog(budget("pot", cap_minor=2000)))
+    admin = person(shop.core, "admin")
+    key = own_key(shop, admin)
+    wanted = ProposeBudgetChange(kind="top_up", pot=PotName(budget="pot"), amount_minor=500, reason="A bad week.")
+    asked = propose_budget_change(core=shop.core, actor=admin, command=wanted)
+    agreed = DecideBudgetRequest(request_id=asked.id, decision="approve")
+    shop.refused(SelfApproval, decide_budget_request, core=shop.core, actor=key, command=agreed)
+    asked = propose_budget_change(core=shop.core, actor=key, command=wanted)
+    agreed = DecideBudgetRequest(request_id=asked.id, decision="approve")
+    for decides in (admin, own_key(shop, admin)):
+        shop.refused(SelfApproval, decide_budget_request, core=shop.core, actor=decides, command=agreed)
+    other = person(shop.core, "admin", email="other@example.com")
+    assert decide_budget_request(core=shop.core, actor=other, command=agreed).status == "approved"
+
+
+def test_nobody_puts_their_own_catalog_in_force_by_their_own_key(shop: Shop) -> None:
+    admin = person(shop.core, "admin")
+    text = ProposeCatalog(text=catalog(budget("new", cap_minor=2000)))
+    number = propose_catalog(core=shop.core, actor=admin, command=text).number
+    agreed = ApproveRelease(number=number)
+    shop.refused(SelfApproval, approve_release, core=shop.core, actor=own_key(shop, admin), command=agreed)
+
+
+def test_a_freezing_is_replayed_after_it_has_ended(shop: Shop) -> None:
+    voucher = shop.voucher()
+    until_at = shop.clock.now() + timedelta(minutes=5)
+    Care(shop).freeze(voucher.id, until_at, idempotency_key="k")
+    shop.later(minutes=6)
+    again = Care(shop).freeze(voucher.id, until_at, idempotency_key="k")
+    assert (again.replayed, again.frozen) == (True, False)

@@ -62,12 +62,11 @@ class Life:
         """Hold a voucher, let go, hold it again, commit, annul; then redeem and reverse."""
         told, code = self.care.told, self.give()["code"]
         sale = {"code": code, "order_ref": told("a sale that is held")}
-        held = self.ask(
-            "till", "/reservations", 201, **sale, items=[{"product": told("what is sold"), "amount_minor": 9}]
-        )
+        items = [{"product": told("what is sold"), "amount_minor": 9}]
+        held = self.ask("till", "/reservations", 201, **sale, items=items)
         self.ask("till", f"/reservations/{held['id']}/release", 200, reason=told("why a hold is let go"))
         held = self.ask("till", "/reservations", 201, **sale)
-        sold = self.ask("till", f"/reservations/{held['id']}/commit", 201, order_ref=told("a sale"))
+        sold = self.ask("till", f"/reservations/{held['id']}/commit", 201, order_ref=told("a sale"), items=items)
         self.ask("till", f"/redemptions/{sold['id']}/annulment", 201, reason=told("why a sale is undone"))
         sold = self.ask("till", "/redemptions", 201, code=code, order_ref=told("a sale"))
         undone = {"reason": told("why a sale is undone"), "restore": "new_code"}
@@ -100,9 +99,8 @@ class Life:
     def in_bulk(self) -> None:
         """Send a file whose every cell is somebody's, right and wrong, and let it be given."""
         good = self._row(issue_tag=TAG, incentive=INCENTIVE, location=LOCATION, segment="")
-        bad = [
-            self._row(**{**good, name: self.care.word(f"a file's wrong {name}")}) for name in _COLUMNS if name != "note"
-        ]
+        cells = (name for name in _COLUMNS if name not in ("order_ref", "note"))
+        bad = [self._row(**{**good, name: self.care.word(f"a file's wrong {name}")}) for name in cells]
         lines = [_COLUMNS, *([row[name] for name in _COLUMNS] for row in (good, *bad))]
         file = "\n".join(",".join(line) for line in lines)
         name = self.care.told("a file's name")
@@ -116,7 +114,7 @@ class Life:
         assert (job["status"], job["rows_issued"] > 0, job["rows_refused"] > 0) == ("done", True, True), job
 
     def _row(self, **more: str) -> dict[str, str]:
-        told = {"order_ref": self.care.told("an order in a file"), "note": self.care.word("a note on what is given")}
+        told = {"order_ref": self.care.told("an order"), "note": self.care.word("a note on what is given")}
         return {**self.care.somebody(), **told, **more}
 
     # --- budgets and absences -----------------------------------------------------------------------------------
@@ -157,9 +155,11 @@ class Life:
         switch = self.ask("finance", "/switches", 201, **stop)
         self.ask("finance", f"/switches/{switch['id']}/lift", 200, reason=told("why it goes on"))
         listed = self.care.somebody()
-        for kind in ("email", "phone", "external_ref"):
-            entry = {"list": "review", "kind": kind, "value": listed[kind], "reason": told("why somebody is listed")}
-            entry_id = self.ask("finance", "/listed-values", 201, **entry)["id"]
+        entries = [
+            {"list": "review", "kind": kind, "value": listed[kind], "reason": told("why somebody is listed")}
+            for kind in ("email", "phone", "external_ref")
+        ]
+        entry_id, *_ = [self.ask("finance", "/listed-values", 201, **each)["id"] for each in entries]
         self.give(customer=listed)
         (review,) = self.office.send("GET", "/reviews?status=open", "finance").get_json()["items"]
         verdict = {"decision": "block", "note": self.care.word("a review's note")}

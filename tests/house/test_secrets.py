@@ -28,11 +28,12 @@ from tests.world import make_core
 
 # What people said or wrote, and who they are.
 ENCRYPTED = {
-    "case_apologies.words", "case_causes.note", "case_files.content", "case_files.name", "case_notes.body",
-    "case_steps.note", "case_tasks.result", "case_tasks.title", "customers.profile", "feedback.comment",
-    "feedback.contact", "feedback.story", "feedback_inbox.body", "feedback_inbox.headers", "feedback_revisions.comment",
-    "issuances.contact", "issuances.note", "recovery_cases.closing_note", "recovery_cases.contact",
-    "recovery_cases.responsible", "recovery_cases.story",
+    "bulk_rows.problem", "bulk_rows.request", "bulk_rows.verdict", "case_apologies.words", "case_causes.note",
+    "case_files.content", "case_files.name", "case_notes.body", "case_steps.note", "case_tasks.result",
+    "case_tasks.title", "customers.profile", "feedback.comment", "feedback.contact", "feedback.story",
+    "feedback_inbox.body", "feedback_inbox.headers", "feedback_revisions.comment", "issuances.contact",
+    "issuances.message", "issuances.note", "recovery_cases.closing_note", "recovery_cases.contact",
+    "recovery_cases.responsible", "recovery_cases.story", "reviews.note",
 }  # fmt: skip
 
 Providers = tuple[StandIn, TwilioStandIn]
@@ -56,10 +57,23 @@ IN_CLEAR = {
     "a form's label": {"feedback_forms.label"},
     "an incident's title": {"incidents.title"},
     "what a program adds to what is given": {"issuances.metadata"},
-    "a comment on a decision": {"approvals.comment", "audit_events.reason"},
+    "a comment on a decision": {"approval_votes.comment", "approvals.comment", "audit_events.reason"},
     "a sale": {"redemptions.order_ref"},
     "a program's key of a deed": {"idempotency_keys.key"},
     "a colleague's address": {"users.email"},
+    "a sale that is held": {"reservations.order_ref"},
+    "what is sold": {"redemptions.order_items", "reservations.order_items"},
+    "why a hold is let go": {"audit_events.reason", "reservations.end_reason"},
+    "why a sale is undone": {"audit_events.reason", "redemption_reversals.reason"},
+    "why a voucher is changed": {"audit_events.reason"},
+    "why a budget is changed": {"audit_events.reason", "budget_allocations.reason", "budget_requests.reason"},
+    "a comment on a budget": {"audit_events.reason", "budget_requests.comment"},
+    "why somebody is away": {"audit_events.reason", "delegations.reason"},
+    "why something is stopped": {"audit_events.reason", "switches.reason"},
+    "why it goes on": {"audit_events.reason", "switches.lift_reason"},
+    "why somebody is listed": {"audit_events.reason", "listed_values.reason"},
+    "why somebody is listed no more": {"audit_events.reason"},
+    "a file's name": {"bulk_jobs.file_name"},
 }
 
 

@@ -12,7 +12,7 @@ from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import FixedClock
 from tests.migrations.lived import book, live
 from tests.migrations.recovered import recover
-from tests.races.deeds import FRONTLINE, MANAGER
+from tests.races.deeds import FRONTLINE, MANAGER, TILL
 from tests.recovering_catalog import TAG, recovering_catalog
 from tests.world import PASSWORD, START, make_core, publish_catalog
 
@@ -40,7 +40,7 @@ def fill_for_the_way_down(url: str) -> None:
     assert isinstance(given, Issued)
     assert given.voucher is not None
     deliver.deliver_next(core=core)
-    redeem_voucher(core=core, actor=MANAGER, command=RedeemVoucher(code=given.voucher.code))
+    redeem_voucher(core=core, actor=TILL, command=RedeemVoucher(code=given.voucher.code))
     asked = issue_voucher(core=core, actor=FRONTLINE, command=IssueVoucher(issue_tag=TAG))
     assert isinstance(asked, AwaitingApproval)
     decide_approval(core=core, actor=MANAGER, command=DecideApproval(approval_id=asked.approval_id, decision="grant"))

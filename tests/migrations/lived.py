@@ -118,7 +118,13 @@ def give_to_many(pen: Pen) -> None:
     row = {"job_id": job_id, "request": "secret", "verdict": {"would": "issue"}}
     pen.add(bulk_rows, **row, line=1, status="issued", issuance_id=given["id"])
     pen.add(bulk_rows, **row, line=2, status="refused", problem={"code": "budget_exhausted"})
-    asked = {"message": "secret", "source": "survey-tool", "ip_block": NETWORK, "undo_until_at": LATER}
+    asked = {
+        "message": "secret",
+        "source": "survey-tool",
+        "ip_block": NETWORK,
+        "undo_until_at": LATER,
+        "deliver_after_at": LATER,
+    }
     pen.change(issuances, given, job_id=job_id, **asked)
 
 
@@ -130,13 +136,14 @@ def hold(pen: Pen) -> None:
     redemption = pen.first(redemptions, redemptions.c.voucher_id == used["id"])
     committed = {"voucher_id": used["id"], "status": "committed", "redemption_id": redemption["id"]}
     told = {"order_initial_minor": 1000, "order_items": [{"sku": "tea"}], "settled_minor": 70}
+    told["remainder_id"] = pen.voucher(used, amount_minor=used["amount_minor"] - 70, status="issued", redeemed_count=0)
     pen.change(redemptions, redemption, reservation_id=pen.add(reservations, **committed, **sale, **ENDED), **told)
-    pen.voucher(used, amount_minor=used["amount_minor"] - 70, status="issued", redeemed_count=0)
 
     gone = pen.first(vouchers, vouchers.c.status == "expired")
     pen.change(vouchers, gone, frozen_at=START, frozen_until_at=LATER)
     reserved = {"status": "reserved", "reservation_id": pen.new(), "reserved_until_at": LATER}
-    voucher_id = pen.voucher(gone, **reserved, replaces_id=gone["id"], max_redemptions=3, extended_days=7)
+    shown = {"shown_to": "person:00000000-0000-0000-0000-000000000001"}
+    voucher_id = pen.voucher(gone, **reserved, replaces_id=gone["id"], max_redemptions=3, extended_days=7, **shown)
     pen.add(reservations, voucher_id=voucher_id, status="held", **sale)
     tried = {"voucher_id": voucher_id, "outcome": "voucher_reserved", "ip_block": NETWORK}
     pen.add(redemption_attempts, **tried, actor=ANA, at=START)
