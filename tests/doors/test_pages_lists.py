@@ -89,7 +89,7 @@ def test_each_request_comes_with_what_its_own_customer_was_given(clerks: Staff) 
 
 
 def forms_of(found: Page) -> list[str]:
-    return [each.attrib["action"] for each in found.all("form") if "/decision" in each.attrib["action"]]
+    return [each.attrib["action"] for each in found.all("form") if each.attrib["action"].endswith("/decision")]
 
 
 def test_the_longest_waiting_stands_first_and_the_last_can_be_reached(
