@@ -201,6 +201,8 @@ def _queue(
     mistakes = forms.mistakes(lambda: _filters(sent))
     filters = _filters(sent) if not mistakes else Filters(mine=sent["show"] == "mine")
     after = _uuid(sent["after"])
+    if sent["after"] and after is None:
+        raise InputInvalid(errors=[{"field": "after", "message": "There is no such place in the queue."}])
     try:
         found = approvals.waiting(core=core, actor=actor, filters=filters, limit=_SHOWN, after=after)
     except (UnknownIssueTag, UnknownLocation):

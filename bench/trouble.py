@@ -323,7 +323,8 @@ class Case:
         self.maker.rows["vouchers"].append(
             {
                 "id": voucher_id, "issuance_id": issuance_id, "number": 1, "incentive_item_id": item_id,
-                "status": "redeemed" if redeemed else "issued", **money, "code_key_id": "t",
+                "status": "redeemed" if redeemed else "issued", "redeemed_count": int(bool(redeemed)), **money,
+                "code_key_id": "t",
                 "code_digest": voucher_id.hex, "last4": "0000", "issued_at": given, "expires_at": given + 90 * _DAY,
                 "time_zone": "Europe/London",
             }

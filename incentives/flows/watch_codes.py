@@ -23,7 +23,7 @@ from incentives.safeguards.signals import Rule
 from incentives.safeguards.tables import reviews as reviews_table
 from incentives.vouchers.tables import redemption_attempts
 
-TEMPLATE = "notice-unknown-codes"
+TEMPLATE = outbox.UNKNOWN_CODES_NOTICE
 KIND = "unknown_codes"
 UNKNOWN = ("voucher-not-found", "code-malformed")
 """Outcomes of a try whose code nobody was ever given."""

@@ -36,10 +36,11 @@ NOTICES = (
     "notice-reopened",  # it was closed, and is open again
     "notice-approval",  # a request waits for somebody of their level to decide
     "notice-bad-answer",  # the customer was asked again and is not content
-    "notice-unknown-codes",  # many codes are tried that do not exist
 )
 BUDGET_NOTICE = "notice-budget"
 """The notice that a budget is used so far, a letter of its own."""
+UNKNOWN_CODES_NOTICE = "notice-unknown-codes"
+"""The notice that many codes are tried that do not exist, a letter of its own."""
 
 
 def message(
@@ -103,7 +104,7 @@ def notice_about(
     *, core: Core, now: datetime, about: str, about_id: uuid.UUID, user_id: uuid.UUID, template: str
 ) -> dict[str, Any]:
     """Return the row of an email to one of the staff about something that is no case, such as a budget's alert."""
-    if template not in (*NOTICES, BUDGET_NOTICE):
+    if template not in (*NOTICES, BUDGET_NOTICE, UNKNOWN_CODES_NOTICE):
         raise AssertionError(f"there is no notice “{template}”")
     return message(
         core=core, now=now, channel="email", template=template, user_id=user_id, about=about, about_id=about_id

@@ -10,7 +10,7 @@ from tests.world import DEMO_CATALOG, publish_catalog
 
 def with_undo(staff: Staff) -> None:
     """Let whatever is given be undone within a minute."""
-    text = Path(DEMO_CATALOG).read_text(encoding="utf-8")
+    text = re.sub(r"^    undo_seconds: .*\n", "", Path(DEMO_CATALOG).read_text(encoding="utf-8"), flags=re.MULTILINE)
     publish_catalog(staff.core, re.sub(r"^(    script: .*)$", r"\1\n    undo_seconds: 60", text, flags=re.MULTILINE))
 
 

@@ -112,7 +112,8 @@ def test_a_case_is_named_by_exactly_one_number(text: str) -> None:
 
 def deeds() -> set[str]:
     """Return the actions that flows write down about a case, but those that an item of their own says better."""
-    sources = [path.read_text(encoding="utf-8") for path in (HOUSE / "incentives" / "flows").glob("*.py")]
+    rooms = [HOUSE / "incentives" / room for room in ("flows", "deeds")]
+    sources = [path.read_text(encoding="utf-8") for room in rooms for path in room.glob("*.py")]
     found = {each for text in sources for each in re.findall(r'"((?:case|feedback)\.[a-z-]+)"', text)}
     told = {each for text in sources for each in re.findall(r'casework\.say\([^"]*?"([a-z-]+)"', text)}
     return {each for each in found | {f"case.{each}" for each in told} if not each.startswith(SAID_ELSEWHERE)}
