@@ -171,7 +171,7 @@ def zone_of(actor: Actor, location: str | None = None) -> str | None:
         rows = catalog.locations(core=guard.the_core(), actor=actor)
         zones = {each.key: each.time_zone for each in rows}
         brand = catalog.brand(core=guard.the_core(), actor=actor)
-    except (NoCatalog, NotPermitted):
+    except (NoCatalog, NotPermitted, StorageUnavailable):
         return None
     return zones.get(location or actor.location or "", brand.time_zone)
 

@@ -59,11 +59,12 @@ class Release:
 
 
 _BOUND_NOW = sa.bindparam("now", type_=catalog_releases.c.effective_at.type)
-_LATEST_FIRST = (catalog_releases.c.effective_at.desc(), catalog_releases.c.number.desc())
+_DUE = (catalog_releases.c.status == SCHEDULED) & (catalog_releases.c.effective_at <= _BOUND_NOW)
 _IN_FORCE = (
     sa.select(catalog_releases.c.id, catalog_releases.c.number)
-    .where(catalog_releases.c.status.in_((APPROVED, SCHEDULED)), catalog_releases.c.effective_at <= _BOUND_NOW)
-    .order_by(*_LATEST_FIRST)
+    # What was approved is in force by any clock: a machine's whose clock is behind must not be without a catalog.
+    .where((catalog_releases.c.status == APPROVED) | _DUE)
+    .order_by(sa.case((_DUE, 0), else_=1))
     .limit(1)
 )
 _RELEASE = sa.select(*(catalog_releases.c[name] for name in Release.__dataclass_fields__))

@@ -149,6 +149,9 @@ def test_who_asked_cannot_decide_and_what_is_decided_stays_so(machines: Machines
         "issuance_id": waiting["id"],
         "status": "declined",
         "issuance": None,
+        "level": 1,
+        "levels": 1,
+        "still_needed": 0,
     }
     problem = assert_problem(machines.post(path, {"decision": "grant"}, "finance"), 409, "approval-already-decided")
     assert problem["status"] == 409

@@ -312,10 +312,10 @@ class Shop:
         found = books.list_balances(core=self.core, actor=SYSTEM)
         return {each.account: each.balance.amount_minor for each in found if each.balance.currency == "GBP"}
 
-    def check(self) -> None:
-        """Prove the books."""
+    def check(self, *may_wait: str) -> None:
+        """Prove the books, but for checks of what a sweep that has not run yet would have done."""
         checks = books.check_books(core=self.core, actor=SYSTEM)
-        assert {each.name: each.broken for each in checks if not each.holds} == {}
+        assert {each.name: each.broken for each in checks if not each.holds and each.name not in may_wait} == {}
 
     def refused(self, refusal: type[Refusal], deed: Any, *arguments: Any, **more: Any) -> Refusal:
         """Do something that must be refused and must leave nothing; return the refusal."""

@@ -156,7 +156,9 @@ def test_a_budget_that_would_burst_refuses_the_whole_and_is_named(
     shop = open_shop(catalog(extra))
     shop.issue(shop.agent)
     found = shop.refused(refusal, shop.issue, shop.agent, channels=("email",), idempotency_key="k")
-    assert found.facts == {"budget": extra["key"], "scope": extra["scope"]}
+    # Whose cap it is: staff see by what the customer was known, and that nobody else is linked to them.
+    known = {"matched_by": ["email"], "linked_customers": 1} if extra["scope"] == "customer" else {}
+    assert found.facts == {"budget": extra["key"], "scope": extra["scope"], **known}
     assert extra["name"] in found.detail
     shop.check()
 

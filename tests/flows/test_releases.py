@@ -184,8 +184,9 @@ def test_an_older_catalog_is_brought_back_by_two(office: Office) -> None:
 def test_a_budget_is_not_brought_back_as_another(office: Office) -> None:
     weekly = "{key: each-team, name: Each team, scope: team, period: week, week_start: sunday, cap_count: 10}"
     office.apply(changed(f"  - {weekly}\n", ""))
-    office.apply(changed(weekly, "{key: each-team, name: Each team, scope: team, period: day, cap_count: 10}"))
-    office.refused(BudgetRedefined, office.roll_back, 1)
+    daily = changed(weekly, "{key: each-team, name: Each team, scope: team, period: day, cap_count: 10}")
+    office.refused(BudgetRedefined, office.propose, daily)
+    assert office.roll_back(1).new
 
 
 def test_what_is_exported_is_the_same_catalog(office: Office) -> None:

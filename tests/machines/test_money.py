@@ -284,7 +284,7 @@ class Till(RuleBasedStateMachine):
 
     @invariant()
     def the_books_hold(self) -> None:
-        self.shop.check()
+        self.shop.check("no hold is older than its request")  # the sweep comes when the machine lets it
 
     @invariant()
     def the_accounts_are_as_booked(self) -> None:
