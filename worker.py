@@ -1,4 +1,4 @@
-"""The background loops: deliver what waits, respond to feedback, give in bulk, expire what is over.
+"""The background loops: deliver what waits, respond to feedback, give in bulk, expire what is over, seal the books.
 
 The same flows run here too.
 
@@ -22,6 +22,8 @@ from incentives.flows.expire import expire_due
 from incentives.flows.follow_up import follow_up_due
 from incentives.flows.reserve import lapse_due
 from incentives.flows.respond import respond_due
+from incentives.flows.seal import seal_due
+from incentives.flows.watch_books import watch_books
 from incentives.flows.watch_budgets import alert_due
 from incentives.flows.watch_codes import watch_codes
 from incentives.kernel import migrate
@@ -30,6 +32,7 @@ from incentives.kernel.errors import SettingsInvalid, StorageNotMigrated, Storag
 
 IDLE_SECONDS = 0.5
 SWEEP_EVERY = timedelta(seconds=30)
+SEAL_EVERY = timedelta(seconds=30)
 _TROUBLE_SECONDS = 2.0
 _ENDING_SECONDS = 5
 
@@ -53,6 +56,8 @@ def run(core: Core, stop: threading.Event) -> None:
     # A bulk job is foreseen and given beside all else, and one that is foreseen keeps no other from being given.
     loops.append(threading.Thread(target=_foresee, args=(core, stop), name="foresee", daemon=True))
     loops.append(threading.Thread(target=_give_in_bulk, args=(core, stop), name="bulk", daemon=True))
+    # Proving the books reads every record there is; nothing else waits for that.
+    loops.append(threading.Thread(target=_mind_books, args=(core, stop), name="books", daemon=True))
     for loop in loops:
         loop.start()
     _repeat(lambda: _sweep_and_rest(core, stop), stop)
@@ -109,6 +114,18 @@ def _give_in_bulk(core: Core, stop: threading.Event) -> None:
     def step() -> None:
         if not run_next(core=core, paces=paces):
             stop.wait(IDLE_SECONDS)
+
+    _repeat(step, stop)
+
+
+def _mind_books(core: Core, stop: threading.Event) -> None:
+    def step() -> None:
+        while seal_due(core=core):
+            if stop.is_set():
+                return
+        if watch_books(core=core) is False:
+            log.critical("the books do not hold; `incentives books check` and `incentives books verify` say where")
+        stop.wait(SEAL_EVERY.total_seconds())
 
     _repeat(step, stop)
 

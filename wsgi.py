@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
@@ -166,19 +167,25 @@ def main() -> None:
 def serve(host: str, port: int, *, workers: int, threads: int) -> None:
     """Serve until interrupted."""
     from granian import Granian
+
+    Granian("wsgi:app", **serving(host, port, workers=workers, threads=threads)).serve()
+
+
+def serving(host: str, port: int, *, workers: int, threads: int) -> dict[str, Any]:
+    """Return how the server is run; the benchmarks run it so too, whatever it serves."""
     from granian.constants import Interfaces
 
-    Granian(
-        "wsgi:app",
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        factory=True,
-        workers=workers,
-        blocking_threads=threads,
-        log_access=False,
-        respawn_failed_workers=True,
-    ).serve()
+    return {
+        "address": host,
+        "port": port,
+        "interface": Interfaces.WSGI,
+        "factory": True,
+        "workers": workers,
+        "blocking_threads": threads,
+        "websockets": False,
+        "log_access": False,
+        "respawn_failed_workers": True,
+    }
 
 
 def work(core: Core) -> None:

@@ -50,15 +50,15 @@ def row(each: Approval, on: Ground) -> dict[str, Any]:
         "trouble": trouble,
         "value": words.money(each.amount),
         "requester": ", ".join(part for part in ("You" if each.own else each.requested_by_name, place) if part),
-        "since": words.ago(each.requested_at, on.now),
-        "until": f"{words.instant(each.expires_at, on.zone)} ({words.ago(each.expires_at, on.now)})",
         "why": words.over_limits(each.reasons, "the requester's").capitalize(),
         "note": each.note,
         "earlier": giving.earlier_title(earlier, on.now) if earlier else None,
         "earlier_worth": _worth_of(earlier),
         "case": f"/cases/{each.case_id}",
-        "clock": _clock(each, on.now),
+        "clock": _clock(each, on),
         "turn": _turn(each),
+        # One level of whoever may decide at all is no news to somebody who may.
+        "turn_matters": len(each.levels) > 1 or each.levels[0].needed > 1 or bool(each.blocked or each.policy),
         "votes": [_vote(vote, on) for vote in each.votes],
         "agreed": words.money(each.agreed) if each.agreed != each.amount else None,
         **_form(each, on),
@@ -81,6 +81,7 @@ def _form(each: Approval, on: Ground) -> dict[str, Any]:
         "currency": agreed.currency,
         "amount_text": words.plain_amount(agreed),
         "bounds": f"{words.money(Money(least, agreed.currency))} to {words.money(agreed)}",
+        "others_open": bool(each.agreed_incentive),
         "others": [("", _as_asked(each)), *others] if others else [],
         "taking_back": {"own": each.own} if taking_back else None,
         "idempotency_key": str(on.core.ids.new(on.now)),
@@ -111,15 +112,17 @@ def _worth_of(earlier: Sequence[EarlierRecovery]) -> str:
     return " and ".join(words.money(Money(total, currency)) for currency, total in sums.items())
 
 
-def _clock(each: Approval, now: datetime) -> dict[str, str]:
+def _clock(each: Approval, on: Ground) -> dict[str, str]:
     """Return how long it has waited, and what happens when, the nearer the graver."""
+    now = on.now
     ends_at = min(each.escalates_at or each.expires_at, each.expires_at)
     whole = (ends_at - each.level_since_at).total_seconds() or 1
     used = (now - each.level_since_at).total_seconds() / whole
     tone = "bad" if used >= _NEARLY else "warn" if used >= _HALF else "news"
-    then = "passed on" if each.escalates_at and each.escalates_at < each.expires_at else "over"
-    waited = words.lasting(now - each.requested_at)
-    return {"tone": tone, "waited": f"Waiting {waited}", "left": f"{then.capitalize()} {words.ago(ends_at, now)}"}
+    passed_on = each.escalates_at is not None and each.escalates_at < each.expires_at
+    first = f"Passed on {words.ago(ends_at, now)}, over" if passed_on else f"Over {words.ago(ends_at, now)},"
+    left = f"{first} {words.instant(each.expires_at, on.zone)}"
+    return {"tone": tone, "waited": f"Waiting {words.lasting(now - each.requested_at)}", "left": left}
 
 
 def _turn(each: Approval) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
 
-from admin import approval_view, forms, guard, pages, plain, words
+from admin import approval_view, forms, guard, known, pages, plain, words
 from admin.forms import Form
 from admin.guard import page
 from admin.pages import Refused, show
@@ -28,7 +28,7 @@ from incentives.kernel.errors import (
     UnknownIssueTag,
     UnknownLocation,
 )
-from incentives.queries import approvals, catalog
+from incentives.queries import approvals
 from incentives.queries.approval_times import decision_times
 from incentives.queries.approvals import Approval, Filters
 
@@ -245,8 +245,7 @@ def _filters(sent: Mapping[str, str]) -> Filters:
     """Return which requests are wanted. Raises ``InputInvalid``."""
     least, older = sent["least"], sent["older"]
     try:
-        currency = catalog.brand(core=guard.the_core(), actor=guard.the_actor()).currency
-        least_minor = words.amount_minor_of(least, currency) if least else None
+        least_minor = words.amount_minor_of(least, known.brand(guard.the_actor()).currency) if least else None
     except (ValueError, NoCatalog):
         raise forms.wrong("filter-least", "Write the amount in figures, like 25.00.") from None
     return Filters(
@@ -259,9 +258,9 @@ def _filters(sent: Mapping[str, str]) -> Filters:
 
 
 def _choices(sent: Mapping[str, str]) -> dict[str, Any]:
-    core, actor = guard.the_core(), guard.the_actor()
+    actor = guard.the_actor()
     try:
-        tags = [(each.key, pages.english(each.label)) for each in catalog.issue_tags(core=core, actor=actor)]
+        tags = [(each.key, pages.english(each.label)) for each in known.issue_tags(actor)]
     except NoCatalog:
         tags = []
     places = pages.location_names(actor)
@@ -290,7 +289,7 @@ def _rows(items: Sequence[Approval]) -> list[dict[str, Any]]:
     core, actor = guard.the_core(), guard.the_actor()
     if not items:
         return []
-    labels = {each.key: pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)}
+    labels = {each.key: pages.english(each.label) for each in known.issue_tags(actor)}
     on = approval_view.Ground(
         core=core,
         actor=actor,

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from admin import forms, guard, pages, words
+from admin import audit_words, forms, guard, pages, words
 from admin.forms import Form
 from admin.guard import page
 from admin.pages import show
@@ -48,6 +48,7 @@ def trail() -> ResponseReturnValue:
         refused=refused,
         errors=refused.errors if refused else {},
         typed=typed,
+        actions=audit_words.choices(typed["action"]),
         events=events,
         more=following,
     )
@@ -85,7 +86,7 @@ def _event(each: AuditEvent, zone: str) -> dict[str, Any]:
     known = (("Request", request_id), ("Address", each.ip or ""), ("Number", each.subject_id))
     return {
         "action": each.action,
-        "what": words.in_words(each.action.replace(".", " ")),
+        "what": audit_words.said(each.action),
         "at": words.instant(each.at, zone),
         "who": f"{each.actor_name}{behalf}, {_MEANS.get(each.means, each.means)}",
         "about": _about(each),

@@ -85,9 +85,14 @@ def _loaded(form: Form) -> uuid.UUID:
         dry_run=True,
         defaults={**defaults, **({"channels": channels} if channels else {})},
         incident_id=form.cursor("incident_id"),
-        again=bool(form.shown("again")),
+        again=_again(form),
     )
     return load_job(core=guard.the_core(), actor=guard.the_actor(), command=command).id
+
+
+def _again(form: Form) -> str | None:
+    """Return the key of the page on which a list was sent up once more, so that sending it twice is once."""
+    return form.key("again_key", guard.the_core().clock.now()) if form.shown("again") else None
 
 
 def form_name(typed: str) -> str:
@@ -177,10 +182,11 @@ def bad_lines(refusal: Refusal | None) -> list[tuple[int, str]]:
 
 def upload_of(form: Form | None = None, *, incident_id: str = "") -> dict[str, Any]:
     """Return what the form needs in which a list is sent up."""
-    actor = guard.the_actor()
+    core, actor = guard.the_core(), guard.the_actor()
     named = ("issue_tag", "incentive", "location", "mode", "email", "sms", "again")
     return {
         "typed": {name: form.shown(name) if form else "" for name in named},
+        "again_key": (form.shown("again_key") if form else "") or str(core.ids.new(core.clock.now())),
         "incident_id": incident_id,
         "tags": [("", "As the list says"), *_tags()],
         "incentives": [("", "As the list says, or what is usual"), *_incentives()],

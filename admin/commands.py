@@ -15,6 +15,7 @@ import click
 
 from admin import demo
 from admin.command_line import RefusingGroup, Wiring, open_core, unchecked_core
+from admin.commands_books import books
 from admin.commands_bulk import group as bulk
 from admin.commands_catalog import catalog
 from admin.commands_people import api_key, user
@@ -22,7 +23,6 @@ from incentives.kernel import migrate
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import SystemClock
 from incentives.kernel.core import Core
-from incentives.queries.books import check_books
 
 _KEY_BYTES = 32
 _ID_LETTERS = string.ascii_lowercase + string.digits
@@ -41,6 +41,7 @@ cli.add_command(user)
 cli.add_command(api_key)
 cli.add_command(catalog)
 cli.add_command(bulk)
+cli.add_command(books)
 
 
 @cli.group()
@@ -73,24 +74,6 @@ def _show_revision(core: Core) -> None:
     click.echo(f"The database is at {revision}." if revision else "The database has no tables any more.")
 
 
-@cli.group()
-def books() -> None:
-    """The books."""
-
-
-@books.command("check")
-@click.pass_context
-def books_check(context: click.Context) -> None:
-    """Prove the invariants: a line a check; exit status 1 and what is broken, if anything is."""
-    checks = check_books(core=open_core(context), actor=SYSTEM)
-    for check in checks:
-        click.echo(f"{'ok    ' if check.holds else 'BROKEN'} {check.name} ({check.examined} examined)")
-        for line in check.broken:
-            click.echo(f"       {line}")
-    if not all(check.holds for check in checks):
-        sys.exit(1)
-
-
 @cli.command()
 @click.pass_context
 def worker(context: click.Context) -> None:
@@ -100,13 +83,13 @@ def worker(context: click.Context) -> None:
 
 @cli.group()
 def keys() -> None:
-    """Keys that codes, links, sessions and contacts are made with."""
+    """Keys that codes, links, sessions, contacts and seals are made with."""
 
 
 @keys.command("new")
 @click.option("--id", "key_id", help="What the new keys are called; by default a name of today that was never used.")
 def keys_new(key_id: str | None) -> None:
-    """Print four fresh keys as settings; append each to the ones in use to rotate."""
+    """Print five fresh keys as settings; append each to the ones in use to rotate."""
     if key_id is not None and not re.fullmatch(r"[a-z0-9-]{1,16}", key_id):
         message = "An id is 1 to 16 small letters, digits and dashes."
         raise click.BadParameter(message, param_hint="--id")
@@ -121,7 +104,7 @@ def _fresh_id() -> str:
 
 def fresh_keys(key_id: str) -> dict[str, str]:
     """Return a fresh key for each purpose, as settings."""
-    purposes = ("CODE", "LINK", "SESSION", "CONTACT")
+    purposes = ("CODE", "LINK", "SESSION", "CONTACT", "SEAL")
     return {
         f"INCENTIVES_{purpose}_KEYS": f"{key_id}:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}"
         for purpose in purposes
@@ -139,14 +122,18 @@ def openapi(context: click.Context) -> None:
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="An IP address of this machine.")
 @click.option("--port", default=8000, show_default=True, type=_PORT)
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
-@click.option("--threads", default=8, show_default=True, type=click.IntRange(1), help="Threads in each.")
+@click.option("--workers", type=click.IntRange(1), help="Processes, instead of INCENTIVES_SERVER_PROCESSES.")
+@click.option("--threads", type=click.IntRange(1), help="Threads in each, instead of INCENTIVES_SERVER_THREADS.")
 @click.pass_context
-def serve(context: click.Context, host: str, port: int, workers: int, threads: int) -> None:
+def serve(context: click.Context, host: str, port: int, workers: int | None, threads: int | None) -> None:
     """Serve the API and the pages."""
     _check_address(host, port)
-    open_core(context).database.dispose()  # what is wrong is said here, once, and not by every process
-    context.obj.serve(host, port, workers=workers, threads=threads)
+    core = open_core(context)
+    core.database.dispose()  # what is wrong is said here, once, and not by every process
+    settings = core.settings
+    context.obj.serve(
+        host, port, workers=workers or settings.server_processes, threads=threads or settings.server_threads
+    )
 
 
 def _check_address(host: str, port: int) -> None:

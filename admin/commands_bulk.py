@@ -40,7 +40,7 @@ def group() -> None:
 @click.option(
     "--all-or-nothing", is_flag=True, help="Begin only when every row is good, stop at the first that is not."
 )
-@click.option("--again", is_flag=True, help="Give the same file once more.")
+@click.option("--again", metavar="NAME", help="Give the same file once more: once for each NAME, such as its date.")
 @click.option("--incident", "incident_id", type=click.UUID, help="Each customer in their case of this incident, once.")
 @click.option("--issue-tag")
 @click.option("--incentive")

@@ -31,8 +31,9 @@ def environment(folder: Path, port: int, fresh_keys: Callable[[str], dict[str, s
     """Return the demo's settings; keys are made once and kept, or yesterday's vouchers would be worth nothing today."""
     folder.mkdir(exist_ok=True)
     secrets = _secrets(folder)
-    if "keys" not in secrets:
-        secrets["keys"] = fresh_keys("demo")
+    keys = fresh_keys("demo") | secrets.get("keys", {})  # a newer program may need one more than yesterday's
+    if keys != secrets.get("keys"):
+        secrets["keys"] = keys
         _keep(folder, secrets)
     settings = {
         "INCENTIVES_ENVIRONMENT": "development",

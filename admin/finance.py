@@ -12,7 +12,7 @@ from admin.pages import show
 from incentives.kernel.actors import Actor, may
 from incentives.kernel.errors import NoCatalog
 from incentives.kernel.money import Money
-from incentives.queries import books, budget_alerts, budget_requests, budgets
+from incentives.queries import books, books_seals, budget_alerts, budget_requests, budgets
 from incentives.queries.books import Balance
 from incentives.queries.budgets import Budget
 
@@ -51,6 +51,7 @@ def overview() -> ResponseReturnValue:
         may_check=may(actor, "books:check"),
         may_audit=may(actor, "audit:read"),
         checks=None if checks is None else [_check(each) for each in checks],
+        sealed=_sealed(actor, zone) if may(actor, "books:check") else None,
         checks_hold=checks is not None and all(each.holds for each in checks),
     )
 
@@ -139,6 +140,21 @@ def _totals(balances: list[Balance]) -> list[dict[str, str]]:
         sides = {"debit": words.money(Money(debit, currency)), "credit": words.money(Money(credit, currency))}
         rows.append({"currency": currency, **sides})
     return rows
+
+
+def _sealed(actor: Actor, zone: str | None) -> dict[str, Any]:
+    """Return how far the books are sealed, and what the worker found when it last proved them."""
+    core = guard.the_core()
+    seals = books_seals.list_seals(core=core, actor=actor, limit=1).items
+    ended = [each for each in books_seals.list_checks(core=core, actor=actor) if each.holds is not None]
+    return {
+        "number": f"{seals[0].number:,}" if seals else None,
+        "hash": seals[0].hash if seals else None,
+        "at": words.instant(seals[0].at, zone) if seals else None,
+        "checked_at": words.instant(ended[0].started_at, zone) if ended else None,
+        "holds": ended[0].holds if ended else None,
+        "broken": list(ended[0].broken) if ended else [],
+    }
 
 
 def _check(each: books.Check) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from babel.dates import format_date
 
-from admin import guard, pages, words
+from admin import guard, known, pages, words
 from incentives.kernel.actors import Actor, may
 from incentives.kernel.errors import NoCatalog
 from incentives.kernel.money import Money
@@ -42,10 +42,8 @@ def names(actor: Actor, *found: Budget) -> dict[str, str]:
     if not may(actor, "catalog:read"):
         return rows
     try:
-        rows |= {f"location:{each.key}": each.name for each in catalog.locations(core=core, actor=actor)}
-        rows |= {
-            f"issue_tag:{each.key}": pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)
-        }
+        rows |= {f"location:{each.key}": each.name for each in known.locations(actor)}
+        rows |= {f"issue_tag:{each.key}": pages.english(each.label) for each in known.issue_tags(actor)}
         rows |= {
             f"incentive:{each.key}": pages.english(each.title) for each in catalog.incentives(core=core, actor=actor)
         }

@@ -7,19 +7,32 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from admin import case_giving, forms, guard, pages, words
+from admin import case_giving, forms, guard, known, pages, reaching, words
 from admin.forms import Form
 from admin.pages import Refused
 from incentives.flows.issue import IssueVoucher
-from incentives.flows.offer import CustomerGiven, EarlierRecovery, Offer, Offers, Trouble
+from incentives.flows.offer import CameBack, CustomerGiven, EarlierRecovery, Offer, Offers, Trouble
 from incentives.kernel.actors import Actor, may
 from incentives.kernel.core import Core
-from incentives.kernel.errors import EmailInvalid, InputInvalid, PhoneInvalid, Refusal, UnknownIssueTag, UnknownLocation
+from incentives.kernel.errors import (
+    CaseClosed,
+    CaseNotFound,
+    CaseOfAnotherCustomer,
+    CustomerCapReached,
+    EmailInvalid,
+    InputInvalid,
+    PhoneInvalid,
+    Refusal,
+    UnknownIssueTag,
+    UnknownLocation,
+)
 from incentives.kernel.money import Money
 from incentives.queries import catalog
 
-MISTAKES = (EmailInvalid, InputInvalid, PhoneInvalid, UnknownLocation)
+MISTAKES = (CaseOfAnotherCustomer, EmailInvalid, InputInvalid, PhoneInvalid, UnknownLocation)
 """What offers are refused for that somebody typed; without it there are offers all the same."""
+CASE_ENDED = (CaseClosed, CaseNotFound)
+"""What offers are refused for where the case takes nothing more: they are shown as if there were none."""
 
 _FIELDS = {
     **{
@@ -59,7 +72,8 @@ _LONGEST = {
 class GiveForm:
     """What stands in the form. ``idempotency_key`` was made with the page, so that a page gives once.
 
-    ``case_id`` is the case that it is given in; None opens a new one. ``mistakes`` are fields that cannot be used as
+    ``case_id`` is the case that it is given in; None opens a new one. ``seen`` and ``warned`` are what the page has
+    shown of earlier recoveries and of addresses that were not reached. ``mistakes`` are fields that cannot be used as
     they are; they are shown again and go nowhere else.
     """
 
@@ -79,6 +93,7 @@ class GiveForm:
     message: str = ""
     screen_only: bool = False
     seen: int = 0
+    warned: str = ""
     case_id: uuid.UUID | None = None
     mistakes: Mapping[str, str] = field(default_factory=dict)
 
@@ -118,6 +133,7 @@ class GiveForm:
             amounts={name.removeprefix("amount-"): sent.shown(name) for name in form if name.startswith("amount-")},
             screen_only=form.get("screen_only") == "yes",
             seen=0 if "seen" in mistakes else sent.number("seen", _SEEN_MOST),
+            warned=sent.shown("warned"),
             case_id=None if "case" in mistakes else sent.cursor("case"),
             mistakes=mistakes,
             **(text | {"location": "" if actor.location else text["location"]}),
@@ -140,6 +156,7 @@ class GiveForm:
             customer=customer,
             location=self.location or None,
             order_ref=self.order_ref or None,
+            case_id=self.case_id,
         )
 
     @property
@@ -166,7 +183,6 @@ class GiveForm:
             mistakes["email"] = "Add an email or a phone number, or show it on this screen only."
         if mistakes:
             raise _invalid(mistakes)
-        addresses = (("email", self.email), ("sms", self.phone))
         trouble = self.trouble
         return IssueVoucher(
             issue_tag=self.tag,
@@ -174,7 +190,7 @@ class GiveForm:
             amount_minor=self._amount_minor(actor),
             severity=self.severity,
             customer=trouble.customer,
-            channels=() if self.screen_only else tuple(channel for channel, address in addresses if address),
+            channels=self.channels,
             location=trouble.location,
             order_ref=trouble.order_ref,
             case_id=self.case_id,
@@ -183,6 +199,12 @@ class GiveForm:
             message=self.message or None,
             idempotency_key=self.idempotency_key,
         )
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Return how the customer is told: by each address that was typed, unless it is shown on the screen only."""
+        addresses = (("email", self.email), ("sms", self.phone))
+        return () if self.screen_only else tuple(channel for channel, address in addresses if address)
 
     def _amount_minor(self, actor: Actor) -> int | None:
         text = self.amounts.get(self.incentive, "").strip()
@@ -202,16 +224,27 @@ class GiveForm:
         """
         return len([each for each in earlier if each.requested_at < forms.made_at(self.idempotency_key)]) > self.seen
 
+    def unwarned(self, found: Sequence[CameBack]) -> bool:
+        """Return whether it would be sent where the last message did not arrive, and the form did not say so."""
+        return any(each.channel in self.channels and each.channel not in self.warned.split("+") for each in found)
+
 
 def refused(refusal: Refusal, form: GiveForm) -> Refused:
     """Return a refusal with the form's own fields."""
     amount = f"amount-{form.incentive}"
-    return pages.refused(refusal, {**_FIELDS, "amount_minor": amount, amount: amount})
+    # Whose case it is shows by the address that was typed.
+    whose = {"case_id": "email"} if isinstance(refusal, CaseOfAnotherCustomer) else {}
+    found = pages.refused(refusal, {**_FIELDS, **whose, "amount_minor": amount, amount: amount})
+    if isinstance(refusal, CustomerCapReached) and not form.override and may(guard.the_actor(), "caps:override"):
+        # Whoever leads is not sent to ask somebody who leads.
+        said = {"override": "Say why this customer may get more."}
+        return replace(found, errors=said, next_step="Write it down, or apologize without an incentive.")
+    return found
 
 
 def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask_again: bool) -> dict[str, Any]:
     """Return what the page of step 2 shows. Raises ``UnknownIssueTag``."""
-    labels = {each.key: pages.english(each.label) for each in catalog.issue_tags(core=core, actor=actor)}
+    labels = {each.key: pages.english(each.label) for each in known.issue_tags(actor)}
     if form.tag not in labels:
         raise UnknownIssueTag(issue_tag=form.tag)
     overrides = may(actor, "caps:override")
@@ -234,11 +267,11 @@ def view(core: Core, actor: Actor, form: GiveForm, offers: Offers | None, *, ask
             }
             for value, word in words.SEVERITIES.items()
         ],
-        "earlier": _earlier(core, actor, offers, labels, ask_again=ask_again) if offers else None,
+        "earlier": _earlier(core, actor, offers, labels) if offers else None,
+        "unreached": _unreached(core, form, offers) if offers else None,
+        "ask_again": ask_again,
         "languages": [(each, words.LANGUAGE_WORDS.get(each, each)) for each in pages.languages(actor)],
-        "locations": []
-        if actor.location
-        else [(each.key, each.name) for each in catalog.locations(core=core, actor=actor)],
+        "locations": [] if actor.location else [(each.key, each.name) for each in known.locations(actor)],
         "more": bool(form.name or form.order_ref or form.note or form.message or form.location),
     }
 
@@ -291,16 +324,21 @@ def _asks(offer: Offer) -> list[str]:
     return [f"It is {words.over_limits(offer.approval_reasons, 'your')}."] if offer.approval_reasons else []
 
 
-def _earlier(
-    core: Core, actor: Actor, offers: Offers, labels: Mapping[str, str], *, ask_again: bool
-) -> dict[str, Any] | None:
+def _unreached(core: Core, form: GiveForm, offers: Offers) -> dict[str, Any]:
+    """Return what is to be said of addresses to which the last message did not arrive."""
+    found = offers.came_back
+    channels = [channel for channel, address in (("email", form.email), ("sms", form.phone)) if address]
+    return {"notes": reaching.notes(found, core.clock.now(), channels), "key": reaching.key_of(found)}
+
+
+def _earlier(core: Core, actor: Actor, offers: Offers, labels: Mapping[str, str]) -> dict[str, Any] | None:
     found = offers.earlier_recoveries
     if not found:
         return None
     titles = {each.key: pages.english(each.title) for each in catalog.incentives(core=core, actor=actor)}
     now, zone = core.clock.now(), pages.zone_of(actor)
     lines = [_recovery(each, titles, labels, zone) for each in found[:_SHOWN_RECOVERIES]]
-    return {"title": earlier_title(found, now), "lines": lines, "count": len(found), "ask_again": ask_again}
+    return {"title": earlier_title(found, now), "lines": lines, "count": len(found)}
 
 
 def _recovery(each: EarlierRecovery, titles: Mapping[str, str], labels: Mapping[str, str], zone: str | None) -> str:

@@ -40,7 +40,7 @@ def view(core: Core, actor: Actor, issuance_id: uuid.UUID) -> dict[str, Any]:
     }
     if found.status == "issued":
         return {
-            "title": "Done. Here is the voucher" if found.voucher_status else "Done",
+            "title": _TITLES.get(found.voucher_status or "", "Done"),
             "given": given | {"headline": _headline(found), "undo": _undo(core, asked, found)},
             "voucher": _voucher(found),
             "deliveries": [_delivery(each) for each in found.deliveries],
@@ -58,6 +58,17 @@ def view(core: Core, actor: Actor, issuance_id: uuid.UUID) -> dict[str, Any]:
         "decided_by": asked.approval.decided_by_name if asked.approval else None,
     }
     return {"title": headline, "given": given | ended}
+
+
+# What stands above an issuance whose voucher has come so far; one that gives none is simply done.
+_TITLES = {
+    "issued": "Done. Here is the voucher",
+    "reserved": "Done. Here is the voucher",
+    "redeemed": "The voucher is used",
+    "voided": "The voucher is taken back",
+    "expired": "The voucher is over",
+    "replaced": "Another voucher took its place",
+}
 
 
 def _what(found: Handover) -> str:

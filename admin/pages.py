@@ -10,10 +10,9 @@ from typing import Any
 
 from flask import Response, current_app, make_response, render_template, request, url_for
 
-from admin import guard, plain
+from admin import guard, known, plain
 from incentives.kernel.actors import Actor, may
 from incentives.kernel.errors import IdempotencyKeyInFlight, NoCatalog, NotPermitted, Refusal, StorageUnavailable
-from incentives.queries import catalog
 from incentives.queries.approvals import count_pending
 
 CONTENT_SECURITY_POLICY = (
@@ -160,7 +159,7 @@ def english(words: Mapping[str, str]) -> str:
 def languages(actor: Actor) -> tuple[str, ...]:
     """Return the brand's languages; none before the first catalog."""
     try:
-        return catalog.brand(core=guard.the_core(), actor=actor).languages
+        return known.brand(actor).languages
     except (NoCatalog, NotPermitted):
         return ()
 
@@ -168,9 +167,8 @@ def languages(actor: Actor) -> tuple[str, ...]:
 def zone_of(actor: Actor, location: str | None = None) -> str | None:
     """Return the time zone of a location (None: the actor's own), else the brand's; None where nobody may know."""
     try:
-        rows = catalog.locations(core=guard.the_core(), actor=actor)
-        zones = {each.key: each.time_zone for each in rows}
-        brand = catalog.brand(core=guard.the_core(), actor=actor)
+        zones = {each.key: each.time_zone for each in known.locations(actor)}
+        brand = known.brand(actor)
     except (NoCatalog, NotPermitted, StorageUnavailable):
         return None
     return zones.get(location or actor.location or "", brand.time_zone)
@@ -179,7 +177,7 @@ def zone_of(actor: Actor, location: str | None = None) -> str | None:
 def location_names(actor: Actor) -> Mapping[str, str]:
     """Return the names of all locations by their keys; none where nobody may know them, or nobody can be asked."""
     try:
-        return {each.key: each.name for each in catalog.locations(core=guard.the_core(), actor=actor)}
+        return {each.key: each.name for each in known.locations(actor)}
     except (NoCatalog, NotPermitted, StorageUnavailable):
         return {}
 

@@ -35,7 +35,7 @@ SCOPES = {
     "api_key": "API key",
     "source": "Feedback source",
 }
-_TYPED = (("person", "A person (type their email below)"), ("api_key", "An API key (type its id below)"))
+_TYPED = (("person", "A person (type their email below)"),)
 _TYPED_EVERYWHERE = (("source", "A feedback source (type its key below)"),)
 _CAUGHT = {
     "requests": ("Requests that wait for approval", "No request waits within this scope."),
@@ -43,6 +43,7 @@ _CAUGHT = {
     "jobs": ("Bulk jobs that run", "No bulk job runs within this scope."),
     "messages": ("Messages that are not sent yet", "Nothing waits to be sent."),
     "given": ("Given in the minute before it was set", "Nothing was given just before."),
+    "addresses": ("Sent to another address in that minute", "No address was changed just before."),
 }
 
 
@@ -161,14 +162,30 @@ def _targets(actor: Actor) -> list[tuple[str, str]]:
         offers = catalog.incentives(core=core, actor=actor) if actor.location is None else ()
         tags = catalog.issue_tags(core=core, actor=actor) if actor.location is None else ()
     except NoCatalog:
-        return [(_EVERYTHING, SCOPES[_EVERYTHING]), *_TYPED, *_TYPED_EVERYWHERE]
+        return [(_EVERYTHING, SCOPES[_EVERYTHING]), *_keys(actor), *_TYPED, *_TYPED_EVERYWHERE]
     mine = actor.location
     found = [(_EVERYTHING, SCOPES[_EVERYTHING])] if mine is None else []
     found += [(f"location|{each.key}", f"Location: {each.name}") for each in places if mine in (None, each.key)]
     found += [(f"team|{each.key}", f"Team: {each.name}") for each in teams if mine in (None, each.location)]
+    found += _keys(actor)
     found += [(f"incentive|{each.key}", f"Incentive: {pages.english(each.title)}") for each in offers]
     found += [(f"issue_tag|{each.key}", f"Issue tag: {pages.english(each.label)}") for each in tags]
     return [*found, *_TYPED, *(_TYPED_EVERYWHERE if mine is None else ())]
+
+
+def _keys(actor: Actor) -> list[tuple[str, str]]:
+    """Return the API keys that somebody may stop: the places that keys are for tell apart those of one name."""
+    if not may(actor, _MANAGE):
+        return []
+    places = pages.location_names(actor)
+    keys = switches.stoppable_keys(core=guard.the_core(), actor=actor)
+    return [
+        (
+            f"api_key|{each.id}",
+            f"API key: {each.name}, {places.get(each.location or '', 'everywhere')} ({each.prefix}…)",
+        )
+        for each in keys
+    ]
 
 
 def _names(actor: Actor) -> dict[str, str]:
@@ -216,10 +233,13 @@ def _caught(kind: str, item: CaughtItem, names: Mapping[str, str]) -> dict[str, 
     if kind == "requests":
         href = f"/approvals#approval-{item.id}"
     if kind == "jobs":
-        href = f"/bulk/{item.id}"
+        href = f"/bulk/{item.job_id}" if may(actor, "bulk:create") else ""
+    elif item.voucher_id and may(actor, "issuances:read"):
+        href = f"/vouchers/{item.voucher_id}"
     return {
         "title": _word(item.word, names),
         "href": href,
+        "job": f"/bulk/{item.job_id}" if item.job_id and kind != "jobs" and may(actor, "bulk:create") else "",
         "what": f"{place}, {words.ago(item.at, now)}",
         "amount": words.money(item.amount) if item.amount else "",
     }

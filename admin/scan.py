@@ -14,6 +14,7 @@ from admin.forms import Form
 from admin.guard import page
 from admin.pages import Refused, show
 from incentives.flows.commit import CommitReservation, commit_reservation
+from incentives.flows.look_up import look_up as flow_look_up
 from incentives.flows.redeem import Item, Redeemed, RedeemVoucher, redeem_voucher
 from incentives.flows.reserve import ReleaseReservation, ReserveVoucher, release_reservation, reserve_voucher
 from incentives.flows.reverse import AnnulRedemption, annul_redemption
@@ -45,7 +46,7 @@ from incentives.kernel.errors import (
     VoucherNotFound,
 )
 from incentives.kernel.money import Money
-from incentives.queries import redemptions, vouchers
+from incentives.queries import redemptions
 from incentives.queries.vouchers import TillVoucher
 
 blueprint = Blueprint("staff_scan", __name__)
@@ -248,7 +249,7 @@ def _look_up(typed: str) -> TillVoucher:
     """Look a voucher up. Misses are counted, so that nobody finds one by trying; a good code is always answered."""
     actor = guard.the_actor()
     try:
-        return vouchers.lookup(core=guard.the_core(), actor=actor, **secret_of(typed))
+        return flow_look_up(core=guard.the_core(), actor=actor, **secret_of(typed))
     except VoucherNotFound:
         guard.the_throttle().miss("code-misses", actor.label)
         raise

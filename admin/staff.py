@@ -1,6 +1,7 @@
 """The tablet: what went wrong, what to give, hand over. The main job, in twenty seconds and six taps."""
 
 import uuid
+from dataclasses import replace
 
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
@@ -56,13 +57,17 @@ def look_up(tag: str) -> ResponseReturnValue:
 @blueprint.post("/staff/give/<tag>")
 @page(permission=_GIVE)
 def give(tag: str) -> ResponseReturnValue:
-    """Give it, or ask for it. A customer who was helped before is shown first, and the same button gives it then."""
+    """Give it, or ask for it.
+
+    What somebody has to know first is shown first, and the same button gives it then: that the customer was helped
+    before, and that the last message to their address did not arrive.
+    """
     core, actor = guard.the_core(), guard.the_actor()
     form = GiveForm.typed(tag, request.form, core, actor)
     try:
         command = form.command(actor)
-        earlier = _offers(form).earlier_recoveries
-        if form.unseen(earlier):
+        offers = _offers(form)
+        if form.unseen(offers.earlier_recoveries) or form.unwarned(offers.came_back):
             return _step_two(form, ask_again=True)
         result = issue_voucher(core=core, actor=actor, command=command)
     except (NoCatalog, UnknownIssueTag):
@@ -100,18 +105,30 @@ def _offers(form: GiveForm) -> Offers:
     return offer_incentives(core=guard.the_core(), actor=guard.the_actor(), command=form.trouble)
 
 
-def _step_two(form: GiveForm, *, refused: Refused | None = None, ask_again: bool = False) -> Response:
-    """Show step 2. An address that cannot exist must not hide the offers: they are those for somebody unknown then."""
-    core, actor = guard.the_core(), guard.the_actor()
-    mistakes = refused
+def _foreseen(form: GiveForm) -> tuple[Offers | None, Refusal | None]:
+    """Return the offers, and what is wrong with the form: an address that cannot exist must not hide them.
+
+    They are those for somebody unknown then, or without the case that takes nothing more.
+    """
     try:
-        offers = _offers(form)
+        return _offers(form), None
     except NoProtocol as refusal:
-        offers, mistakes = None, giving.refused(refusal, form)
+        return None, refusal
     except giving.MISTAKES as refusal:
-        mistakes = refused or giving.refused(refusal, form)
-        offers = _offers(form.anonymous)
+        if form == form.anonymous:
+            raise
+        return _foreseen(form.anonymous)[0], refusal
+    except giving.CASE_ENDED as refusal:
+        return _foreseen(replace(form, case_id=None))[0], refusal
+
+
+def _step_two(form: GiveForm, *, refused: Refused | None = None, ask_again: bool = False) -> Response:
+    """Show step 2; only what is wrong beyond a field is said above it before anybody has sent it."""
+    core, actor = guard.the_core(), guard.the_actor()
+    offers, wrong = _foreseen(form)
+    mistakes = refused or (giving.refused(wrong, form) if wrong else None)
+    above = offers is None or isinstance(wrong, giving.CASE_ENDED)
     view = giving.view(core, actor, form, offers, ask_again=ask_again)
     status = mistakes.status if mistakes and request.endpoint == "staff.give" else 200
-    summary = mistakes if refused or offers is None else None
+    summary = mistakes if refused or above else None
     return show("staff_give.html", status, refused=summary, errors=mistakes.errors if mistakes else {}, **view)

@@ -15,7 +15,7 @@ from api.fields import Answer, Key, Query, QueryNumber, QueryTruth, Text
 from api.offers import SEVERITY_MAX, SEVERITY_MIN
 from api.paging import PageQuery, page_of
 from api.problems import type_of
-from api.smorest import Blueprint
+from api.smorest import IDEMPOTENCY_KEY, Blueprint
 from incentives.flows import bulk_run
 from incentives.flows.bulk_load import LoadJob, load_job
 from incentives.kernel import errors
@@ -56,7 +56,11 @@ class BulkQuery(Query):
         },
     )
     again = QueryTruth(
-        load_default=False, metadata={"description": "Give the same file once more, instead of showing its job."}
+        load_default=False,
+        metadata={
+            "description": "Give the same file once more, instead of showing its job: once for each Idempotency-Key, "
+            "which must be sent with it."
+        },
     )
     file_name = Text(200)
     incident_id = fields.UUID(metadata={"description": "Each customer in their case of this incident, once."})
@@ -209,9 +213,11 @@ _LINKS = {
 @blueprint.post("/issuances/bulk")
 @blueprint.asks(_CREATE)
 @blueprint.arguments(BulkQuery(), location="query")
+@blueprint.idempotent(required=False)
 @blueprint.takes(_FILE)
 @blueprint.refuses(
     errors.BulkFileInvalid,
+    errors.IdempotencyKeyMissing,
     errors.InputInvalid,
     errors.BulkJobNotReady,
     errors.BudgetExhausted,
@@ -221,11 +227,13 @@ _LINKS = {
     errors.OtherLocation,
 )
 @blueprint.answers({202: JobLoadedSchema()}, links=_LINKS)
-def issue_in_bulk(query: dict[str, Any]) -> Any:
+def issue_in_bulk(query: dict[str, Any], *, idempotency_key: str | None) -> Any:
     """Take a file of up to a million rows. It is foreseen, its budgets are held, then each row is given once.
 
-    The same file of the same caller is the same job again, so it may be sent again after a time-out.
+    The same file of the same caller is the same job again, so it may be sent again after a time-out. Until it has
+    begun, its job takes the mode that is asked for last; once it has, another mode is refused.
     """
+    again = _again(query, idempotency_key)
     if request.mimetype not in _FORMATS or request.content_encoding not in (None, "identity"):
         raise UnsupportedMediaType
     request.max_content_length = FILE_BYTES_MAX
@@ -234,7 +242,7 @@ def issue_in_bulk(query: dict[str, Any]) -> Any:
         while block := request.stream.read(_BLOCK_BYTES):
             file.write(block)
         file.seek(0)
-        loaded = load_job(core=core, actor=actor, command=_command(query, file))
+        loaded = load_job(core=core, actor=actor, command=_command(query, file, again))
     job = bulk.one_job(core=core, actor=actor, job_id=loaded.id)
     if loaded.replayed and job.dry_run and not query["dry_run"]:
         bulk_run.start_job(core=core, actor=actor, job_id=job.id)
@@ -242,12 +250,21 @@ def issue_in_bulk(query: dict[str, Any]) -> Any:
     return {**_shown(job), "repeated": loaded.replayed}, 202, {"Location": f"/api/v1/jobs/{job.id}"}
 
 
-def _command(query: Mapping[str, Any], file: IO[bytes]) -> LoadJob:
+def _again(query: Mapping[str, Any], key: str | None) -> str | None:
+    """Return what tells this time of giving the same file from others, where it is to be given once more."""
+    if not query["again"]:
+        return None
+    if key is None:  # A repeated request would give the file one more time.
+        raise errors.IdempotencyKeyMissing(field=IDEMPOTENCY_KEY)
+    return key
+
+
+def _command(query: Mapping[str, Any], file: IO[bytes], again: str | None) -> LoadJob:
     how = ("dry_run", "mode", "again", "file_name", "incident_id")
     defaults = {name: value for name, value in query.items() if name not in how}
     if "channels" in defaults:
         defaults["channels"] = defaults["channels"].split()
-    said = {name: query[name] for name in how if name in query}
+    said = {**{name: query[name] for name in how if name in query}, "again": again}
     return LoadJob(file=file, format=_FORMATS[request.mimetype], defaults=defaults, **said)  # type: ignore[arg-type]  # a file is one
 
 

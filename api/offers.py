@@ -125,6 +125,16 @@ class EarlierRecoverySchema(Answer):
     requested_at = fields.AwareDateTime()
 
 
+class CameBackSchema(Answer):
+    """An address of the customer to which the last message, of the last ninety days, did not arrive."""
+
+    channel = fields.String(metadata={"description": "email or sms"})
+    status = fields.String(
+        metadata={"description": "bounced, suppressed (they want no more of them), or failed (refused for good)"}
+    )
+    at = fields.AwareDateTime()
+
+
 class LosingProtocolSchema(Answer):
     """A protocol that covers the trouble too."""
 
@@ -150,6 +160,9 @@ class OffersSchema(Answer):
     protocol = fields.Nested(ChosenProtocolSchema)
     offers = fields.List(fields.Nested(OfferSchema))
     earlier_recoveries = fields.List(fields.Nested(EarlierRecoverySchema))
+    came_back = fields.List(
+        fields.Nested(CameBackSchema), metadata={"description": "Where it may not arrive, known before it is promised."}
+    )
 
 
 @blueprint.post("/offers")
@@ -177,4 +190,5 @@ def _answer(found: Offers) -> dict[str, Any]:
         },
         "offers": found.offers,
         "earlier_recoveries": found.earlier_recoveries,
+        "came_back": found.came_back,
     }

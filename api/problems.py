@@ -149,6 +149,7 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.BulkJobNotFound: 404,
     errors.BulkJobNotReady: 409,
     errors.BulkJobOfAnother: 403,
+    errors.BulkRowBroke: 500,
     errors.AlreadyGivenForIncident: 409,
     # budgets
     errors.BudgetNotFound: 404,

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
-from api.fields import Answer, Body, Key, MinorUnits, MoneyBody, MoneySchema, Reason, Text, WholeNumber
+from api.fields import Answer, Body, Key, Metadata, MinorUnits, MoneyBody, MoneySchema, Reason, Text, WholeNumber
 from api.issuances import NewVoucherSchema, VoucherSchema
 from api.smorest import Blueprint
 from api.vouchers import EXAMPLE_CODE, VoucherBody, misses_counted, tell_standing
@@ -63,6 +63,9 @@ class OrderBody(Body):
         load_default=None,
         allow_none=True,
         metadata={"description": "What is bought. Needed where the voucher is for certain products only."},
+    )
+    metadata = Metadata(
+        load_default=None, allow_none=True, metadata={"description": "As the catalog declares it for redemptions."}
     )
 
 

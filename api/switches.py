@@ -83,6 +83,8 @@ class CaughtItemSchema(Answer):
 
     id = fields.UUID()
     case_id = fields.UUID(allow_none=True)
+    voucher_id = fields.UUID(allow_none=True, metadata={"description": "The voucher that it is, or is about."})
+    job_id = fields.UUID(allow_none=True, metadata={"description": "The bulk job that it is, or came from."})
     amount = fields.Nested(MoneySchema, allow_none=True)
     at = fields.AwareDateTime()
     location = fields.String(allow_none=True)
@@ -92,7 +94,7 @@ class CaughtItemSchema(Answer):
 class CaughtKindSchema(Answer):
     """All of one kind: how many, and the newest hundred."""
 
-    kind = fields.String(metadata={"description": "requests, holds, jobs, messages or given"})
+    kind = fields.String(metadata={"description": "requests, holds, jobs, messages, given or addresses"})
     count = fields.Integer()
     items = fields.List(fields.Nested(CaughtItemSchema))
 
@@ -146,5 +148,8 @@ def end_switch(body: dict[str, Any], switch_id: uuid.UUID) -> Any:
 @blueprint.refuses(errors.SwitchNotFound, errors.NotFound)
 @blueprint.answers({200: CaughtSchema()})
 def list_caught(switch_id: uuid.UUID) -> Any:
-    """List what a switch caught in flight: requests, held vouchers, bulk jobs, messages, and what was just given."""
+    """List what a switch caught in flight: requests, held vouchers, bulk jobs, messages, and what was just given.
+
+    What was just sent to another address is a kind by itself.
+    """
     return caught(core=current_core(), actor=current_actor(), switch_id=switch_id)

@@ -240,6 +240,7 @@ def reissue(body: dict[str, Any], *, voucher_id: uuid.UUID, idempotency_key: str
     errors.PhoneInvalid,
     errors.CustomerCapReached,
     errors.OverLimit,
+    errors.BlockedBySafeguards,
     errors.NoCatalog,
     errors.KeyRetired,
     errors.NotFound,

@@ -11,9 +11,10 @@ from marshmallow import ValidationError, fields, validates_schema
 from api.authentication import current_actor, current_core
 from api.fields import Answer, Body, MoneySchema, Text
 from api.smorest import Blueprint
+from incentives.flows.look_up import look_up
 from incentives.kernel.errors import CodeMalformed, NoCatalog, TooManyRequests, VoucherNotFound
 from incentives.kernel.throttle import Standing, Throttle
-from incentives.queries.vouchers import TillVoucher, lookup
+from incentives.queries.vouchers import TillVoucher
 
 blueprint = Blueprint("vouchers", "The single-use bearer instruments.")
 
@@ -135,7 +136,7 @@ def tell_standing(response: Response) -> Response:
 def look_up_voucher(body: dict[str, Any]) -> dict[str, Any]:
     """Say what a voucher is worth and whether it could be redeemed; it changes nothing."""
     with misses_counted(body):
-        found = lookup(core=current_core(), actor=current_actor(), **body)
+        found = look_up(core=current_core(), actor=current_actor(), **body)
     return _answer(found)
 
 

@@ -4,42 +4,66 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg import sql
+
 from bench.load import Request
 from incentives.flows.issue import Issued, IssueVoucher, issue_vouchers
-from incentives.kernel.actors import Actor
 from incentives.kernel.clock import SystemClock
-from incentives.kernel.core import Core
 from incentives.kernel.migrate import HOUSE, upgrade
 from tests.run_folder import RunFolder
 from tests.servers import Postgres, free_port
 from tests.small_catalog import INCENTIVE, TAG, budget, catalog
 from tests.world import api_key, environ, make_core, publish_catalog
 
-START_SECONDS = 30
+START_SECONDS = 90
+_STOP_SECONDS = 20
 _PLACES = 50
+TAGS = tuple(f"late-{number}" for number in range(50))
+_KNOWN = 500
+_TOGETHER = 500
+
+
+WORKERS, THREADS = 2, 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A server program and how it is told what to serve: with a target, whether that is a factory, and a port."""
+
+    name: str
+    command: Callable[[str, bool, int], list[str]]
+
+
+def granian(workers: int = WORKERS, threads: int = THREADS) -> Way:
+    """Return the server that production uses, started as ``incentives serve`` starts it."""
+
+    def command(target: str, factory: bool, port: int) -> list[str]:  # noqa: FBT001 - each way has the same three
+        options = {"target": target, "port": port, "workers": workers, "threads": threads, "factory": factory}
+        return [sys.executable, "-m", "bench.serving", json.dumps(options)]
+
+    return Way(name=f"granian, {workers} x {threads}", command=command)
 
 
 class Server:
-    """One granian with two workers of eight threads."""
+    """A server with two workers of eight threads, unless it is told another way."""
 
-    def __init__(self, target: str, environment: dict[str, str], *, factory: bool) -> None:
+    def __init__(self, target: str, environment: dict[str, str], *, factory: bool, way: Way | None = None) -> None:
         self.port = free_port()
         self._environment = {**os.environ, **environment, "PYTHONPATH": str(HOUSE)}
-        self._command = [
-            sys.executable, "-m", "granian", "--interface", "wsgi", "--workers", "2", "--blocking-threads", "8",
-            "--host", "127.0.0.1", "--port", str(self.port), "--no-ws", "--log-level", "error", "--backpressure", "64",
-            *(["--factory"] if factory else []), target,
-        ]  # fmt: skip
+        self._command = (way or granian()).command(target, factory, self.port)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -61,44 +85,88 @@ class Server:
     def stop(self) -> None:
         """Stop it."""
         if self._process is not None:
+            left = [self._pid, *self.worker_kilobytes]
             self._process.terminate()
-            self._process.wait(timeout=20)
+            try:
+                self._process.wait(timeout=_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                self._process.wait()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Return what the server's processes have computed so far; 0 where the system does not tell (not Linux)."""
+        ticks = 0
+        for pid in (self._pid, *self.worker_kilobytes):
+            with contextlib.suppress(FileNotFoundError):
+                told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(told[11]) + int(told[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     @property
     def worker_megabytes(self) -> int:
         """Return what the largest of the processes that answer requests holds in memory."""
+        return max(self.worker_kilobytes.values()) // 1024
+
+    @property
+    def worker_kilobytes(self) -> dict[int, int]:
+        """Return what each of the processes that answer requests holds in memory, by process id."""
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,rss="], capture_output=True, text=True, check=True)
+        rows = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+        return {pid: size for pid, parent, size in rows if parent == self._pid} or {
+            pid: size for pid, _, size in rows if pid == self._pid
+        }
+
+    @property
+    def _pid(self) -> int:
         assert self._process is not None
-        command = ["ps", "-o", "rss=", "--ppid", str(self._process.pid)]
-        listed = subprocess.run(command, capture_output=True, text=True, check=True)
-        return max(int(line) for line in listed.stdout.split()) // 1024
+        return self._process.pid
 
 
 class World:
     """A database, a catalog with fifty locations and a budget for each, an agent's key and a till's."""
 
-    def __init__(self, core: Core, secret: str, key: Actor, till: str, database_url: str) -> None:
-        self.core, self.key, self.database_url = core, key, database_url
-        self.environ = environ(database_url)
-        self.secret, self._till = secret, till
-        self._codes: Iterator[str] = iter(())
+    def __init__(self, server: Postgres, database: str, catalog_text: str) -> None:
+        """Migrate a database of a server, put a catalog in force and let two programs in."""
+        self.server, self.database_url = server, server.url(database)
+        upgrade(self.database_url)
+        self.core = make_core(self.database_url, clock=SystemClock())
+        publish_catalog(self.core, catalog_text)
+        self.secret, self.key = api_key(self.core, "manager")
+        self._till, _ = api_key(self.core, "till")
+        self.environ = environ(self.database_url)
+        self._known: list[str] = []
 
     @classmethod
     @contextlib.contextmanager
     def opened(cls, _folder: Path) -> Iterator["World"]:
         """Start everything, and stop it at the end."""
-        with RunFolder.opened() as run:
-            server = Postgres(run, durable=True)
-            server.start()
-            try:
-                upgrade(server.url())
-                core = make_core(server.url(), clock=SystemClock())
-                publish_catalog(core, cls.catalog())
-                secret, key = api_key(core, "manager")
-                till, _ = api_key(core, "till")
-                yield cls(core, secret, key, till, server.url())
-                core.database.dispose()
-            finally:
-                server.remove()
+        with RunFolder.opened() as run, cls.within(run) as world:
+            yield world
+
+    @classmethod
+    @contextlib.contextmanager
+    def within(cls, run: RunFolder) -> Iterator["World"]:
+        """Start a PostgreSQL within a run, with a world on it, and stop it at the end."""
+        server = Postgres(run, durable=True)
+        server.start()
+        try:
+            world = cls(server, "postgres", cls.catalog())
+            yield world
+            world.core.database.dispose()
+        finally:
+            server.remove()
+
+    @contextlib.contextmanager
+    def another(self, database: str, catalog_text: str) -> Iterator["World"]:
+        """Make one more database beside this one, with a catalog of its own."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+        world = type(self)(self.server, database, catalog_text)
+        yield world
+        world.core.database.dispose()
 
     @staticmethod
     def catalog() -> str:
@@ -113,15 +181,24 @@ class World:
         text["locations"] += [{**text["locations"][0], "key": f"place-{number}"} for number in range(_PLACES)]
         return json.dumps(text)
 
-    def issues(self, count: int, *, location: str | None) -> list[Request]:
-        """Return requests to issue, each for another customer, with everything on."""
+    @staticmethod
+    def catalog_of_fifty() -> str:
+        """Return a catalog in which each of fifty issue tags has a budget of its own, and nothing else is charged."""
+        pots = [budget(f"for-{tag}", cap_minor=10**12, issue_tags=[tag]) for tag in TAGS]
+        text: dict[str, Any] = json.loads(catalog(*pots))
+        text["issue_tags"] += [{**text["issue_tags"][0], "key": tag} for tag in TAGS]
+        return json.dumps(text)
+
+    def issues(self, count: int, *, location: str | None = None, tags: Sequence[str] = (TAG,)) -> list[Request]:
+        """Return requests to issue, each for another customer; in all places in turn unless one is named."""
+        each_tag = itertools.cycle(tags)
         places = itertools.cycle([f"place-{number}" for number in range(_PLACES)] if location is None else [location])
         return [
             self._post(
                 "/api/v1/issuances",
                 self.secret,
                 {
-                    "issue_tag": TAG,
+                    "issue_tag": next(each_tag),
                     "incentive": INCENTIVE,
                     "location": next(places),
                     "customer": {"email": f"{uuid.uuid4().hex}@example.com", "name": "Ada"},
@@ -137,17 +214,34 @@ class World:
         return self._post("/api/v1/offers", self.secret, {"issue_tag": TAG, "location": "here", "customer": customer})
 
     def lookups(self, count: int) -> list[Request]:
-        """Return look-ups of vouchers that are there."""
-        return [self._post("/api/v1/vouchers/lookup", self._till, {"code": code}) for code in self._vouchers(count)]
+        """Return look-ups of vouchers that are there, some of them often."""
+        if not self._known:
+            self._known = self._vouchers(_KNOWN)
+        codes = itertools.islice(itertools.cycle(self._known), count)
+        return [self.lookup(code) for code in codes]
 
     def redemptions(self, count: int) -> list[Request]:
         """Return redemptions, each of another voucher."""
-        return [self._post("/api/v1/redemptions", self._till, {"code": code}) for code in self._vouchers(count)]
+        return [self.redemption(code) for code in self._vouchers(count)]
+
+    def lookup(self, code: str) -> Request:
+        """Return the look-up of a voucher."""
+        return self._post("/api/v1/vouchers/lookup", self._till, {"code": code})
+
+    def redemption(self, code: str) -> Request:
+        """Return the redemption of a voucher."""
+        return self._post("/api/v1/redemptions", self._till, {"code": code})
 
     def _vouchers(self, count: int) -> list[str]:
-        commands = [IssueVoucher(issue_tag=TAG, incentive=INCENTIVE, location="here") for _ in range(count)]
-        issued = issue_vouchers(core=self.core, actor=self.key, commands=commands)
-        return [each.voucher.code for each in issued if isinstance(each, Issued) and each.voucher]
+        """Return the codes of new vouchers, given in all places in turn."""
+        codes: list[str] = []
+        for start in range(0, count, _TOGETHER):
+            places = [f"place-{number % _PLACES}" for number in range(start, min(start + _TOGETHER, count))]
+            commands = [IssueVoucher(issue_tag=TAG, incentive=INCENTIVE, location=place) for place in places]
+            issued = issue_vouchers(core=self.core, actor=self.key, commands=commands)
+            codes += [each.voucher.code for each in issued if isinstance(each, Issued) and each.voucher]
+        assert len(codes) == count
+        return codes
 
     @staticmethod
     def _post(path: str, secret: str, body: dict[str, Any]) -> Request:

@@ -16,7 +16,7 @@ from channels.pages import current_core, keep_private
 from channels.rendering import RenderedEmail, RenderedSms, render_email, render_sms
 from channels.sms_text import ONE_PART, SmsSize, size_of
 from incentives.kernel.core import Core
-from incentives.messages.port import AnyLetter, BudgetLetter, NoticeLetter, SafetyLetter
+from incentives.messages.port import AnyLetter, BooksLetter, BudgetLetter, NoticeLetter, SafetyLetter
 from incentives.queries.inbox import CapturedLetter, captured_letter, captured_letters
 
 _SHOWN_AT_ONCE = 50
@@ -49,13 +49,18 @@ class _Message:
     @property
     def page(self) -> str:
         """Return what the message's link leads to."""
-        pages = {"survey": "Feedback page", "notice-budget": "Budget", "notice-unknown-codes": "Reviews"}
+        pages = {
+            "survey": "Feedback page",
+            "notice-budget": "Budget",
+            "notice-unknown-codes": "Reviews",
+            "notice-books": "Books check",
+        }
         return pages.get(self.letter.template, "Voucher page" if self.to_customer else "Case")
 
     @property
     def to_customer(self) -> bool:
         """Return whether a customer would have got it, and not one of the staff."""
-        return not isinstance(self.letter, NoticeLetter | BudgetLetter | SafetyLetter)
+        return not isinstance(self.letter, NoticeLetter | BudgetLetter | SafetyLetter | BooksLetter)
 
     @property
     def sms_html(self) -> Markup:

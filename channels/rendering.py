@@ -4,11 +4,12 @@ import re
 
 from channels.phrasing import Speech, date_text, expiry_text, speech_for, value_text, where_text
 from channels.rendered import RenderedEmail, RenderedSms, one_line, templates
+from channels.rendering_books import books_email
 from channels.rendering_budgets import budget_email
 from channels.rendering_cases import notice_email, survey_email, survey_sms
 from channels.rendering_safety import safety_email
 from channels.sms_text import plain_typography, shorten, size_of
-from incentives.messages.port import AnyLetter, BudgetLetter, Letter, NoticeLetter, SafetyLetter, SurveyLetter
+from incentives.messages.port import AnyLetter, BooksLetter, BudgetLetter, Letter, NoticeLetter, SafetyLetter, SurveyLetter
 
 __all__ = ["RenderedEmail", "RenderedSms", "one_line", "paragraphs", "render_email", "render_sms", "spelled"]
 
@@ -29,12 +30,14 @@ def render_email(letter: AnyLetter) -> RenderedEmail:
         return budget_email(letter)
     if isinstance(letter, SafetyLetter):
         return safety_email(letter)
+    if isinstance(letter, BooksLetter):
+        return books_email(letter)
     return notice_email(letter) if isinstance(letter, NoticeLetter) else _letter_email(letter)
 
 
 def render_sms(letter: AnyLetter) -> RenderedSms:
     """Return the SMS of a letter: one part wherever that can be, never more than two. Staff get emails only."""
-    if isinstance(letter, NoticeLetter | BudgetLetter | SafetyLetter):
+    if isinstance(letter, NoticeLetter | BudgetLetter | SafetyLetter | BooksLetter):
         raise TypeError("a notice to staff has no SMS")
     return survey_sms(letter) if isinstance(letter, SurveyLetter) else _letter_sms(letter)
 

@@ -28,6 +28,7 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(
     [
         "tests.crew",
+        "tests.faults.deeds",
         "tests.faults.sending",
         "tests.races.deeds",
         "tests.schema",

@@ -144,6 +144,16 @@ class Postgres(_Server):
             self.stop("immediate")
         shutil.rmtree(self._folder)
 
+    @property
+    def log(self) -> Path:
+        """Return the file that it writes its log to."""
+        return self._log
+
+    @property
+    def programs(self) -> Path:
+        """Return the folder of its programs, pgbench among them."""
+        return self._programs
+
     def url(self, database: str = "postgres") -> str:
         """Return the address of one of its databases."""
         return f"postgresql://app@127.0.0.1:{self.port}/{database}"

@@ -23,6 +23,7 @@ HOUSE = Path(__file__).resolve().parents[1]
 DEMO_CATALOG = HOUSE / "demo" / "catalog.yaml"
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
+KEYED = ("CODE", "LINK", "SESSION", "CONTACT", "SEAL")
 
 
 def key_setting(name: str) -> str:
@@ -36,7 +37,7 @@ def environ(database_url: str, **more: str) -> dict[str, str]:
         "INCENTIVES_ENVIRONMENT": "development",
         "INCENTIVES_DATABASE_URL": database_url,
         "INCENTIVES_PUBLIC_URL": "http://127.0.0.1:8000",
-        **{f"INCENTIVES_{purpose}_KEYS": key_setting(purpose) for purpose in ("CODE", "LINK", "SESSION", "CONTACT")},
+        **{f"INCENTIVES_{purpose}_KEYS": key_setting(purpose) for purpose in KEYED},
         **more,
     }
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from incentives.books.tables import audit_events
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
-from incentives.kernel.many import insert_many
+from incentives.kernel.many import Into, insert_many
 
 
 def event(
@@ -47,6 +47,6 @@ def record(tx: Connection, **deed: Any) -> None:
     tx.execute(audit_events.insert(), [event(**deed)])
 
 
-def record_all(tx: Connection, events: list[dict[str, Any]]) -> None:
+def record_all(into: Into, events: list[dict[str, Any]]) -> None:
     """Write audit rows that ``event`` made."""
-    insert_many(tx, audit_events, events)
+    insert_many(into, audit_events, events)

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.engine import Connection
-
 from incentives.books.tables import ledger_entries, ledger_postings
 from incentives.kernel.core import Core
-from incentives.kernel.many import insert_many
+from incentives.kernel.many import Into, insert_many
 
 # The chart of accounts. A voucher's promise is an expense at once and a liability until it is spent or expires.
 EXPENSE = "recovery-expense"
@@ -37,6 +35,7 @@ class Entry:
     currency: str
     lines: Mapping[str, int] = field(default_factory=dict)
     reason: str
+    actor: str | None = None  # None: whoever posts it
 
     def __post_init__(self) -> None:
         """Refuse what does not balance: it is a bug, not a refusal."""
@@ -45,7 +44,7 @@ class Entry:
             raise ValueError(message)
 
 
-def post(tx: Connection, *, core: Core, actor: str, now: datetime, entries: Sequence[Entry]) -> None:
+def post(into: Into, *, core: Core, actor: str, now: datetime, entries: Sequence[Entry]) -> None:
     """Write entries with their postings; an entry of nothing but zeros has no postings and is left out."""
     rows: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
@@ -70,16 +69,16 @@ def post(tx: Connection, *, core: Core, actor: str, now: datetime, entries: Sequ
                     "source_id": entry.source_id,
                     "voucher_id": entry.voucher_id,
                     "at": now,
-                    "actor": actor,
+                    "actor": entry.actor or actor,
                     "reason": entry.reason,
                 }
             )
     if rows:
-        insert_many(tx, ledger_entries, rows)
-        insert_many(tx, ledger_postings, lines)
+        insert_many(into, ledger_entries, rows)
+        insert_many(into, ledger_postings, lines)
 
 
-def promised(core: Core, voucher: Mapping[str, Any], now: datetime) -> Entry:
+def promised(core: Core, voucher: Mapping[str, Any], now: datetime, *, actor: str | None = None) -> Entry:
     """Return the entry of a voucher's issuing: its value is an expense at once, and owed."""
     amount = voucher["amount_minor"]
     return Entry(
@@ -90,6 +89,7 @@ def promised(core: Core, voucher: Mapping[str, Any], now: datetime) -> Entry:
         currency=voucher["currency"],
         lines={EXPENSE: amount, LIABILITY: -amount},
         reason="A voucher was issued.",
+        actor=actor,
     )
 
 
@@ -103,6 +103,7 @@ def honored(
     forfeited_minor: int,
     overestimated_minor: int,
     now: datetime,
+    actor: str | None = None,
 ) -> Entry:
     """Return the entry of a redemption: what was owed is settled.
 
@@ -122,6 +123,7 @@ def honored(
             EXPENSE: -overestimated_minor,
         },
         reason="A voucher was redeemed.",
+        actor=actor,
     )
 
 

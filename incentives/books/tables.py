@@ -1,4 +1,4 @@
-"""The ledger and the audit trail. All of it is append-only in the database itself."""
+"""The ledger and the audit trail, and what seals them: append-only in the database itself, but for the checks' rows."""
 
 import sqlalchemy as sa
 
@@ -66,4 +66,50 @@ audit_events = sa.Table(
     sa.Column("ip", sa.String(64)),
 )
 
-APPEND_ONLY = ("ledger_accounts", "ledger_entries", "ledger_postings", "audit_events")
+# A link of the chain: its hash is over the hash before it and over what its parts say. Each is signed.
+seals = sa.Table(
+    "seals",
+    metadata,
+    sa.Column("number", sa.BigInteger(), primary_key=True, autoincrement=False),
+    sa.Column("previous_hash", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("row_count", sa.BigInteger(), nullable=False),
+    sa.Column("at", UtcDateTime(), nullable=False),
+    sa.Column("key_id", sa.String(16), nullable=False),
+    sa.Column("signature", sa.String(86), nullable=False),
+    sa.CheckConstraint("number > 0", name="number"),
+)
+
+# What one seal covers of one book: the id and the SHA-256 of each of its rows, 48 bytes a row, by id.
+seal_parts = sa.Table(
+    "seal_parts",
+    metadata,
+    sa.Column("seal_number", sa.BigInteger(), sa.ForeignKey("seals.number"), primary_key=True),
+    sa.Column("book", sa.String(40), primary_key=True),
+    sa.Column("columns", sa.Text(), nullable=False),  # the columns that were hashed, as a JSON array
+    sa.Column("row_count", sa.BigInteger(), nullable=False),
+    sa.Column("first_id", sa.Uuid(), nullable=False),
+    sa.Column("last_id", sa.Uuid(), nullable=False),
+    sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("content", sa.LargeBinary(), nullable=False),
+    sa.Index("ix_seal_parts_book_last_id", "book", "last_id"),
+)
+
+# What the worker found when it last proved the books. ``due_at`` is unique: of several workers one proves.
+books_checks = sa.Table(
+    "books_checks",
+    metadata,
+    sa.Column("id", sa.Uuid(), primary_key=True),
+    sa.Column("due_at", UtcDateTime(), nullable=False, unique=True),
+    sa.Column("started_at", UtcDateTime(), nullable=False),
+    sa.Column("ended_at", UtcDateTime()),
+    sa.Column("whole", sa.Boolean(), nullable=False),  # every seal was verified, not only the new ones
+    sa.Column("holds", sa.Boolean()),
+    sa.Column("seal_number", sa.BigInteger()),  # the last seal that was verified
+    sa.Column("seal_hash", sa.String(64)),
+    sa.Column("examined", sa.BigInteger()),
+    sa.Column("broken", JsonColumn),
+    sa.CheckConstraint("(ended_at IS NULL) = (holds IS NULL)", name="ended"),
+)
+
+APPEND_ONLY = ("ledger_accounts", "ledger_entries", "ledger_postings", "audit_events", "seals", "seal_parts")

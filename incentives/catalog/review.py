@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from babel.numbers import format_currency
+
 from incentives.catalog.catalog import Catalog, Item
 from incentives.catalog.difference import REORDERED, Change, FieldChange
 from incentives.kernel.money import minor_digits
@@ -31,6 +33,7 @@ SECTIONS: Mapping[str, str] = {
 }
 """Each kind of items, as people call them, in the order in which a difference is read."""
 
+_LOCALE = "en_US"  # the staff's pages and the command line are in one language
 _NAMES = ("title", "label", "name")  # where an item says what people call it
 _WORDS = {
     "amount_minor": "Amount",
@@ -72,7 +75,7 @@ class Line:
     removed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return one line for people: ``Cap: GBP 1,000.00 → GBP 1,500.00``."""
+        """Return one line for people: ``Cap: £1,000.00 → £1,500.00``."""
         if self.added or self.removed:
             parts = [*(f"+ {each}" for each in self.added), *(f"− {each}" for each in self.removed)]
             return f"{self.label}: {', '.join(parts)}"
@@ -176,9 +179,11 @@ def _of_money(name: str) -> bool:
 
 
 def money(amount_minor: int, currency: str) -> str:
-    """Return an amount for people, with exactly the currency's own minor digits: ``GBP 1,500.00``."""
+    """Return an amount as all pages of the staff say it, with exactly the currency's minor digits: ``£1,500.00``."""
     digits = minor_digits(currency)
-    return f"{currency} {Decimal(amount_minor).scaleb(-digits):,.{digits}f}"
+    pattern = "¤#,##0" + ("." + "0" * digits if digits else "")
+    value = Decimal(amount_minor).scaleb(-digits)
+    return format_currency(value, currency, pattern, locale=_LOCALE, currency_digits=False)
 
 
 def _plain(value: Any) -> str:

@@ -101,27 +101,23 @@ def asks_after(tx: Connection, core: Core, protocol_item_id: uuid.UUID | None, a
     return releases.protocol_of(tx, protocol_item_id, core.cache).resurvey_after == after
 
 
-def given(
-    tx: Connection,
-    core: Core,
-    now: datetime,
-    actor: Actor,
-    *,
-    fresh: Mapping[uuid.UUID, uuid.UUID | None],
-    before: Collection[uuid.UUID],
-) -> None:
-    """Plan to ask again after something was given in some cases; ``fresh`` ones were just written, with their protocol.
-
-    Called by whoever writes what is given. Where no protocol asks after giving, fresh cases cost no query.
-    """
+def asked_after_giving(
+    tx: Connection, core: Core, *, fresh: Mapping[uuid.UUID, uuid.UUID | None], before: Collection[uuid.UUID]
+) -> list[uuid.UUID]:
+    """Return in which cases the protocol asks again after giving; ``fresh`` ones, with theirs, cost no query."""
     asked = [case_id for case_id, item_id in fresh.items() if asks_after(tx, core, item_id, "issue")]
     if before:
         table = recovery_cases.c
         rows = tx.execute(sa.select(table.id, table.protocol_item_id).where(table.id.in_(list(before)))).all()
         asked += [row.id for row in rows if asks_after(tx, core, row.protocol_item_id, "issue")]
-    if asked:
+    return asked
+
+
+def given(tx: Connection, core: Core, now: datetime, givers: Mapping[uuid.UUID, Actor]) -> None:
+    """Plan to ask again in cases that ask after giving, once it is written; ``givers`` say who gave in which case."""
+    if givers:
         catalog = releases.cached_current(tx, core).catalog
-        for case_id in asked:
+        for case_id, actor in givers.items():
             plan(tx, core, now, catalog, case_id, "issue", actor=actor)
 
 

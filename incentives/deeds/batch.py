@@ -5,8 +5,8 @@ and do it here in the same words.
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,14 +19,14 @@ from incentives.deeds import answers, asking, caring
 from incentives.deeds.answers import Issued, IssuedVoucher
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
-from incentives.kernel.many import insert_many
+from incentives.kernel.many import Together, insert_many
 from incentives.kernel.money import Money
 from incentives.messages import outbox
 from incentives.safeguards import reviews
 from incentives.spending import budgets
 from incentives.spending.tables import approvals
 from incentives.vouchers import lifecycle
-from incentives.vouchers.tables import issuances, vouchers
+from incentives.vouchers.tables import issuances, redemption_attempts, redemptions, vouchers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +45,33 @@ class Gift:
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """Everything that one transaction will write, in the name of one actor, at one instant."""
+    """Everything that one transaction will write, at one instant, in the name of one actor.
+
+    Where requests of several people share a transaction, each has a batch ``by`` their own name, and all lay their
+    rows into the same lists.
+    """
 
     core: Core
     actor: Actor
     now: datetime
     cases: list[caring.CaseRows] = field(default_factory=list)
     given_in: dict[uuid.UUID, frozenset[str]] = field(default_factory=dict)  # the clocks that giving stops, by case
+    givers: dict[uuid.UUID, Actor] = field(default_factory=dict)  # who gave, by case
     issuances: list[dict[str, Any]] = field(default_factory=list)
     approvals: list[dict[str, Any]] = field(default_factory=list)
     vouchers: list[dict[str, Any]] = field(default_factory=list)
+    redemptions: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
     entries: list[ledger.Entry] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     movements: list[dict[str, Any]] = field(default_factory=list)
     allocations: list[dict[str, Any]] = field(default_factory=list)
     reviews: list[dict[str, Any]] = field(default_factory=list)
+
+    def by(self, actor: Actor) -> "Batch":
+        """Return the same batch in another actor's name."""
+        return self if actor is self.actor else replace(self, actor=actor)
 
     def give(self, gift: Gift) -> Issued:
         """Lay out a voucher (an apology by itself has none), its promise on the books, and the messages about it."""
@@ -70,6 +81,7 @@ class Batch:
         apologizes = bool(messages) or issued is None
         stopped = {"incentive", "first_contact", *(["apology"] if apologizes else [])}
         self.given_in[gift.case_id] = self.given_in.get(gift.case_id, frozenset()) | stopped
+        self.givers[gift.case_id] = self.actor
         return Issued(
             id=gift.issuance_id, case_id=gift.case_id, voucher=issued, deliveries=answers.deliveries(messages)
         )
@@ -113,7 +125,7 @@ class Batch:
             max_redemptions=gift.incentive.max_redemptions,
         )
         self.vouchers.append(dict(made.row))
-        self.entries.append(ledger.promised(self.core, made.row, self.now))
+        self.entries.append(ledger.promised(self.core, made.row, self.now, actor=self.actor.label))
         return answers.shown(made)
 
     def note(
@@ -167,27 +179,29 @@ class Batch:
         )
 
     def write(self, tx: Connection, pots: Collection[budgets.Pot]) -> None:
-        """Write everything, a statement a table; the budgets, which others wait for, come last."""
+        """Write everything; the budgets, which others wait for, come last."""
         for case in self.cases:
             caring.met_already(case, self.given_in.get(case.id, ()), self.now)
-        caring.write(tx, self.cases)
         before = self.given_in.keys() - {each.id for each in self.cases}
         for clocks in {self.given_in[case_id] for case_id in before}:
             caring.meet(tx, [each for each in before if self.given_in[each] == clocks], clocks, self.now)
         caring.touch(
             tx, {row["case_id"] for row in self.issuances} - {each.id for each in self.cases} | before, self.now
         )
-        rows: Sequence[tuple[Any, list[dict[str, Any]]]] = (
-            (issuances, self.issuances),
-            (approvals, self.approvals),
-            (vouchers, self.vouchers),
-        )
-        for table, made in rows:
-            insert_many(tx, table, made)
-        ledger.post(tx, core=self.core, actor=self.actor.label, now=self.now, entries=self.entries)
-        outbox.enqueue(tx, self.messages)
-        reviews.write(tx, self.reviews)
-        audit.record_all(tx, self.events)
         fresh = {each.id: each.case["protocol_item_id"] for each in self.cases if each.id in self.given_in}
-        asking.given(tx, self.core, self.now, self.actor, fresh=fresh, before=before)
-        budgets.write(tx, pots, self.movements, self.allocations)
+        asked = asking.asked_after_giving(tx, self.core, fresh=fresh, before=before)
+        with Together(tx) as rows:
+            caring.write(rows, self.cases)
+            insert_many(rows, issuances, self.issuances)
+            insert_many(rows, approvals, self.approvals)
+            insert_many(rows, vouchers, self.vouchers)
+            insert_many(rows, redemptions, self.redemptions)
+            insert_many(rows, redemption_attempts, self.attempts)
+            ledger.post(rows, core=self.core, actor=self.actor.label, now=self.now, entries=self.entries)
+            outbox.enqueue(rows, self.messages)
+            audit.record_all(rows, self.events)
+            if asked or self.reviews:
+                rows.write()
+                reviews.write(tx, self.reviews)
+                asking.given(tx, self.core, self.now, {each: self.givers[each] for each in asked})
+            budgets.write(rows, pots, self.movements, self.allocations)

@@ -24,7 +24,7 @@ from incentives.kernel.actors import Actor
 from incentives.kernel.business_hours import due_at
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_unless_there
-from incentives.kernel.many import insert_many
+from incentives.kernel.many import Into, insert_many
 from incentives.queries.case_facts import protocol_of, steps_taken, story_of
 from incentives.recovery import steps, surveys
 from incentives.recovery.customers import Contact
@@ -217,8 +217,8 @@ def _task_rows(core: Core, actor: Actor, now: datetime, new: NewCase, case_id: u
     ]
 
 
-def write(tx: Connection, rows: Iterable[CaseRows]) -> None:
-    """Write cases that were laid out, a statement a table."""
+def write(into: Into, rows: Iterable[CaseRows]) -> None:
+    """Write cases that were laid out."""
     made = list(rows)
     for table, found in (
         (recovery_cases, [each.case for each in made]),
@@ -226,7 +226,7 @@ def write(tx: Connection, rows: Iterable[CaseRows]) -> None:
         (case_clocks, [row for each in made for row in each.clocks]),
         (case_tasks, [row for each in made for row in each.tasks]),
     ):
-        insert_many(tx, table, found)
+        insert_many(into, table, found)
 
 
 def meet(tx: Connection, case_ids: Collection[uuid.UUID], clocks: str | Collection[str], now: datetime) -> int:

@@ -6,6 +6,7 @@ budgets are read once and charged in memory; what a million customers would have
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,12 +22,18 @@ from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import AlreadyGivenForIncident, BudgetExhausted, Refusal
 from incentives.recovery import customers
+from incentives.safeguards import signals
 from incentives.spending import budgets
 from incentives.spending.budgets import Pot, PotKey, Wanted
 from incentives.vouchers.bulk_rows import problem_of
 from incentives.vouchers.bulk_scratch import Scratch
 
 _NOBODY = uuid.UUID(int=0)
+_SAME_CUSTOMER = f"signal:{signals.SAME_CUSTOMER}"  # in the scratch file, where no incentive has such a key
+
+
+class ReleaseChanged(Exception):
+    """Another catalog came into force while a job was foreseen: what was judged so far says nothing any more."""
 
 
 @dataclass(slots=True)
@@ -86,6 +93,7 @@ class Foresight:
         self.totals = Totals()
         self._core, self._actor, self._now = core, actor, now
         self._shared: dict[PotKey, Pot] = {}
+        self._near_limit: Counter[str] = Counter()
         self._scratch = Scratch()
 
     def close(self) -> None:
@@ -106,12 +114,19 @@ class Foresight:
 
     def _draft(self, row: IssueVoucher | Refusal) -> Draft:
         if isinstance(row, Refusal):
-            return Draft(command=IssueVoucher(issue_tag=""), id=_NOBODY, claim=None, result=row)
-        return Draft(command=row, id=self._core.ids.new(self._now), claim=None)
+            return Draft(actor=self._actor, command=IssueVoucher(issue_tag=""), id=_NOBODY, claim=None, result=row)
+        return Draft(actor=self._actor, command=row, id=self._core.ids.new(self._now), claim=None)
+
+    def same_release(self, tx: Connection) -> releases.CurrentCatalog:
+        """Return the catalog in force. Raises ``ReleaseChanged`` when it is another than at the first row."""
+        current = releases.cached_current(tx, self._core)
+        if self.totals.release not in (0, current.number):
+            raise ReleaseChanged
+        self.totals.release = current.number
+        return current
 
     def _understand(self, tx: Connection, batch: _Batch) -> None:
-        current = releases.cached_current(tx, self._core)
-        self.totals.release = current.number
+        current = self.same_release(tx)
         for draft in giving.still_open(batch.drafts):
             giving.attempt(draft, lambda each: giving.understand(each, current, self._actor, self._now))
         for draft in giving.still_open(batch.drafts):
@@ -191,6 +206,8 @@ class Foresight:
         self._lay_down(stack, drafts)
         newcomers = customers.Newcomers(frozenset(), frozenset(), known)
         watch = suspecting.watch(tx, self._core, self._actor, drafts, newcomers, self._now)
+        if watch:
+            self._recall(watch, drafts)
         for draft in drafts:
             proposal = deciding.proposed(draft)
             draft.suspicion = watch.look(draft) if watch else draft.suspicion
@@ -203,8 +220,27 @@ class Foresight:
             batch.reasons[draft.id] = reasons
             self._charge(draft, batch, held=bool(reasons))
             stack.add(proposal, _NOBODY, draft.id)
+            if watch:
+                self._saw(watch, draft)
             if draft.command.incident_id:
                 self._scratch.give(proposal.customers)
+
+    def _recall(self, watch: suspecting.Watch, drafts: Iterable[Draft]) -> None:
+        """Count what rows before would have been given, as giving counts what was."""
+        for currency, number in self._near_limit.items():
+            watch.counts[signals.JUST_BELOW_LIMIT, currency] += number
+        if signals.SAME_CUSTOMER in watch.rules:
+            for each in {one for draft in drafts for one in deciding.proposed(draft).customers}:
+                watch.counts[signals.SAME_CUSTOMER, str(each)] += self._scratch.opened(_SAME_CUSTOMER, each)
+
+    def _saw(self, watch: suspecting.Watch, draft: Draft) -> None:
+        proposal = deciding.proposed(draft)
+        name = (signals.JUST_BELOW_LIMIT, proposal.currency)
+        before = watch.counts[name]
+        watch.saw(draft)
+        self._near_limit[proposal.currency] += watch.counts[name] - before
+        if signals.SAME_CUSTOMER in watch.rules and proposal.customers:
+            self._scratch.open(_SAME_CUSTOMER, proposal.customers[0])
 
     def _given_by_a_row(self, draft: Draft) -> Refusal | None:
         people = deciding.proposed(draft).customers

@@ -58,34 +58,50 @@ def give(
     *,
     job: JobHold | None = None,
 ) -> list[Issued | AwaitingApproval | Refusal]:
+    """Give incentives of one actor in numbers; everything else is as ``give_all`` has it."""
+    return give_all(tx, core, [(actor, command) for command in commands], now, job=job)
+
+
+def give_all(
+    tx: Connection,
+    core: Core,
+    wishes: Sequence[tuple[Actor, IssueVoucher]],
+    now: datetime,
+    *,
+    job: JobHold | None = None,
+) -> list[Issued | AwaitingApproval | Refusal]:
     """Give incentives in numbers within the caller's transaction; each command gets its own answer, in order.
 
-    A refusal is an answer and leaves no trace. Raises nothing that is about one command. ``job`` is what a bulk job
-    holds of the budgets: what its rows charge is given back of it first, in the very same locks.
+    A refusal is an answer and leaves no trace. Raises nothing that is about one command, but
+    ``IdempotencyKeyInFlight``. ``job`` is what a bulk job holds of the budgets: what its rows charge is given back of
+    it first, in the very same locks.
     """
-    drafts = [_draft(core, actor, command, now) for command in commands]
+    if not wishes:
+        return []
+    drafts = [_draft(core, actor, command, now) for actor, command in wishes]
     _claim(tx, core, drafts, now)
     current = releases.cached_current(tx, core)
     for draft in still_open(drafts):
-        attempt(draft, lambda each: understand(each, current, actor, now))
+        attempt(draft, lambda each: understand(each, current, each.actor, now))
     for draft in still_open(drafts):
-        attempt(draft, lambda each: refuse_stopped(tx, core, actor, each))
+        attempt(draft, lambda each: refuse_stopped(tx, core, each.actor, each))
     incident_gifts.find_cases(tx, core, still_open(drafts))
-    fresh = _meet_customers(tx, core, actor, still_open(drafts), now)
-    wishes = [(deciding.proposed(draft), draft.command.case_id) for draft in still_open(drafts)]
-    stack = stacking.stack(tx, wishes, now)
-    watch = suspecting.watch(tx, core, actor, still_open(drafts), fresh, now)
+    fresh = _meet_customers(tx, core, still_open(drafts), now)
+    proposals = [(deciding.proposed(draft), draft.command.case_id) for draft in still_open(drafts)]
+    stack = stacking.stack(tx, proposals, now)
+    watches = _watches(tx, core, still_open(drafts), fresh, now)
     pots = budgets.lock(tx, core, [each for draft in still_open(drafts) for each in draft.wanted], now)
     given = incident_gifts.given_before(tx, still_open(drafts))
     lent = job.lend(tx, pots) if job else None
-    batch = Batch(core=core, actor=actor, now=now)
+    batch = Batch(core=core, actor=drafts[0].actor, now=now)
     for draft in still_open(drafts):
-        attempt(draft, lambda each: refuse_stopped(tx, core, actor, each))  # it may have waited for the budgets
+        attempt(draft, lambda each: refuse_stopped(tx, core, each.actor, each))  # it may have waited for the budgets
     for draft in still_open(drafts):
+        watch = watches.get(_same_hand(draft.actor))
         draft.suspicion = watch.look(draft) if watch else draft.suspicion
         proposal = deciding.proposed(draft)
         refusal = given.refusal(draft) or stack.refusal(proposal, draft.command.case_id)
-        draft.result = refusal or (lent or deciding).decide(draft, pots, batch)
+        draft.result = refusal or (lent or deciding).decide(draft, pots, batch.by(draft.actor))
         given.note(draft)
         if not isinstance(draft.result, Refusal):
             stack.add(proposal, draft.result.case_id, draft.id)
@@ -103,7 +119,7 @@ def _draft(core: Core, actor: Actor, command: IssueVoucher, now: datetime) -> Dr
     issuance_id = core.ids.new(now)
     key = command.idempotency_key
     claim = Claim(f"{actor.label}:issuances", key, command.request, issuance_id) if key else None
-    return Draft(command=command, id=issuance_id, claim=claim)
+    return Draft(actor=actor, command=command, id=issuance_id, claim=claim)
 
 
 def still_open(drafts: Sequence[Draft]) -> list[Draft]:
@@ -173,9 +189,7 @@ def refuse_stopped(tx: Connection, core: Core, actor: Actor, draft: Draft) -> No
     guarding.refuse_stopped(tx, core, guarding.ISSUING, subjects)
 
 
-def _meet_customers(
-    tx: Connection, core: Core, actor: Actor, drafts: Sequence[Draft], now: datetime
-) -> customers.Newcomers:
+def _meet_customers(tx: Connection, core: Core, drafts: Sequence[Draft], now: datetime) -> customers.Newcomers:
     """Recognize the customers and make the new ones, check the cases, and say what each command will charge.
 
     Returns the customers and identities that are new.
@@ -187,26 +201,42 @@ def _meet_customers(
     ready = [(draft, draft.ground, draft.incentive) for draft in still_open(drafts) if draft.ground and draft.incentive]
     contacts = [(ground.contact, ground.locale) for _, ground, _ in ready]
     named = any(customers.identities(contact) for contact, _ in contacts) or bool(known_cases)
-    own = suspecting.own_contacts(actor) if named else []
+    hands = {_same_hand(draft.actor): draft.actor for draft in drafts} if named else {}
+    own = [contact for each in hands.values() for contact in suspecting.own_contacts(each)]
     people, fresh = customers.settle(tx, core, contacts, now, beside=own)
     for (draft, ground, incentive), theirs in zip(ready, people, strict=True):
         case = known_cases.get(draft.command.case_id) if draft.command.case_id else None
         # Who is helped within a case is its customer, named again or not: their caps count.
         found = customers.together(tx, [case.customer_id]) if case and case.customer_id and not theirs else theirs
         draft.proposal = assessment.propose(
-            ground, actor, incentive, amount_minor=draft.command.amount_minor, customers=found
+            ground, draft.actor, incentive, amount_minor=draft.command.amount_minor, customers=found
         )
-        attempt(draft, lambda each, case=case: _weigh(each, case, actor, now))
+        attempt(draft, lambda each, case=case: _weigh(each, case, now))
     return fresh
 
 
-def _weigh(draft: Draft, case: cases.KnownCase | None, actor: Actor, now: datetime) -> None:
+def _watches(
+    tx: Connection, core: Core, drafts: Sequence[Draft], fresh: customers.Newcomers, now: datetime
+) -> dict[tuple[str, str | None], suspecting.Watch]:
+    """Return what there is to know of everybody who gives, by who they are and where they sit."""
+    by_hand: dict[tuple[str, str | None], list[Draft]] = {}
+    for draft in drafts:
+        by_hand.setdefault(_same_hand(draft.actor), []).append(draft)
+    found = {hand: suspecting.watch(tx, core, some[0].actor, some, fresh, now) for hand, some in by_hand.items()}
+    return {hand: watch for hand, watch in found.items() if watch is not None}
+
+
+def _same_hand(actor: Actor) -> tuple[str, str | None]:
+    return actor.label, actor.ip
+
+
+def _weigh(draft: Draft, case: cases.KnownCase | None, now: datetime) -> None:
     """Check that the command belongs into its case, and say what it will charge."""
     if draft.proposal is None:
         raise AssertionError("a command is weighed before it was understood")
     if case is not None:
         case.check(draft.proposal.customers)
-    draft.wanted.extend(assessment.charges(draft.proposal, actor, now))
+    draft.wanted.extend(assessment.charges(draft.proposal, draft.actor, now))
 
 
 def _give_back(tx: Connection, core: Core, drafts: Sequence[Draft], fresh: customers.Newcomers) -> None:

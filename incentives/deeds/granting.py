@@ -5,7 +5,7 @@ its own budgets and frees the old one's in the same transaction, with all pots l
 """
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from incentives.access.tables import users
 from incentives.catalog import protocols, releases
 from incentives.catalog.incentive import Incentive
-from incentives.deeds import assessment, guarding, owning, stacking, unneeded
+from incentives.deeds import assessment, guarding, owning, readdressing, stacking, unneeded
 from incentives.deeds.answers import Issued
 from incentives.deeds.assessment import Ground, Proposal
 from incentives.deeds.batch import Batch, Gift
@@ -132,7 +132,7 @@ def _ground(tx: Connection, core: Core, asked: Any) -> Ground:
 
 
 def check_limit(tx: Connection, core: Core, voting: Voter, amount: Money) -> None:
-    """Refuse with ``ApproverLimitExceeded`` who grants more than they, or whom they stand in for, may give alone."""
+    """Refuse with ``ApproverLimitExceeded`` who grants more than they, or whom they stand in for, may give at once."""
     limit = assessment.limit_of(releases.cached_current(tx, core).catalog, voting.principal, amount.currency)
     if limits.over_voucher(limit, amount.amount_minor):
         raise ApproverLimitExceeded(
@@ -145,7 +145,9 @@ def grant(
 ) -> Issued:
     """Give what was chosen, and turn what is held into what is committed.
 
-    Raises ``ApprovalAlreadyDecided``, ``IssuingStopped``, and of another incentive what its budgets refuse.
+    It counts under the limits for a day and for a customer of whoever completes it, or of whom they stand in for: they
+    give it, and two who have given all that they may cannot grant each other more. Raises ``ApprovalAlreadyDecided``,
+    ``ApproverLimitExceeded``, ``IssuingStopped``, and of another incentive what its budgets refuse.
     """
     asked, batch = on.asked, Batch(core=core, actor=voting.actor, now=now)
     catalog = releases.cached_current(tx, core).catalog
@@ -170,7 +172,9 @@ def grant(
             tell_at=asked.deliver_after_at,
         )
     )
-    pots, charged = _exchange(tx, batch, asked, choice) if choice.other else _commit(tx, batch, asked, choice)
+    own = _own_limits(tx, core, voting, asked, choice, now)
+    change = _exchange if choice.other else _commit
+    pots, charged = change(tx, batch, asked, choice, own)
     _check_switches(tx, core, voting, asked, choice)
     facts = {
         **choice.amount.as_json(),
@@ -185,6 +189,10 @@ def grant(
         "agreed": [each.on_behalf_of or each.actor for each in on.votes],
         **voting.facts,
     }
+    by_id = {pot.id: pot for pot in pots}
+    # What a cap was passed by for more than is given is no room for the next gift.
+    if allocations := unneeded.take_back(tx, batch, {asked.issuance_id: asked.id}, by_id):
+        facts["allocations"] = allocations
     batch.note("approval.granted", asked.issuance_id, asked.case_id, comment, facts)
     batch.write(tx, pots)
     return issued
@@ -239,32 +247,64 @@ def _move_issuance(tx: Connection, issuance_id: uuid.UUID, **values: Any) -> Non
 _Charged = tuple[Collection[budgets.Pot], list[budgets.PotKey]]
 
 
-def _commit(tx: Connection, batch: Batch, asked: Any, choice: Choice) -> _Charged:
-    """Turn what is held into what is committed; the rest is free again."""
+def _own_limits(
+    tx: Connection, core: Core, voting: Voter, asked: Any, choice: Choice, now: datetime
+) -> list[budgets.Wanted]:
+    """Return the counting parts of the limit of whoever grants. Of an apology by itself nothing is counted."""
+    if not choice.incentive.gives_voucher:
+        return []
+    catalog = releases.cached_current(tx, core).catalog
+    limit = assessment.limit_of(catalog, voting.principal, choice.amount.currency)
+    people = customers.together(tx, [asked.customer_id]) if asked.customer_id else ()
+    dims = readdressing.dimensions(catalog, voting.principal, asked, people)
+    return budgets.matching(limits.rules(limit, catalog.brand.time_zone), dims, now)
+
+
+def _charge_own(
+    batch: Batch, asked: Any, choice: Choice, own: list[budgets.Wanted], pots: Mapping[budgets.PotKey, budgets.Pot]
+) -> list[budgets.PotKey]:
+    """Charge the limits of whoever grants; return their pots. Raises ``ApproverLimitExceeded``."""
+    amount = choice.amount
+    for each in own:
+        lacks = pots[each.pot].lacks(each.rule, amount.amount_minor)
+        if lacks:
+            most_minor = 0 if "count" in lacks else max(0, amount.amount_minor - lacks["minor"])
+            raise ApproverLimitExceeded(
+                field="amount_minor", most_minor=most_minor, currency=amount.currency, reasons=[each.rule.name]
+            )
+        pots[each.pot].rule = each.rule
+        changes = {"committed_minor": amount.amount_minor, "committed_count": 1}
+        batch.move(pots[each.pot], asked.issuance_id, asked.id, "commit", changes)
+    return [each.pot for each in own]
+
+
+def _commit(tx: Connection, batch: Batch, asked: Any, choice: Choice, own: list[budgets.Wanted]) -> _Charged:
+    """Turn what is held into what is committed; the rest is free again. Charge also whoever grants (``own``)."""
     held = budgets.charges_of(tx, [asked.issuance_id])
-    pots = budgets.lock_ids(tx, (each.pot_id for each in held))
+    pots = budgets.lock(tx, batch.core, own, batch.now, also=[each.pot for each in held])
     taken = {"committed_minor": choice.amount.amount_minor, "committed_count": 1}
     for each in held:
         changes = {**_freed(each), **each.in_its_unit(taken)}
-        batch.move(pots[each.pot_id], asked.issuance_id, asked.id, "grant", changes)
-    return pots.values(), [each.pot for each in held]
+        batch.move(pots[each.pot], asked.issuance_id, asked.id, "grant", changes)
+    theirs = _charge_own(batch, asked, choice, own, pots)
+    return pots.values(), [*(each.pot for each in held), *theirs]
 
 
 def _freed(each: budgets.Charged) -> dict[str, int]:
     return each.in_its_unit({"held_minor": -each.sums["held_minor"], "held_count": -each.sums["held_count"]})
 
 
-def _exchange(tx: Connection, batch: Batch, asked: Any, choice: Choice) -> _Charged:
+def _exchange(tx: Connection, batch: Batch, asked: Any, choice: Choice, own: list[budgets.Wanted]) -> _Charged:
     """Free what is held for what was asked, and charge all budgets that match what is given instead.
 
     Raises ``BudgetExhausted``, ``CustomerCapReached``, ``NoBudget``, ``ExclusiveGroupTaken`` and ``TooManyOpen``. A
-    limit that only asks is not charged: what somebody else agrees to does not use it up.
+    limit of who asked is not charged: what somebody else agrees to does not use it up. Theirs (``own``) is.
     """
     proposal, requester = _proposal(tx, asked, choice)
     _check_stacking(tx, proposal, asked, batch.now)
     wanted = [each for each in assessment.charges(proposal, requester, batch.now) if not each.rule.asks_approval]
     held = budgets.charges_of(tx, [asked.issuance_id])
-    pots = budgets.lock(tx, batch.core, wanted, batch.now, also=[each.pot for each in held])
+    pots = budgets.lock(tx, batch.core, [*wanted, *own], batch.now, also=[each.pot for each in held])
     for each in held:
         batch.move(pots[each.pot], asked.issuance_id, asked.id, "release", _freed(each))
     refusal = assessment.burst(wanted, pots, choice.amount.amount_minor)
@@ -275,7 +315,8 @@ def _exchange(tx: Connection, batch: Batch, asked: Any, choice: Choice) -> _Char
         pots[one.pot].rule = one.rule
         changes = budgets.in_unit(one.rule.currency, taken)
         batch.move(pots[one.pot], asked.issuance_id, asked.id, "commit", changes)
-    return pots.values(), [one.pot for one in wanted]
+    theirs = _charge_own(batch, asked, choice, own, pots)
+    return pots.values(), [*(one.pot for one in wanted), *theirs]
 
 
 def _proposal(tx: Connection, asked: Any, choice: Choice) -> tuple[Proposal, Actor]:

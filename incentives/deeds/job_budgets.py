@@ -116,7 +116,8 @@ class Lent:
 def hold(tx: Connection, core: Core, actor: Actor, job_id: uuid.UUID, needs: Iterable[Need], now: datetime) -> None:
     """Hold of each budget what a whole job needs. Raises ``BudgetExhausted`` naming the one that has no room."""
     catalog = releases.cached_current(tx, core).catalog
-    by_pot = {each.pot: each for each in needs}
+    # A budget that another catalog has dropped meanwhile charges no row.
+    by_pot = {each.pot: each for each in needs if each.pot.budget in catalog.budgets}
     wanted = [_wanted(assessment.budget_rule(catalog.budgets[key.budget]), key) for key in by_pot]
     pots = budgets.lock(tx, core, wanted, now)
     run = JobHold(job_id, core.ids.new(now))

@@ -62,18 +62,18 @@ def maker(tx: Connection, job: Any) -> Actor | None:
     return actor if may(actor, CREATE) and (job.incident_id is None or may(actor, INCIDENTS)) else None
 
 
-def seen(tx: Connection, actor: Actor, job_id: uuid.UUID) -> Any:
-    """Return a job that an actor may see. Raises ``BulkJobNotFound``."""
+def seen(tx: Connection, actor: Actor, job_id: uuid.UUID, *, lock: bool = False) -> Any:
+    """Return a job that an actor may see, and with ``lock`` nobody else changes meanwhile. Raises ``BulkJobNotFound``."""
     query = sa.select(jobs).where(jobs.c.id == job_id, seen_by(actor, jobs.c.location))
-    job = tx.execute(query).one_or_none()
+    job = tx.execute(query.with_for_update() if lock else query).one_or_none()
     if job is None:
         raise BulkJobNotFound
     return job
 
 
-def own(tx: Connection, actor: Actor, job_id: uuid.UUID) -> Any:
+def own(tx: Connection, actor: Actor, job_id: uuid.UUID, *, lock: bool = False) -> Any:
     """Return a job that an actor made. Raises ``BulkJobNotFound`` and ``BulkJobOfAnother``."""
-    job = seen(tx, actor, job_id)
+    job = seen(tx, actor, job_id, lock=lock)
     if job.actor != actor.label:
         raise BulkJobOfAnother(made_by=job.actor_name)
     return job
@@ -192,11 +192,11 @@ def end(
 ) -> bool:
     """Release what a job still holds, and let it end; False (and nothing must be kept) when it has moved on.
 
-    One that is stopped remembers what it held, so that it can go on from there.
+    One that is stopped remembers what it held, nothing too, so that it can go on from there and holds no more.
     """
     needs = job_budgets.release(tx, core, actor, job.id, now)
     values: dict[str, Any] = {"reason": reason, "lease_id": None, "lease_until_at": None}
-    if status == "stopped" and needs:
+    if status == "stopped" and job.totals:
         values["totals"] = {**job.totals, "needs": [each.as_json() for each in needs]}
     if not bulk_jobs.move(tx, job.id, before, status, ended_at=now, **values):
         return False

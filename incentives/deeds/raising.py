@@ -1,25 +1,25 @@
 """A promise is raised: the budgets that it was charged to take the difference, and so do the limits of who raises it.
 
 Not a flow: it opens no transaction. Nobody gets around a limit by giving little first: the whole amount must be within
-the limit for one voucher, and every difference counts again under the limits for a day and for a customer, whoever
-gave it at first.
+the limit for one voucher, and every difference counts again under the limits for a day and for a customer, and in the
+budgets for each person, of who raises it, whoever gave it at first.
 """
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
-from incentives.catalog.catalog import Catalog
 from incentives.deeds import assessment, readdressing
 from incentives.deeds.batch import Batch
 from incentives.kernel.errors import BudgetExhausted, CustomerCapReached, OverLimit
 from incentives.recovery import customers
 from incentives.spending import budgets, limits
-from incentives.spending.budgets import Charged, Pot, Rule
+from incentives.spending.budgets import Charged, Pot, PotKey, Rule
 from incentives.spending.matching import Wanted, matching, wanted_in
 from incentives.spending.tables import budget_periods
 
@@ -38,55 +38,85 @@ def charge(
         raise OverLimit(field="amount_minor", reasons=[limits.OVER_VOUCHER], most_minor=most, currency=row.currency)
     people = customers.together(tx, [row.customer_id]) if row.customer_id else ()
     dims = readdressing.dimensions(catalog, batch.actor, row, people)
-    own = matching(limits.rules(limit, catalog.brand.time_zone), dims, batch.now)
-    wanted = [*_promised(tx, catalog, budgets.charges_of(tx, [row.issuance_id])), *own]
-    pots = budgets.lock(tx, batch.core, wanted, batch.now)
-    for each in wanted:
-        _check(each, pots[each.pot], delta_minor)
+    rules = {each.key: assessment.budget_rule(each) for each in catalog.budgets.values()}
+    still = _still(rules, budgets.charges_of(tx, [row.issuance_id]), people)
+    promised, over = _promised(tx, rules, still, batch.now)
+    before = {each.pot for each in (*promised, *over)}
+    personal = (*limits.rules(limit, catalog.brand.time_zone), *(rule for rule in rules.values() if _is_personal(rule)))
+    own = [each for each in matching(personal, dims, batch.now) if each.pot not in before]
+    pots = budgets.lock(tx, batch.core, [*promised, *own], batch.now, also=[each.pot for each in over])
     moved = []
-    for each in wanted:
+    for each in (*promised, *over, *own):
+        pot = pots[each.pot]
+        _check(each, pot, delta_minor)
         changes = budgets.in_unit(each.rule.currency, {"committed_minor": delta_minor})
         if changes:
-            pots[each.pot].rule = each.rule
-            batch.move(pots[each.pot], row.issuance_id, source_id, "adjust", changes)
+            # What is over keeps the terms that it had: with today's, it would leave what nobody allotted it.
+            pot.rule = None if each in over else each.rule
+            batch.move(pot, row.issuance_id, source_id, "adjust", changes)
             moved.append([*each.pot, delta_minor])
     return pots.values(), moved
 
 
-def _promised(tx: Connection, catalog: Catalog, charged: Sequence[Charged]) -> list[Wanted]:
-    """Return the budgets that a promise was charged to, in the periods in which it was made.
+def _is_personal(rule: Rule) -> bool:
+    """Return whether a budget is for what each person gives: who raises gives, whoever gave it at first."""
+    return rule.scope == "agent" and rule.currency is not None
 
-    One that the catalog has no more, or with other periods, holds its promises to the end under the cap that it had.
+
+def _still(rules: Mapping[str, Rule], charged: Sequence[Charged], people: Collection[uuid.UUID]) -> list[Charged]:
+    """Return the budgets that hold something of a promise now: of customers', those of who has it now.
+
+    A limit is whose it is: who raises has their own.
     """
-    rules = {each.key: assessment.budget_rule(each) for each in catalog.budgets.values()}
+    now_theirs = {str(each) for each in people}
     found = []
     for each in charged:
-        if limits.is_limit(each.pot.budget):
-            continue
-        found.append(_there(rules.get(each.pot.budget), each) or _last(tx, each))
+        rule = rules.get(each.pot.budget)
+        holds = each.sums["committed_minor"] > 0 or each.sums["committed_count"] > 0
+        anothers = rule is not None and rule.scope == "customer" and each.pot.subject not in now_theirs
+        if holds and not anothers and each.currency is not None and not limits.is_limit(each.pot.budget):
+            found.append(each)
     return found
 
 
-def _there(rule: Rule | None, charged: Charged) -> Wanted | None:
-    """Return a pot under the rule in force; None where that has no such pot any more."""
-    if rule is None or rule.currency != charged.currency:
+def _promised(
+    tx: Connection, rules: Mapping[str, Rule], charged: Sequence[Charged], now: datetime
+) -> tuple[list[Wanted], list[Wanted]]:
+    """Return the budgets that a promise was charged to, in the periods in which it was made, and those that are over.
+
+    A period that has ended holds its promises to the end under the cap that it had; so does one that the catalog has
+    no more, or with other periods.
+    """
+    table = budget_periods
+    query = sa.select(table).where(table.c.id.in_([each.pot_id for each in charged]))
+    promised, over = [], []
+    for row in tx.execute(query).all():
+        rule = rules.get(row.budget)
+        there = _there(rule, row, now)
+        if there is None:
+            key = PotKey(row.budget, row.subject, row.period_key)
+            over.append(Wanted(rule=_last_rule(row, rule), pot=key, start_at=row.start_at, end_at=row.end_at))
+        else:
+            promised.append(there)
+    return promised, over
+
+
+def _there(rule: Rule | None, row: Any, now: datetime) -> Wanted | None:
+    """Return a pot under the rule in force; None where that has no such pot, or its period is over."""
+    if rule is None or rule.currency != row.currency or (row.end_at is not None and row.end_at <= now):
         return None
     try:
-        return wanted_in(rule, charged.pot.subject, charged.pot.period_key)
+        found = wanted_in(rule, row.subject, row.period_key)
     except ValueError:  # It has other periods now.
         return None
+    return found if found.end_at == row.end_at else None
 
 
-def _last(tx: Connection, charged: Charged) -> Wanted:
-    return Wanted(rule=_last_rule(tx, charged), pot=charged.pot, start_at=None, end_at=None)
-
-
-def _last_rule(tx: Connection, charged: Charged) -> Rule:
-    row = tx.execute(sa.select(budget_periods).where(budget_periods.c.id == charged.pot_id)).one()
+def _last_rule(row: Any, rule: Rule | None) -> Rule:
     return Rule(
         key=row.budget,
-        name=row.budget,
-        scope="organization",
+        name=rule.name if rule else row.budget,
+        scope=rule.scope if rule else "organization",
         of=None,
         currency=row.currency,
         period="none",

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
-from incentives.deeds import assessment
+from incentives.deeds import assessment, suspecting
 from incentives.deeds.batch import Batch
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
@@ -40,12 +40,16 @@ class Dimensions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressed:
-    """A contact as it is from now on, and the customers behind it; ``before`` are those behind the old one."""
+    """A contact as it is from now on, and the customers behind it; ``before`` are those behind the old one.
+
+    ``own`` are the customers that whoever changes it is known as.
+    """
 
     contact: Contact
     locale: str
     customers: tuple[uuid.UUID, ...]
     before: tuple[uuid.UUID, ...]
+    own: tuple[uuid.UUID, ...] = ()
     wanted: list[Wanted] = field(default_factory=list)
 
 
@@ -67,8 +71,7 @@ def address(
 ) -> Addressed:
     """Return the contact of an issuance with what is given in its place, and recognize the customer behind it.
 
-    Raises ``EmailInvalid``, ``PhoneInvalid``, and ``InputInvalid`` where nothing would change, or where whoever changes
-    it would send the voucher to themselves.
+    Raises ``EmailInvalid``, ``PhoneInvalid``, and ``InputInvalid`` where nothing would change.
     """
     old = Contact.from_text(core.contacts.decrypt(row.contact))
     before = customers.together(tx, [row.customer_id]) if row.customer_id else ()
@@ -85,11 +88,10 @@ def address(
     )
     if (contact.email, contact.phone) == (old.email, old.phone):
         raise InputInvalid(errors=[{"field": "customer.email", "message": "Send another email or phone number."}])
-    if new.email and actor.email and customers.canonical_email(new.email) == customers.canonical_email(actor.email):
-        raise InputInvalid(errors=[{"field": "customer.email", "message": "This is your own address."}])
-    locale = given.locale or row.locale
-    (people,), _ = customers.settle(tx, core, [(contact, locale)], now)
-    return Addressed(contact=contact, locale=locale, customers=people, before=before)
+    locale, themselves = given.locale or row.locale, suspecting.own_contacts(actor)
+    (people,), fresh = customers.settle(tx, core, [(contact, locale)], now, beside=themselves)
+    own = customers.matches(core, themselves[0], fresh.known) if themselves else ()
+    return Addressed(contact=contact, locale=locale, customers=people, before=before, own=own)
 
 
 def wanted(tx: Connection, batch: Batch, row: Any, address: Addressed) -> list[Wanted]:

@@ -15,35 +15,20 @@ from sqlalchemy.engine import Connection
 
 from incentives.books import ledger
 from incentives.catalog import eligibility
-from incentives.catalog.incentive import Incentive, IncentiveKind
-from incentives.deeds import selling
+from incentives.catalog.incentive import Incentive
+from incentives.deeds import selling, unneeded
 from incentives.deeds.batch import Batch
+from incentives.deeds.undoing import ANNULMENT, NEW_CODE, NONE, SAME_CODE, Ground, Undoing
 from incentives.kernel.actors import may
 from incentives.kernel.errors import CodeGone, RedemptionAlreadyReversed, RemainderUsed
 from incentives.kernel.money import Money
 from incentives.messages import outbox
 from incentives.spending import budgets, settling
 from incentives.spending.tables import budget_periods
-from incentives.vouchers import lifecycle, reservations, shares
+from incentives.vouchers import lifecycle, reservations
 from incentives.vouchers.tables import redemption_reversals, redemptions, vouchers
 
-SAME_CODE, NEW_CODE, NONE = "same_code", "new_code", "none"
-RESTORES = (SAME_CODE, NEW_CODE, NONE)
-REVERSAL, ANNULMENT = "reversal", "annulment"
 _GATHERED = "The purchase that left it was undone."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undoing:
-    """What is to be undone, and how. ``good_until_at`` is until when what is given back is good at least."""
-
-    id: uuid.UUID
-    kind: str
-    restore: str
-    reason: str
-    redemption: Any
-    incentive: Incentive
-    good_until_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,45 +57,6 @@ class Undone:
     at: datetime
     voucher: Restored | None
     replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ground:
-    """What stands while the rows are locked. ``rest_minor`` is what lies on a remainder that nobody has used."""
-
-    undoing: Undoing
-    voucher: Any
-    rest_minor: int
-
-    @property
-    def spent_minor(self) -> int:
-        return int(self.undoing.redemption.amount_minor)
-
-    @property
-    def settled_minor(self) -> int:
-        return int(self.undoing.redemption.settled_minor)
-
-    @property
-    def worth_minor(self) -> int:
-        """Return what the customer has again, in the voucher's minor units."""
-        if self.undoing.restore == NONE:
-            return 0
-        if self.undoing.restore == NEW_CODE:
-            return self.settled_minor + self.rest_minor
-        worth = (self.voucher.amount_minor, self.voucher.max_redemptions)
-        count = int(self.voucher.redeemed_count)
-        return shares.left_minor(*worth, count - 1) - shares.left_minor(*worth, count)
-
-    @property
-    def owed_again_minor(self) -> int:
-        """Return by how much more is owed: what lies on a remainder was owed all the while."""
-        return self.worth_minor - self.rest_minor if self.undoing.restore != NONE else 0
-
-    @property
-    def unlapsed_minor(self) -> int:
-        """Return what was breakage and is none any more."""
-        percent = self.undoing.incentive.kind == IncentiveKind.PERCENT_OFF
-        return 0 if percent or self.undoing.restore == NONE else self.settled_minor - self.spent_minor
 
 
 def undo(tx: Connection, batch: Batch, undoing: Undoing) -> Undone:
@@ -158,7 +104,7 @@ def undo(tx: Connection, batch: Batch, undoing: Undoing) -> Undone:
     )
 
 
-def _ground(tx: Connection, batch: Batch, undoing: Undoing) -> _Ground:
+def _ground(tx: Connection, batch: Batch, undoing: Undoing) -> Ground:
     row = undoing.redemption
     voucher = lifecycle.lock(tx, row.voucher_id)
     rest = lifecycle.lock(tx, row.remainder_id) if row.remainder_id else None
@@ -172,7 +118,7 @@ def _ground(tx: Connection, batch: Batch, undoing: Undoing) -> _Ground:
         if lifecycle.status_now(voucher, batch.now) not in ("issued", "reserved", "redeemed"):
             raise CodeGone(voucher_status=lifecycle.status_now(voucher, batch.now))
     rest_minor = int(rest.amount_minor) if rest and unused and undoing.restore != NONE else 0
-    return _Ground(undoing=undoing, voucher=voucher, rest_minor=rest_minor)
+    return Ground(undoing=undoing, voucher=voucher, rest_minor=rest_minor)
 
 
 def _check_frozen(undoing: Undoing, voucher: Any, rest: Any, now: datetime) -> None:
@@ -195,7 +141,7 @@ def _already(tx: Connection, redemption_id: uuid.UUID) -> RedemptionAlreadyRever
     return RedemptionAlreadyReversed(reversed_at=before.at.isoformat(), kind=before.kind, restore=before.restore)
 
 
-def _gather(tx: Connection, batch: Batch, undoing: Undoing, ground: _Ground) -> None:
+def _gather(tx: Connection, batch: Batch, undoing: Undoing, ground: Ground) -> None:
     """Take back the voucher over what was left; its worth goes on, so the books have nothing to say about it."""
     if ground.rest_minor:
         this = (vouchers.c.id == undoing.redemption.remainder_id, lifecycle.free(batch.now))
@@ -205,12 +151,12 @@ def _gather(tx: Connection, batch: Batch, undoing: Undoing, ground: _Ground) -> 
         outbox.withdraw(tx, [(ground.voucher.issuance_id, undoing.redemption.remainder_id)], batch.now, _GATHERED)
 
 
-def _give_back(tx: Connection, batch: Batch, ground: _Ground) -> Restored | None:
+def _give_back(tx: Connection, batch: Batch, ground: Ground) -> Restored | None:
     voucher, undoing = ground.voucher, ground.undoing
     this = vouchers.update().where(vouchers.c.id == voucher.id)
     single = voucher.max_redemptions == 1
     if undoing.restore == SAME_CODE:
-        expires_at = max(voucher.expires_at, undoing.good_until_at)
+        expires_at = _good_until(tx, batch, ground)
         status = "issued" if voucher.status == "redeemed" else voucher.status
         values = {"status": status, "redeemed_count": voucher.redeemed_count - 1, "expires_at": expires_at}
         tx.execute(this.values(**values))
@@ -221,7 +167,26 @@ def _give_back(tx: Connection, batch: Batch, ground: _Ground) -> Restored | None
     return _new_voucher(tx, batch, ground) if undoing.restore == NEW_CODE else None
 
 
-def _new_voucher(tx: Connection, batch: Batch, ground: _Ground) -> Restored:
+def _good_until(tx: Connection, batch: Batch, ground: Ground) -> datetime:
+    """Return until when a voucher is good again under the code that it had.
+
+    That a till annuls lets it last a little longer once, and no longer from that end on: a till that redeemed and
+    annulled by turns would keep it from ever expiring.
+    """
+    ends_at, until_at = ground.voucher.expires_at, ground.undoing.good_until_at
+    if ground.undoing.kind == ANNULMENT and until_at > ends_at:
+        undone, more = redemption_reversals.c, until_at - batch.now
+        query = (
+            sa.select(undone.id)
+            .join(redemptions, redemptions.c.id == undone.redemption_id)
+            .where(redemptions.c.voucher_id == ground.voucher.id, undone.kind == ANNULMENT, undone.at == ends_at - more)
+        )
+        if tx.execute(query.limit(1)).first() is not None:
+            return ends_at
+    return max(ends_at, until_at)
+
+
+def _new_voucher(tx: Connection, batch: Batch, ground: Ground) -> Restored:
     voucher, row = ground.voucher, ground.undoing.redemption
     made = lifecycle.make(
         core=batch.core,
@@ -269,23 +234,25 @@ def _reversal_row(batch: Batch, undoing: Undoing, amount: Money, restored: Resto
     }
 
 
-def _move(tx: Connection, batch: Batch, ground: _Ground) -> tuple[Collection[budgets.Pot], list[dict[str, Any]]]:
+def _move(tx: Connection, batch: Batch, ground: Ground) -> tuple[Collection[budgets.Pot], list[dict[str, Any]]]:
     """Turn what was spent into what is promised again, or free it; a pot without room for that is allotted it.
 
     Return the pots, and what the audit trail is told of the allocations.
     """
     issuance_id, redemption = ground.voucher.issuance_id, ground.undoing.redemption
     lifecycle.lock_issuance(tx, issuance_id)
-    counts = _counts(tx, ground)
+    counts, broke = _counts(tx, ground), _broke(tx, issuance_id)
     charged = budgets.charges_of(tx, [issuance_id])
     pots = budgets.lock_ids(tx, (each.pot_id for each in charged))
     kind = "release" if ground.undoing.restore == NONE else "restore"
-    moved = settling.moved_by(tx, redemption.id)
+    moved = settling.moved_by(tx, issuance_id, redemption.id)
     for each in charged:
         freed_minor, used_minor = moved.get(each.pot_id, (0, 0))
         again_minor = settling.again_minor(ground.owed_again_minor, freed_minor, ground.settled_minor)
         minor = {"committed_minor": again_minor, "spent_minor": -used_minor}
-        unit = each.in_its_unit({**minor, **(counts if each.sums["spent_count"] > 0 else {})})
+        # A pot that has kept breakage of it goes on counting it as spent: that is not undone with a purchase.
+        counted = each.sums["spent_count"] > 0 and not (broke and each.on_expiry == "keep")
+        unit = each.in_its_unit({**minor, **(counts if counted else {})})
         if any(unit.values()):
             batch.move(pots[each.pot_id], issuance_id, redemption.id, kind, unit)
     _make_room(tx, batch, ground, pots)
@@ -293,10 +260,12 @@ def _move(tx: Connection, batch: Batch, ground: _Ground) -> tuple[Collection[bud
     allocations = [
         {"pot": list(pot), "kind": "restored", "amount_minor": by, "amount_count": 0} for pot, by in allotted if by
     ]
+    if ground.undoing.restore == NONE:  # nobody has it any more: what a cap was passed by for it is no room for others
+        allocations = unneeded.take_back(tx, batch, {issuance_id: ground.undoing.id}, pots)
     return pots.values(), allocations
 
 
-def _counts(tx: Connection, ground: _Ground) -> dict[str, int]:
+def _counts(tx: Connection, ground: Ground) -> dict[str, int]:
     """Return what becomes of the issuance's place under a cap: spent while anything is, else promised, else free."""
     of_issuance = vouchers.c.issuance_id == ground.voucher.issuance_id
     standing = (
@@ -311,7 +280,13 @@ def _counts(tx: Connection, ground: _Ground) -> dict[str, int]:
     return {"spent_count": -1, "committed_count": 1 if promised else 0}
 
 
-def _make_room(tx: Connection, batch: Batch, ground: _Ground, pots: dict[uuid.UUID, budgets.Pot]) -> None:
+def _broke(tx: Connection, issuance_id: uuid.UUID) -> bool:
+    """Return whether any voucher of an issuance has expired unspent."""
+    expired = sa.select(vouchers.c.id).where(vouchers.c.issuance_id == issuance_id, vouchers.c.status == "expired")
+    return tx.execute(expired.limit(1)).first() is not None
+
+
+def _make_room(tx: Connection, batch: Batch, ground: Ground, pots: dict[uuid.UUID, budgets.Pot]) -> None:
     """Allot what a pot lacks: what had lapsed was free for others, and a promise that is made again is kept."""
     if ground.owed_again_minor <= ground.spent_minor:
         return
@@ -324,10 +299,10 @@ def _make_room(tx: Connection, batch: Batch, ground: _Ground, pots: dict[uuid.UU
         lacks = pot.used("minor") - cap_minor - pot.allowance("minor")
         if lacks > 0 and pot.changed:
             reason = "A redemption was undone, and what had lapsed of it is promised again."
-            batch.allot(pot, "restored", ground.undoing.redemption.id, reason, {"minor": lacks})
+            batch.allot(pot, "restored", ground.undoing.id, reason, {"minor": lacks})
 
 
-def _note(batch: Batch, ground: _Ground, restored: Restored | None, allocations: Sequence[Mapping[str, Any]]) -> None:
+def _note(batch: Batch, ground: Ground, restored: Restored | None, allocations: Sequence[Mapping[str, Any]]) -> None:
     """Write down enough to count budgets and accounts again from the audit trail alone."""
     undoing, voucher = ground.undoing, ground.voucher
     facts = {

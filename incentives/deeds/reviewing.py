@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.books import audit
@@ -16,7 +17,8 @@ from incentives.kernel.actors import SYSTEM, Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import BlockedBySafeguards, Refusal, StepUpRequired, UnderReview
 from incentives.safeguards import reviews, signals, switches
-from incentives.vouchers import lifecycle
+from incentives.safeguards.tables import reviews as reviews_table
+from incentives.vouchers import aftercare, lifecycle
 from incentives.vouchers.tables import vouchers
 
 STOPPED_BY_SIGNAL = "Stopped by a signal of abuse until somebody who leads has looked at it."
@@ -77,17 +79,38 @@ def refuse_held(tx: Connection, issuance_id: uuid.UUID) -> None:
         raise UnderReview(review_id=str(found))
 
 
-def unfreeze(tx: Connection, issuance_id: uuid.UUID) -> list[Any]:
-    """Unfreeze what was frozen of an issuance until somebody had looked at it; return the vouchers' rows."""
-    held = (vouchers.c.issuance_id == issuance_id) & vouchers.c.frozen_at.is_not(None)
-    until = held & vouchers.c.frozen_until_at.is_(None)
-    statement = vouchers.update().where(until).values(frozen_at=None)
-    return list(tx.execute(statement.returning(vouchers.c.id, vouchers.c.last4, vouchers.c.amount_minor)).all())
+def was_held(tx: Connection, voucher_id: uuid.UUID) -> bool:
+    """Return whether a voucher was held back as it was made, for a review of its own, decided since or not."""
+    table = reviews_table.c
+    query = sa.select(table.id).where(table.kind == "issuance", table.subject_id == str(voucher_id))
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def unfreeze(tx: Connection, review: Any) -> list[Any]:
+    """Unfreeze what was frozen for a review until somebody had looked at it; return the vouchers' rows.
+
+    What was frozen at another instant was frozen by hand, for a reason of its own, and stays so. They are locked in the
+    order of their numbers, as everywhere.
+    """
+    table = vouchers.c
+    held = [table.issuance_id == review.issuance_id, table.frozen_at == review.opened_at]
+    held += [table.frozen_until_at.is_(None)]
+    if review.subject_id != str(review.issuance_id):  # of one voucher; else of the only one that there was
+        held.append(table.id == uuid.UUID(review.subject_id))
+    columns = (table.id, table.last4, table.amount_minor)
+    query = sa.select(*columns).where(*held).order_by(table.number)
+    rows = list(tx.execute(query.with_for_update(key_share=True)).all())
+    if rows:
+        tx.execute(vouchers.update().where(table.id.in_([row.id for row in rows])).values(frozen_at=None))
+    return rows
 
 
 def freeze(tx: Connection, voucher_id: uuid.UUID, now: datetime) -> bool:
-    """Freeze a voucher until somebody has looked at it, unless it is frozen or can be spent by nobody any more."""
-    this = (vouchers.c.id == voucher_id) & lifecycle.free(now) & ~lifecycle.frozen(now)
+    """Freeze a voucher until somebody has looked at it, unless it is frozen or can be spent by nobody any more.
+
+    One that a till holds is frozen too: it is at committing that a hold is counted.
+    """
+    this = (vouchers.c.id == voucher_id) & aftercare.not_over(now) & ~lifecycle.frozen(now)
     return tx.execute(vouchers.update().where(this).values(frozen_at=now, frozen_until_at=None)).rowcount == 1
 
 

@@ -4,7 +4,7 @@ Not a flow: it opens no transaction. The conditional update that spends one use 
 """
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,10 @@ from sqlalchemy.engine import Connection
 from incentives.books import ledger
 from incentives.catalog import releases
 from incentives.catalog.incentive import NEW_VOUCHER, Incentive, IncentiveKind
-from incentives.deeds import answers, asking
+from incentives.deeds import answers, asking, unneeded
 from incentives.deeds.answers import IssuedVoucher
 from incentives.deeds.batch import Batch
+from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
     AlreadyRedeemed,
@@ -27,9 +28,11 @@ from incentives.kernel.errors import (
     VoucherReserved,
     VoucherVoided,
 )
+from incentives.kernel.many import insert_many
 from incentives.kernel.money import Money
 from incentives.kernel.throttle import block_of
 from incentives.spending import budgets, settling
+from incentives.spending.budgets import Charged
 from incentives.vouchers import lifecycle, reservations, shares
 from incentives.vouchers.orders import Order
 from incentives.vouchers.tables import redemption_attempts, redemptions, vouchers
@@ -140,7 +143,13 @@ def note_attempt(
     tx: Connection, batch: Batch, *, voucher: Any, code: str | None, location: str | None, outcome: str
 ) -> None:
     """Write a try at a till down, with what came of it; of the code only the last four symbols."""
-    attempt = {
+    attempt = attempt_row(batch, voucher=voucher, code=code, location=location, outcome=outcome)
+    tx.execute(redemption_attempts.insert(), attempt)
+
+
+def attempt_row(batch: Batch, *, voucher: Any, code: str | None, location: str | None, outcome: str) -> dict[str, Any]:
+    """Return the row of a try at a till."""
+    return {
         "id": batch.core.ids.new(batch.now),
         "voucher_id": voucher.id if voucher else None,
         "outcome": outcome,
@@ -150,18 +159,47 @@ def note_attempt(
         "ip_block": block_of(batch.actor.ip),
         "at": batch.now,
     }
-    tx.execute(redemption_attempts.insert(), attempt)
 
 
 def settle(tx: Connection, batch: Batch, spent: Spent) -> Redeemed:
-    """Write the redemption, its entry and what follows from it; the budgets, which others wait for, come last."""
+    """Write one redemption as ``settle_all`` does."""
+    (redeemed,) = settle_all(tx, batch, [(batch.actor, spent)])
+    return redeemed
+
+
+def settle_all(tx: Connection, batch: Batch, uses: Sequence[tuple[Actor, Spent]]) -> list[Redeemed]:
+    """Write redemptions, each of another issuance, their entries and what follows; the budgets come last."""
+    uses = sorted(uses, key=lambda use: use[1].voucher.id) if len(uses) > 1 else uses
+    done = [_lay_out(tx, batch.by(actor), spent) for actor, spent in uses]
+    following = [(actor, spent) for actor, spent in uses if _is_followed(tx, batch, spent)]
+    if following:
+        # Who asks again looks at what was redeemed.
+        insert_many(tx, redemptions, batch.redemptions)
+        batch.redemptions.clear()
+        for actor, spent in following:
+            _follow(tx, batch.by(actor), spent)
+    charged = _charged(tx, [spent for _, spent in uses])
+    pots = budgets.lock_ids(tx, (each.pot_id for some in charged.values() for each in some))
+    for (actor, spent), told in zip(uses, done, strict=True):
+        own = batch.by(actor)
+        theirs = _spend(own, spent, charged.get(spent.voucher.issuance_id, ()), pots)
+        # What was promised beyond a cap and lapses now is no room for somebody else.
+        allocations = unneeded.take_back(tx, own, {spent.voucher.issuance_id: spent.redemption_id}, theirs)
+        facts = _facts(spent, told.use_number, told.remainder) | ({"allocations": allocations} if allocations else {})
+        own.note("voucher.redeemed", spent.voucher.issuance_id, spent.voucher.case_id, None, facts)
+    batch.write(tx, pots.values())
+    return done
+
+
+def _lay_out(tx: Connection, batch: Batch, spent: Spent) -> Redeemed:
+    """Lay out one redemption and its entry."""
     voucher = spent.voucher
     use_number = lifecycle.free_use(tx, voucher.id) if voucher.max_redemptions > 1 else 1
     if voucher.reservation_id is not None and spent.reservation_id is None:
         reservations.lapse(tx, voucher.id)
     remainder = _remainder(tx, batch, spent) if spent.remainder_minor else None
-    tx.execute(redemptions.insert(), _redemption_row(batch, spent, use_number, remainder))
-    note_attempt(tx, batch, voucher=voucher, code=None, location=spent.location, outcome="redeemed")
+    batch.redemptions.append(_redemption_row(batch, spent, use_number, remainder))
+    batch.attempts.append(attempt_row(batch, voucher=voucher, code=None, location=spent.location, outcome="redeemed"))
     batch.entries.append(
         ledger.honored(
             batch.core,
@@ -172,11 +210,9 @@ def settle(tx: Connection, batch: Batch, spent: Spent) -> Redeemed:
             forfeited_minor=spent.lapsed_minor,
             overestimated_minor=spent.overestimated_minor,
             now=batch.now,
+            actor=batch.actor.label,
         )
     )
-    batch.note("voucher.redeemed", voucher.issuance_id, voucher.case_id, None, _facts(spent, use_number, remainder))
-    _follow(tx, batch, spent)
-    batch.write(tx, _spend(tx, batch, spent))
     return Redeemed(
         id=spent.redemption_id,
         voucher_id=voucher.id,
@@ -214,16 +250,18 @@ def _facts(spent: Spent, use_number: int, remainder: IssuedVoucher | None) -> di
     }
 
 
+def _is_followed(tx: Connection, batch: Batch, spent: Spent) -> bool:
+    asks = asking.asks_after(tx, batch.core, spent.voucher.protocol_item_id, "redemption")
+    return bool(asks or (spent.order.ref and spent.voucher.customer_id))
+
+
 def _follow(tx: Connection, batch: Batch, spent: Spent) -> None:
     """Let the customer's cases know: who comes back with an order has bought again, and may be asked how it was."""
     core, now, voucher = batch.core, batch.now, spent.voucher
-    asks = asking.asks_after(tx, core, voucher.protocol_item_id, "redemption")
-    if not asks and not (spent.order.ref and voucher.customer_id):
-        return
     catalog = releases.cached_current(tx, core).catalog
     if spent.order.ref:
         asking.bought_again(tx, core, now, catalog, voucher.customer_id, now)
-    if asks:
+    if asking.asks_after(tx, core, voucher.protocol_item_id, "redemption"):
         asking.plan(tx, core, now, catalog, voucher.case_id, "redemption", actor=batch.actor)
 
 
@@ -263,24 +301,36 @@ def _remainder(tx: Connection, batch: Batch, spent: Spent) -> IssuedVoucher:
     return answers.shown(made)
 
 
-def _spend(tx: Connection, batch: Batch, spent: Spent) -> Collection[budgets.Pot]:
-    """Turn what budgets had committed into what is spent; what will not be spent is free again. Return the pots.
+def _charged(tx: Connection, uses: Sequence[Spent]) -> Mapping[uuid.UUID, Sequence[Charged]]:
+    """Return what the issuances have in which pots.
+
+    Where one may have several vouchers its row is locked, so that two of them do not both count as the first.
+    """
+    siblings = [spent.voucher.issuance_id for spent in uses if lifecycle.has_siblings(spent.voucher)]
+    if siblings:
+        lifecycle.lock_issuance(tx, *siblings)
+    charged: dict[uuid.UUID, list[Charged]] = {}
+    for each in budgets.charges_of(tx, {spent.voucher.issuance_id for spent in uses}):
+        charged.setdefault(each.issuance_id, []).append(each)
+    return charged
+
+
+def _spend(
+    batch: Batch, spent: Spent, charged: Sequence[Charged], pots: Mapping[uuid.UUID, budgets.Pot]
+) -> Mapping[uuid.UUID, budgets.Pot]:
+    """Turn what budgets had committed into what is spent; what will not be spent is free again. Return its pots.
 
     The issuance counts as spent from its first redemption on: that the rest may lapse must not free a place under a
-    cap. Where it may have several vouchers its row is locked, so that two of them do not both count as the first.
+    cap.
     """
     voucher = spent.voucher
-    if lifecycle.has_siblings(voucher):
-        lifecycle.lock_issuance(tx, voucher.issuance_id)
-    charged = budgets.charges_of(tx, [voucher.issuance_id])
-    pots = budgets.lock_ids(tx, (each.pot_id for each in charged))
     gone_minor = spent.share_minor - spent.remainder_minor
     for each, changes in settling.taken(charged, gone_minor, spent_minor=spent.spent_minor):
         counts = {"committed_count": -1, "spent_count": 1} if each.sums["committed_count"] > 0 else {}
         unit = {**changes, **counts}
         if any(unit.values()):
             batch.move(pots[each.pot_id], voucher.issuance_id, spent.redemption_id, "spend", unit)
-    return pots.values()
+    return {each.pot_id: pots[each.pot_id] for each in charged}
 
 
 def replay(tx: Connection, core: Core, redemption_id: uuid.UUID) -> Redeemed:

@@ -31,6 +31,7 @@ from incentives.recovery.customers import Contact
 from incentives.safeguards import lists, reviews, signals
 from incentives.safeguards.lists import Value
 from incentives.safeguards.signals import Rule, Suspicion
+from incentives.vouchers.bulk_tables import bulk_jobs
 from incentives.vouchers.tables import issuances
 
 HELD = "held"  # of a message: it waits until somebody has looked at what it is about
@@ -77,8 +78,6 @@ class Watch:
         """Return how many there are of what a signal counts, the draft itself included."""
         if name == signals.SELF_DEALING:
             return int(self._is_own(proposal))
-        if draft.command.job_id is not None:
-            return 0  # Somebody else agreed to the whole job: that it gives to many is what it is for.
         return self._given(name, proposal)
 
     def _given(self, name: str, proposal: Proposal) -> int:
@@ -103,12 +102,17 @@ class Watch:
         return same or not self.own.isdisjoint(proposal.customers)
 
     def saw(self, draft: Draft) -> None:
-        """Count a draft that was given or asked for, for those after it."""
+        """Count a draft that was given or asked for, for those after it.
+
+        A bulk job counts as one gift where it is counted how many somebody gives, for that it gives to many is what it
+        is for; who has a customer in several files, or several times in one, is counted row by row.
+        """
         proposal = draft.proposal
-        if proposal is None or draft.command.job_id is not None:
+        if proposal is None:
             return
-        for name in (signals.PER_PERSON, signals.PER_KEY, signals.PER_IP_BLOCK, signals.BURST, _SHIFT):
-            self.counts[name, None] += 1
+        if draft.command.job_id is None:
+            for name in (signals.PER_PERSON, signals.PER_KEY, signals.PER_IP_BLOCK, signals.BURST, _SHIFT):
+                self.counts[name, None] += 1
         for each in proposal.customers[:1]:
             self.counts[signals.SAME_CUSTOMER, str(each)] += 1
         near = _near_limit(proposal, self.actor)
@@ -142,7 +146,8 @@ def watch(
     own = customers.matches(core, own_contacts(actor)[0], fresh.known) if actor.email else ()
     found = Watch(actor=actor, policy=policy, rules=rules, counts=Counter(), own=frozenset(own))
     values = _values(core, actor, asked) if lists.standing(tx, core) else {}
-    parts = _parts(actor, [proposal for draft, proposal in asked if draft.command.job_id is None], rules, now)
+    jobs = {draft.command.job_id for draft, _ in asked if draft.command.job_id is not None}
+    parts = _parts(actor, [proposal for _, proposal in asked], jobs, rules, now)
     if values:
         parts.append(listed_part(now, {digest for each in values.values() for digest in each}))
     on: dict[str, set[str]] = {}
@@ -175,21 +180,24 @@ def counting(name: str, key: Any, *where: sa.ColumnElement[bool]) -> Part:
     return sa.select(sa.literal(name, sa.String(40)).label("name"), text, sa.func.count().label("number")).where(*where)
 
 
-def _parts(actor: Actor, proposals: Sequence[Proposal], rules: dict[str, Rule], now: datetime) -> list[Part]:
-    """Return the queries that count what the signals which are on need, each over an index of its own."""
+def _parts(
+    actor: Actor, proposals: Sequence[Proposal], jobs: set[uuid.UUID], rules: dict[str, Rule], now: datetime
+) -> list[Part]:
+    """Return the queries that count what the signals which are on need, each over an index of its own.
+
+    ``jobs`` are those that the proposals are rows of: what is given now counts by itself.
+    """
     table, nobody = issuances.c, sa.null()
-    if not proposals:
-        return []
     theirs, alone = table.actor == actor.label, table.job_id.is_(None)
     since = {name: table.requested_at > now - timedelta(minutes=rule.minutes) for name, rule in rules.items()}
-    found = [
-        counting(name, nobody, theirs, alone, since[name])
-        for name in (signals.PER_PERSON, signals.PER_KEY, signals.BURST)
-        if name in rules
-    ]
+    minutes = {name: rules[name].minutes for name in (signals.PER_PERSON, signals.PER_KEY, signals.BURST) if name in rules}
     if signals.BURST in rules:
-        shift = table.requested_at > now - timedelta(minutes=signals.SHIFT_MINUTES)
-        found.append(counting(_SHIFT, nobody, theirs, alone, shift))
+        minutes[_SHIFT] = signals.SHIFT_MINUTES
+    found = []
+    for name, window in minutes.items():
+        began = now - timedelta(minutes=window)
+        found.append(counting(name, nobody, theirs, alone, table.requested_at > began))
+        found.append(counting(name, nobody, *_jobs_of(actor, jobs, began)))
     block = block_of(actor.ip)
     if signals.PER_IP_BLOCK in rules and block:
         name = signals.PER_IP_BLOCK
@@ -199,6 +207,17 @@ def _parts(actor: Actor, proposals: Sequence[Proposal], rules: dict[str, Rule], 
     if signals.JUST_BELOW_LIMIT in rules:
         found += _just_below(actor, proposals, theirs, since[signals.JUST_BELOW_LIMIT])
     return found
+
+
+def _jobs_of(actor: Actor, but: set[uuid.UUID], since: datetime) -> list[sa.ColumnElement[bool]]:
+    """Return what finds the bulk jobs by which somebody gave since an instant: each counts as one gift."""
+    table = bulk_jobs.c
+    found = [
+        table.actor == actor.label,
+        table.rows_issued + table.rows_pending > 0,
+        sa.or_(table.ended_at.is_(None), table.ended_at > since),
+    ]
+    return [*found, table.id.not_in(sorted(but, key=str))] if but else found
 
 
 def _same_customer(proposals: Sequence[Proposal], *where: sa.ColumnElement[bool]) -> list[Part]:

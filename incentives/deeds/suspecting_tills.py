@@ -19,9 +19,20 @@ from incentives.safeguards import lists, reviews, signals
 from incentives.safeguards.signals import Rule, Suspicion
 from incentives.vouchers.tables import redemption_attempts
 
+Seen = dict[tuple[str, str | None], dict[str, int]]
+"""What one sequence has counted of who redeems and where they sit, with what it lets pass itself."""
+
 
 def refuse_redeeming(
-    tx: Connection, core: Core, actor: Actor, voucher: Any, location: str | None, policy: AbusePolicy, now: datetime
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    voucher: Any,
+    location: str | None,
+    policy: AbusePolicy,
+    now: datetime,
+    *,
+    seen: Seen | None = None,
 ) -> None:
     """Refuse what looks like abuse at a till; ``voucher`` says ``id``, ``issuance_id`` and ``issued_ip_block``.
 
@@ -30,17 +41,44 @@ def refuse_redeeming(
     """
     rules = signals.rules(policy.signals, signals.REDEEMING)
     block = block_of(actor.ip)
-    values = digests_of(core, of_actor(actor)) if lists.standing(tx, core) else []
-    parts = _till_parts(actor, block, rules, now)
-    if values:
-        parts.append(listed_part(now, set(values)))
-    rows = tx.execute(sa.union_all(*parts)).all() if parts else []
-    counts = {row.name: row.number for row in rows}
+    counts = None if seen is None else seen.get((actor.label, block))
+    if counts is None:
+        counts = _counts(tx, core, actor, block, rules, now)
+        if seen is not None:
+            seen[actor.label, block] = counts
     found = _at_till(rules, counts, block, voucher, now)
     if found.action in (signals.BLOCK, signals.HOLD):
         raise _refused(BlockedBySafeguards(), core, actor, voucher, location, found, policy, now)
     if found.action == signals.STEP_UP and not may(actor, "reviews:decide"):
         raise _refused(StepUpRequired(), core, actor, voucher, location, found, policy, now)
+    for name in (signals.PER_TILL, signals.REDEEMED_PER_IP_BLOCK):
+        counts[name] = counts.get(name, 0) + 1
+
+
+def _counts(
+    tx: Connection, core: Core, actor: Actor, block: str | None, rules: dict[str, Rule], now: datetime
+) -> dict[str, int]:
+    values = digests_of(core, of_actor(actor)) if lists.standing(tx, core) else []
+    parts = _till_parts(actor, block, rules, now)
+    if values:
+        parts.append(listed_part(now, set(values)))
+    rows = tx.execute(sa.union_all(*parts)).all() if parts else []
+    return {row.name: row.number for row in rows}
+
+
+def refuse_holding(
+    tx: Connection, core: Core, actor: Actor, voucher: Any, location: str | None, policy: AbusePolicy, now: datetime
+) -> None:
+    """Refuse who stands on the deny list to hold a voucher; what signals count is redeemed at committing, once.
+
+    Raises ``BlockedBySafeguards`` as ``refuse_redeeming`` does.
+    """
+    if not lists.standing(tx, core):
+        return
+    on = {row.list for row in tx.execute(lists.matching(now, digests_of(core, of_actor(actor))))}
+    if "deny" in on:
+        found = signals.suspicion([(by_list(signals.DENIED, signals.BLOCK), 1)])
+        raise _refused(BlockedBySafeguards(), core, actor, voucher, location, found, policy, now)
 
 
 def _till_parts(actor: Actor, block: str | None, rules: dict[str, Rule], now: datetime) -> list[Part]:

@@ -54,6 +54,20 @@ def check_metadata(ground: "Ground", actor: Actor, given: Mapping[str, Any]) -> 
         raise InputInvalid(errors=wrong)
 
 
+def check_redemption(catalog: Catalog, actor: Actor, given: Mapping[str, Any], *, to_come: bool) -> None:
+    """Refuse metadata of a redemption that is not as the catalog declares it, with ``InputInvalid``, as at issuing.
+
+    Where more of it is ``to_come``, as with a hold, nothing is missing yet.
+    """
+    if actor.kind != "key":
+        return
+    declared = catalog.metadata_fields.values()
+    expected = [replace(each, required=False) for each in declared] if to_come else declared
+    wrong = metadata.mistakes_in(expected, given, of="redemption", inside="metadata")
+    if wrong:
+        raise InputInvalid(errors=wrong)
+
+
 def condition(
     ground: "Ground", incentive: Incentive, *, now: datetime, unknown_passes: bool = False
 ) -> conditions.Verdict:

@@ -1,7 +1,8 @@
-"""What a pot was allotted for one promise is taken back when that ends unspent: nobody else gets it for nothing.
+"""What a pot was allotted for one promise is taken back as that ends unspent: nobody else gets it for nothing.
 
 Not a flow: it opens no transaction. An override lets one gift pass a customer's cap, and a promise that is made again
-is kept beyond a budget's cap. Left standing when the gift is taken back, it would let the next one pass unasked.
+is kept beyond a budget's cap. Left standing when the gift is taken back, granted or adjusted to less, or when a
+purchase takes less than was promised, it would let the next one pass unasked.
 """
 
 import uuid
@@ -13,8 +14,8 @@ from sqlalchemy.engine import Connection
 
 from incentives.deeds.batch import Batch
 from incentives.spending.budgets import Pot
-from incentives.spending.tables import approvals, budget_allocations, budget_periods
-from incentives.vouchers.tables import redemptions, vouchers
+from incentives.spending.tables import approvals, budget_allocations, budget_movements, budget_periods
+from incentives.vouchers.tables import redemption_reversals, redemptions, vouchers
 
 _KINDS = ("override", "restored")
 _UNITS = ("minor", "count")
@@ -49,31 +50,44 @@ def take_back(
 
 
 def _free(row: Any, pot: Pot, unit: str) -> int | None:
-    """Return what is free in a pot; None where nothing limits it but what is redeemed."""
-    cap = getattr(row, f"cap_{unit}")
-    return None if cap is None or row.basis != "face" else cap + pot.allowance(unit) - pot.used(unit)
+    """Return what is free in a pot, by the terms that it will have; None where what is promised does not limit it."""
+    terms = row if pot.rule is None else pot.rule
+    cap = getattr(terms, f"cap_{unit}")
+    return None if cap is None or terms.basis != "face" else cap + pot.allowance(unit) - pot.used(unit)
+
+
+def _deeds_of(issuance_ids: Collection[uuid.UUID]) -> sa.CompoundSelect[Any]:
+    """Return the query for what was done to issuances, each with its issuance: uses, what undid them, other worths."""
+    of_use, moved = vouchers.alias(), budget_movements.c
+    uses = (
+        sa.select(redemptions.c.id.label("id"), of_use.c.issuance_id)
+        .join(of_use, of_use.c.id == redemptions.c.voucher_id)
+        .where(of_use.c.issuance_id.in_(issuance_ids))
+    )
+    done = uses.subquery()
+    undone = sa.select(redemption_reversals.c.id, done.c.issuance_id).join(
+        done, done.c.id == redemption_reversals.c.redemption_id
+    )
+    adjusted = sa.select(moved.source_id, moved.issuance_id).where(
+        moved.issuance_id.in_(issuance_ids), moved.kind == "adjust"
+    )
+    return sa.union(uses, undone, adjusted)  # each once, however many pots it moved
 
 
 def _allotted_for(
     tx: Connection, issuance_ids: Collection[uuid.UUID], pot_ids: Collection[uuid.UUID], names: Collection[str]
 ) -> list[Any]:
-    """Return what pots were allotted for issuances and is not taken back yet: by the gift, a use, or its end."""
+    """Return what pots were allotted for issuances and is not taken back yet: by the gift, a deed, or its end."""
     table, pot = budget_allocations.c, budget_periods.c
-    of_use = vouchers.alias()
-    used = (
-        sa.select(redemptions.c.id, of_use.c.issuance_id)
-        .join(of_use, of_use.c.id == redemptions.c.voucher_id)
-        .where(of_use.c.issuance_id.in_(issuance_ids))
-        .subquery()
-    )
-    owner = sa.func.coalesce(vouchers.c.issuance_id, used.c.issuance_id, approvals.c.issuance_id, table.source_id)
+    done = _deeds_of(issuance_ids).subquery()
+    owner = sa.func.coalesce(vouchers.c.issuance_id, done.c.issuance_id, approvals.c.issuance_id, table.source_id)
     sums = [sa.func.sum(table[f"amount_{unit}"]).label(unit) for unit in _UNITS]
     query = (
         sa.select(pot.id.label("pot_id"), table.kind, owner.label("issuance_id"), *(pot[name] for name in names), *sums)
         .select_from(budget_allocations)
         .join(budget_periods, pot.id == table.budget_period_id)
         .outerjoin(vouchers, vouchers.c.id == table.source_id)
-        .outerjoin(used, used.c.id == table.source_id)
+        .outerjoin(done, done.c.id == table.source_id)
         .outerjoin(approvals, approvals.c.id == table.source_id)
         .where(table.budget_period_id.in_(pot_ids), table.kind.in_(_KINDS), owner.in_(issuance_ids))
         .group_by(pot.id, table.kind, owner, *(pot[name] for name in names))

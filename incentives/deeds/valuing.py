@@ -14,7 +14,7 @@ from incentives.catalog import conditions, redeeming, releases
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.definitions import Location
 from incentives.catalog.incentive import Incentive, IncentiveKind
-from incentives.deeds import assessment, guarding
+from incentives.deeds import assessment, guarding, telling
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
@@ -54,11 +54,16 @@ def place_of(tx: Connection, core: Core, actor: Actor, location: str | None) -> 
 
     Raises ``UnknownLocation``, ``OtherLocation`` and ``NoCatalog``.
     """
-    assessment.at_home(actor, location)
     catalog = releases.cached_current(tx, core).catalog
+    return catalog, place_in(catalog, actor, location)
+
+
+def place_in(catalog: Catalog, actor: Actor, location: str | None) -> Location | None:
+    """Return where it is, by a catalog. Raises ``UnknownLocation`` and ``OtherLocation``."""
+    assessment.at_home(actor, location)
     if location is not None:
-        return catalog, catalog.location(location)
-    return catalog, catalog.locations.get(actor.location or "")
+        return catalog.location(location)
+    return catalog.locations.get(actor.location or "")
 
 
 def takes_minor(tx: Connection, sale: Sale, voucher: Any, incentive: Incentive) -> int | None:
@@ -70,6 +75,7 @@ def takes_minor(tx: Connection, sale: Sale, voucher: Any, incentive: Incentive) 
     _check_who_and_where(sale, voucher, incentive)
     _check_currency(sale, voucher, incentive)
     _check_order(sale.order)
+    telling.check_redemption(sale.catalog, sale.actor, sale.order.metadata or {}, to_come=sale.to_come)
     counted_minor = _counted_minor(sale, incentive)
     _check_condition(sale, voucher, incentive)
     return _taken_minor(sale, incentive, counted_minor)

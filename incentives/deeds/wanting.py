@@ -10,6 +10,7 @@ from incentives.catalog.incentive import Incentive
 from incentives.deeds.answers import AwaitingApproval, Issued
 from incentives.deeds.assessment import Ground, Proposal, Trouble
 from incentives.deeds.telling import Told
+from incentives.kernel.actors import Actor
 from incentives.kernel.errors import Refusal
 from incentives.kernel.idempotency import Claim
 from incentives.recovery.customers import CustomerGiven
@@ -86,6 +87,7 @@ class IssueVoucher:
 class Draft:
     """One command on its way through the flow."""
 
+    actor: Actor
     command: IssueVoucher
     id: uuid.UUID
     claim: Claim | None

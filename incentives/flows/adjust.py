@@ -12,7 +12,7 @@ from incentives.books import ledger
 from incentives.catalog import releases
 from incentives.catalog.incentive import Incentive
 from incentives.deeds import aftercare as care
-from incentives.deeds import raising, reasons
+from incentives.deeds import raising, reasons, unneeded
 from incentives.deeds.aftercare import Cared
 from incentives.deeds.batch import Batch
 from incentives.kernel.actors import Actor, permit
@@ -42,8 +42,9 @@ def adjust_voucher(*, core: Core, actor: Actor, command: AdjustVoucher) -> Cared
     """Change what a voucher is worth, while nothing of it was spent; the new amount is one that could be given.
 
     Raising it takes budgets for the difference, in the periods in which it was promised; it needs a limit that lets
-    the whole amount pass, and the difference counts under the limits of whoever raises it, today and for this customer.
-    Lowering it is free. Raises ``NotPermitted``, ``InputInvalid``, ``VoucherNotFound``, ``AlreadyRedeemed``,
+    the whole amount pass, and the difference counts under the limits of whoever raises it, today and for this customer,
+    and in the budgets that are for what they give. Lowering it is free, and takes back what a cap was passed by for it.
+    Raises ``NotPermitted``, ``InputInvalid``, ``VoucherNotFound``, ``AlreadyRedeemed``,
     ``VoucherExpired``, ``VoucherVoided``, ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``, ``VoucherUsed``,
     ``AmountNotAdjustable``, ``AmountOutOfRange``, ``AmountAboveProtocol``, ``BudgetExhausted``, ``CustomerCapReached``,
     ``OverLimit``, ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
@@ -74,15 +75,17 @@ def _adjust(tx: Connection, core: Core, actor: Actor, command: AdjustVoucher, re
             core, source_id=source_id, voucher_id=row.id, currency=row.currency, delta_minor=delta_minor, now=now
         )
     )
+    allocations: list[dict[str, Any]] = []
     if delta_minor > 0:
         pots, moved = raising.charge(tx, batch, row, source_id, total_minor, delta_minor)
     else:
-        pots, moved = _free(tx, batch, row, source_id, -delta_minor)
+        pots, moved, allocations = _free(tx, batch, row, source_id, -delta_minor)
     facts = {
         "amount_minor": total_minor,
         "delta_minor": delta_minor,
         "before_minor": row.amount_minor,
         "charged": moved,
+        **({"allocations": allocations} if allocations else {}),
     }
     care.note(batch, row, "voucher.adjusted", reason, facts)
     batch.write(tx, pots)
@@ -106,8 +109,8 @@ def _total_minor(tx: Connection, core: Core, row: Any, incentive: Incentive, amo
 
 def _free(
     tx: Connection, batch: Batch, row: Any, source_id: uuid.UUID, gone_minor: int
-) -> tuple[Collection[budgets.Pot], list[list[Any]]]:
-    """Give budgets and limits back what a voucher is worth less."""
+) -> tuple[Collection[budgets.Pot], list[list[Any]], list[dict[str, Any]]]:
+    """Give budgets and limits back what a voucher is worth less; return the pots, what changed, what is taken back."""
     charged = budgets.charges_of(tx, [row.issuance_id])
     pots = budgets.lock_ids(tx, (each.pot_id for each in charged))
     moved = []
@@ -115,4 +118,5 @@ def _free(
         if any(changes.values()):
             batch.move(pots[each.pot_id], row.issuance_id, source_id, "adjust", changes)
             moved.append([*each.pot, changes["committed_minor"]])
-    return pots.values(), moved
+    allocations = unneeded.take_back(tx, batch, {row.issuance_id: source_id}, pots) if moved else []
+    return pots.values(), moved, allocations

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from incentives.deeds import jobbing
-from incentives.deeds.foreseeing import Foresight
+from incentives.deeds.foreseeing import Foresight, ReleaseChanged
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.kernel.errors import BudgetExhausted
@@ -45,7 +45,8 @@ def check_job(*, core: Core, job_id: uuid.UUID) -> Iterator[Checked]:
     """Foresee a job, step by step; nothing when somebody else is at it or it does not wait for that.
 
     Each batch is read and judged in a session that cannot write, and its verdicts are written in a transaction of
-    their own. A process that dies loses what it remembered, so another one begins anew once the lease has ended.
+    their own. A process that dies loses what it remembered, so another one begins anew once the lease has ended; and
+    so does this one when another catalog comes into force meanwhile.
     """
     now = core.clock.now()
     lease_id = core.ids.new(now)
@@ -57,11 +58,15 @@ def check_job(*, core: Core, job_id: uuid.UUID) -> Iterator[Checked]:
         if actor is None or reason is not None:
             jobbing.end(tx, core, SYSTEM, job, ["checking"], "refused", now, reason)
             return
-    foresight = Foresight(core, actor, now)
-    try:
-        yield from _foresee(core, job, lease_id, foresight)
-    finally:
-        foresight.close()
+    while True:
+        foresight = Foresight(core, actor, core.clock.now())
+        try:
+            yield from _foresee(core, job, lease_id, foresight)
+        except ReleaseChanged:
+            continue  # Half of it by one catalog and half by another would be foreseen of neither.
+        finally:
+            foresight.close()
+        return
 
 
 def _foresee(core: Core, job: Any, lease_id: uuid.UUID, foresight: Foresight) -> Iterator[Checked]:
@@ -79,7 +84,7 @@ def _foresee(core: Core, job: Any, lease_id: uuid.UUID, foresight: Foresight) ->
             bulk_rows.judge(tx, job.id, [(each.line, verdict) for each, verdict in zip(kept, verdicts, strict=True)])
         of_note = of_note or _first_refused(kept, verdicts)
         yield Checked(job_id=job.id, rows=count)
-    _conclude(core, job.id, lease_id, foresight.totals.as_json() | {"first_refused": of_note or None})
+    _conclude(core, job.id, lease_id, foresight, foresight.totals.as_json() | {"first_refused": of_note or None})
     yield Checked(job_id=job.id, rows=count)
 
 
@@ -88,7 +93,9 @@ def _first_refused(kept: list[bulk_rows.Kept], verdicts: list[dict[str, Any]]) -
     return next(refused, 0)
 
 
-def _conclude(core: Core, job_id: uuid.UUID, lease_id: uuid.UUID, totals: Mapping[str, Any]) -> None:
+def _conclude(
+    core: Core, job_id: uuid.UUID, lease_id: uuid.UUID, foresight: Foresight, totals: Mapping[str, Any]
+) -> None:
     """Let a dry run wait for its start; let a job run that may, and say why one may not.
 
     Until that is committed it is a job that is being foreseen: whoever dies here leaves it to be foreseen anew.
@@ -96,6 +103,7 @@ def _conclude(core: Core, job_id: uuid.UUID, lease_id: uuid.UUID, totals: Mappin
     now = core.clock.now()
     try:
         with core.database.write() as tx:
+            foresight.same_release(tx)
             if bulk_jobs.renew(tx, job_id, "checking", lease_id, now, totals=dict(totals), checked_at=now):
                 _go_on(tx, core, bulk_jobs.one(tx, job_id), now)
     except BudgetExhausted as refusal:

@@ -27,7 +27,8 @@ _NAME_LONGEST = 200
 class LoadJob:
     """A file, from its beginning, and what holds for all of its rows that do not say otherwise (``defaults``).
 
-    ``dry_run`` only foresees; otherwise it runs once it was foreseen. With ``again`` the same file is given once more.
+    ``dry_run`` only foresees; otherwise it runs once it was foreseen. With ``again`` the same file is given once more:
+    it is a key that tells this time from any other, so that sending it twice with one key is one more time, not two.
     """
 
     file: BinaryIO
@@ -37,7 +38,7 @@ class LoadJob:
     dry_run: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     incident_id: uuid.UUID | None = None
-    again: bool = False
+    again: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +54,10 @@ def load_job(*, core: Core, actor: Actor, command: LoadJob) -> Loaded:
     """Keep the rows of a file as a job that will be foreseen, and unless it is a dry run then run.
 
     The same file of the same actor with the same defaults is the job that is there: nothing is given twice. Where that
-    one was a dry run and this is none, it is to be started by its own door. Raises ``BulkFileInvalid`` (nothing is
-    kept), ``InputInvalid``, ``IncidentNotFound``, ``IncidentOver``, ``OtherLocation``, ``NotPermitted`` and
-    ``BulkJobNotReady`` while the same file is being loaded.
+    one was a dry run and this is none, it is to be started by its own door. Until it has begun it takes the mode that
+    is asked for now. Raises ``BulkFileInvalid`` (nothing is kept), ``InputInvalid``, ``IncidentNotFound``,
+    ``IncidentOver``, ``OtherLocation``, ``NotPermitted`` and ``BulkJobNotReady`` while the same file is being loaded,
+    and where it has begun in another mode.
     """
     permit(actor, jobbing.CREATE)
     if command.incident_id:
@@ -63,11 +65,12 @@ def load_job(*, core: Core, actor: Actor, command: LoadJob) -> Loaded:
     _check(command)
     now = core.clock.now()
     job_id = core.ids.new(now)
-    said = {**command.defaults, "incident_id": command.incident_id, "again": job_id if command.again else None}
+    said = {**command.defaults, "incident_id": command.incident_id, "again": command.again}
     digest = bulk_jobs.digest_of(command.file, said)
     with core.database.read() as tx:
         there = bulk_jobs.of_file(tx, actor.label, digest)
     if there is not None and there.status != "loading":
+        _take_mode(core, there, command.mode)
         return Loaded(id=there.id, rows=there.rows_total, replayed=True)
     rows = sum(1 for _ in _rows(command))
     made = _begin(core, actor, command, job_id, digest, now)
@@ -99,13 +102,25 @@ def _check(command: LoadJob) -> None:
     bulk_reading.checked({"issue_tag": "-", **command.defaults})
 
 
+def _take_mode(core: Core, there: Any, mode: str) -> None:
+    """Let a job run as it is asked for now, unless it has begun to run otherwise."""
+    if there.mode == mode:
+        return
+    with core.database.write() as tx:
+        if not bulk_jobs.set_mode(tx, there.id, mode):
+            raise BulkJobNotReady(f"The same file was begun as {there.mode}.", job_status=there.status)
+
+
 def _rows(command: LoadJob) -> Iterator[Row]:
     command.file.seek(0)
     return bulk_reading.rows(command.file, command.format)
 
 
 def _begin(core: Core, actor: Actor, command: LoadJob, job_id: uuid.UUID, digest: str, now: datetime) -> _Making:
-    """Make the job, or take over one whose loading a dead process left."""
+    """Make the job, or take over one whose loading a dead process left: it is then what is asked for now.
+
+    Who sent it first may have wanted it given at once, and who sends it now a dry run.
+    """
     lease_id = core.ids.new(now)
     with core.database.write() as tx:
         defaults = dict(command.defaults)
@@ -117,18 +132,21 @@ def _begin(core: Core, actor: Actor, command: LoadJob, job_id: uuid.UUID, digest
                 **({"location": incident.location} if incident.location else {}),
                 **defaults,
             }
-        row = {
-            "id": job_id,
-            "status": "loading",
+        said = {
             "mode": command.mode,
             "dry_run": command.dry_run,
             "file_name": (command.file_name or "")[-_NAME_LONGEST:] or None,
-            "file_digest": digest,
             "format": command.format,
-            "incident_id": command.incident_id,
-            "actor": actor.label,
             "actor_name": actor.name,
             "location": actor.location,
+        }
+        row = {
+            **said,
+            "id": job_id,
+            "status": "loading",
+            "file_digest": digest,
+            "incident_id": command.incident_id,
+            "actor": actor.label,
             "totals": {},
             "created_at": now,
             "lease_id": lease_id,
@@ -136,7 +154,7 @@ def _begin(core: Core, actor: Actor, command: LoadJob, job_id: uuid.UUID, digest
         }
         if not bulk_jobs.make(tx, row):
             there = bulk_jobs.of_file(tx, actor.label, digest)
-            if there is None or not bulk_jobs.lease(tx, there.id, "loading", lease_id, now):
+            if there is None or not bulk_jobs.lease(tx, there.id, "loading", lease_id, now, **said):
                 raise BulkJobNotReady("The same file is being loaded right now.", job_status="loading")
             bulk_jobs.empty(tx, there.id)
             job_id = there.id

@@ -26,6 +26,7 @@ from incentives.kernel.clock import elapsed_seconds
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
     BulkJobNotReady,
+    BulkRowBroke,
     IdempotencyKeyInFlight,
     IssuingStopped,
     Refusal,
@@ -40,6 +41,7 @@ __all__ = ["Chunk", "Pace", "Retry", "retry_job", "run_chunk", "run_next", "star
 CHUNK_SECONDS = 0.35
 """What a chunk aims to take: whoever else gives waits so long for the budgets, and so does whoever stops the job."""
 _CHUNK_ROWS = (40, 500)
+_BROKEN_MOST = 3
 _STOPPED = "Stopped by {name}."
 
 log = logging.getLogger(__name__)
@@ -51,11 +53,13 @@ class Pace:
 
     rows: int = 50
     after: int = 0  # the last line it took: those before it are another's, or done
+    broken: int = 0  # how many rows in succession met a bug by themselves
 
     def took(self, rows: int, seconds: float) -> None:
         """Learn from a chunk."""
         fitting = int(rows * CHUNK_SECONDS / max(seconds, 0.001))
         self.rows = min(max(fitting, _CHUNK_ROWS[0]), _CHUNK_ROWS[1], self.rows * 2)
+        self.broken = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,11 @@ class Chunk:
 
 
 class _Stop(Exception):
-    """The chunk is undone, and the job stops for a reason."""
+    """The chunk is undone, and the job stops for a reason; what is left of its ``refused`` rows is not undone."""
+
+    def __init__(self, reason: str | None = None, refused: Sequence[Refusal] = ()) -> None:
+        super().__init__(reason or "")
+        self.refused = refused
 
 
 def start_job(*, core: Core, actor: Actor, job_id: uuid.UUID) -> str:
@@ -108,7 +116,11 @@ def stop_job(*, core: Core, actor: Actor, job_id: uuid.UUID, reason: str | None 
     told = reason or _STOPPED.format(name=actor.name)
     with core.database.write() as tx:
         job = jobbing.seen(tx, actor, job_id)
-        if not bulk_jobs.move(tx, job_id, ["running", "checking"], "stopping", reason=told, stopped_by=actor.label):
+        # What was foreseen of one that is being foreseen anew is out of date: whoever starts it again foresees it again.
+        if not (
+            bulk_jobs.move(tx, job_id, ["checking"], "stopping", reason=told, stopped_by=actor.label, totals={})
+            or bulk_jobs.move(tx, job_id, ["running"], "stopping", reason=told, stopped_by=actor.label)
+        ):
             raise jobbing.not_ready(job)
     _end(core, actor, job_id, ["stopping"], "stopped", now)
 
@@ -132,7 +144,7 @@ def retry_job(*, core: Core, actor: Actor, job_id: uuid.UUID) -> Retry:
     now = core.clock.now()
     new_id = core.ids.new(now)
     with core.database.write() as tx:
-        job = jobbing.own(tx, actor, job_id)
+        job = jobbing.own(tx, actor, job_id, lock=True)  # Of two who ask at once, the second finds the first one's job.
         if job.status not in ("done", "stopped") or not job.rows_refused:
             raise BulkJobNotReady("Only what a job refused can be tried again, once it is over.", job_status=job.status)
         there = bulk_jobs.retry_of(tx, job_id)
@@ -158,11 +170,12 @@ def run_next(*, core: Core, paces: dict[uuid.UUID, Pace]) -> int:
 def run_chunk(*, core: Core, job_id: uuid.UUID, pace: Pace) -> Chunk:
     """Give the next rows of a job that nobody is at; end it when none is left, or when it must not go on.
 
-    A bug stops the job, with its lines, instead of being met again and again.
+    A row that meets a bug is tried alone, and refused then: in ``best_effort`` those behind it are given all the same.
+    Several in succession are no trouble of a row's, and stop the job with their lines.
     """
     now, began = core.clock.now(), elapsed_seconds()
     taken: list[Kept] = []
-    refused: list[Refusal] = []
+    stopped = False
     try:
         with core.database.write() as tx:
             job = bulk_jobs.one(tx, job_id)
@@ -170,27 +183,49 @@ def run_chunk(*, core: Core, job_id: uuid.UUID, pace: Pace) -> Chunk:
                 return Chunk(job_id=job_id, rows=0, goes_on=False)
             if job.status == "running":
                 taken += bulk_rows.waiting(tx, job_id, after=pace.after, most=pace.rows, lease=True)
-                refused = _give(tx, core, job, taken, now) if taken else []
+                stopped = _give(tx, core, job, taken, now) if taken else False
     except _Stop as stop:
-        return _stopped(core, job_id, str(stop), now)
+        return _stopped(core, job_id, str(stop), now, stop.refused)
     except (IdempotencyKeyInFlight, StorageUnavailable):
         raise  # Nothing is wrong with the rows: whoever works on it tries again.
     except Refusal as refusal:
         return _stopped(core, job_id, refusal.detail, now)
     except Exception:
         log.exception("job %s stumbled", job_id)
-        lines = f" at lines {taken[0].line} to {taken[-1].line}" if taken else ""
-        return _stopped(core, job_id, f"Something broke on our side{lines}. Nothing of these was given.", now)
+        return _broken(core, job, taken, pace, now)
     if not taken:
         return _over(core, job, pace, now)
-    _remember(core, job, refused, now)
+    if stopped:
+        switches.forget(core)
     pace.after = taken[-1].line
     pace.took(len(taken), elapsed_seconds() - began)
     return Chunk(job_id=job_id, rows=len(taken), goes_on=True)
 
 
-def _give(tx: Connection, core: Core, job: Any, rows: Sequence[Kept], now: datetime) -> list[Refusal]:
-    """Give rows in the name of who made the job; return the refusals."""
+def _broken(core: Core, job: Any, rows: Sequence[Kept], pace: Pace, now: datetime) -> Chunk:
+    """Go on in spite of a bug: with fewer rows, without the one that met it; or stop the job, with the lines."""
+    if job.mode == "best_effort" and len(rows) > 1:
+        pace.rows = 1
+        return Chunk(job_id=job.id, rows=0, goes_on=True)
+    if job.mode == "best_effort" and rows and pace.broken < _BROKEN_MOST:
+        pace.broken += 1
+        pace.after = rows[0].line
+        fate = Fate(line=rows[0].line, status="refused", problem=bulk_rows.problem_of(core, BulkRowBroke()))
+        with core.database.write() as tx:
+            # Another worker may have given it meanwhile, or somebody stopped the job.
+            if bulk_rows.waiting(tx, job.id, after=fate.line - 1, most=1, lease=True)[:1] == list(rows):
+                bulk_rows.settle(tx, job.id, [fate])
+                bulk_rows.count(tx, job.id, [fate])
+        return Chunk(job_id=job.id, rows=1, goes_on=True)
+    lines = f" at lines {rows[0].line} to {rows[-1].line}" if rows else ""
+    return _stopped(core, job.id, f"Something broke on our side{lines}. Nothing of these was given.", now)
+
+
+def _give(tx: Connection, core: Core, job: Any, rows: Sequence[Kept], now: datetime) -> bool:
+    """Give rows in the name of who made the job, and write what is left of those that rules against abuse refused.
+
+    Return whether a switch was set for one of them, which this process must not miss once that is committed.
+    """
     why_not = jobbing.why_not(tx, job)
     actor = jobbing.maker(tx, job)
     if why_not or actor is None:
@@ -199,11 +234,15 @@ def _give(tx: Connection, core: Core, job: Any, rows: Sequence[Kept], now: datet
     commands = [each for each in wanted if isinstance(each, IssueVoucher)]
     results = iter(give(tx, core, actor, commands, now, job=JobHold(job.id, core.ids.new(now))))
     answers = [each if isinstance(each, Refusal) else next(results) for each in wanted]
-    fates = [_fate(core, job, row.line, answer) for row, answer in zip(rows, answers, strict=True)]
+    refused = [each for each in answers if isinstance(each, Refusal)]
+    try:
+        fates = [_fate(core, job, row.line, answer) for row, answer in zip(rows, answers, strict=True)]
+    except _Stop as stop:
+        raise _Stop(str(stop), refused) from None
     bulk_rows.settle(tx, job.id, fates)
     if not bulk_rows.count(tx, job.id, fates):
         raise _Stop  # Somebody has ended it while this chunk waited for its budgets.
-    return [each for each in answers if isinstance(each, Refusal)]
+    return reviewing.remember(tx, core, actor, refused, now)
 
 
 def _fate(core: Core, job: Any, line: int, answer: Issued | AwaitingApproval | Refusal) -> Fate:
@@ -212,14 +251,21 @@ def _fate(core: Core, job: Any, line: int, answer: Issued | AwaitingApproval | R
     if not isinstance(answer, Refusal):
         return Fate(line=line, status=answer.status, issuance_id=answer.id)
     if job.mode == "all_or_nothing":
-        raise _Stop(f"All or nothing: line {line} was refused. {answer.detail}")
+        # Its kind only: the detail may quote what the row says of a customer, and a job's reason is kept in clear.
+        raise _Stop(f"All or nothing: line {line} was refused. {answer.title}.")
     return Fate(line=line, status="refused", problem=bulk_rows.problem_of(core, answer))
 
 
-def _stopped(core: Core, job_id: uuid.UUID, reason: str, now: datetime) -> Chunk:
-    """Stop a job from within."""
+def _stopped(core: Core, job_id: uuid.UUID, reason: str, now: datetime, refused: Sequence[Refusal] = ()) -> Chunk:
+    """Stop a job from within; what is left of rows that rules against abuse refused is written all the same."""
+    switched = False
     with core.database.write() as tx:
+        if reviewing.left_of(refused):
+            maker = jobbing.maker(tx, bulk_jobs.one(tx, job_id)) or SYSTEM
+            switched = reviewing.remember(tx, core, maker, refused, now)
         mine = bulk_jobs.move(tx, job_id, ["running"], "stopping", reason=reason, stopped_by=SYSTEM.label)
+    if switched:
+        switches.forget(core)
     if mine:
         _end(core, SYSTEM, job_id, ["stopping"], "stopped", now)
     return Chunk(job_id=job_id, rows=0, goes_on=False)
@@ -249,14 +295,3 @@ def _end(core: Core, actor: Actor, job_id: uuid.UUID, before: list[str], status:
 def _end_in(tx: Connection, core: Core, actor: Actor, job: Any, before: list[str], status: str, now: datetime) -> None:
     if not jobbing.end(tx, core, actor, job, before, status, now, job.reason):
         raise _MovedOn
-
-
-def _remember(core: Core, job: Any, refused: Sequence[Refusal], now: datetime) -> None:
-    """Write what is left of rows that rules against abuse refused: a review, and a switch where it says so."""
-    if not reviewing.left_of(refused):
-        return
-    with core.database.write() as tx:
-        actor = jobbing.maker(tx, job) or SYSTEM
-        stopped = reviewing.remember(tx, core, actor, refused, now)
-    if stopped:
-        switches.forget(core)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
-from incentives.deeds import selling, valuing
+from incentives.deeds import reviewing, selling, suspecting_tills, valuing
 from incentives.deeds.batch import Batch
 from incentives.deeds.selling import Redeemed, Spent
 from incentives.deeds.valuing import Sale
@@ -70,6 +70,7 @@ def _commit(tx: Connection, batch: Batch, command: CommitReservation) -> Redeeme
         incentive = releases.incentive_of(tx, voucher.incentive_item_id, core.cache)
         takes_minor = valuing.takes_minor(tx, sale, voucher, incentive)
         valuing.check_alone(tx, sale, incentive)
+        suspecting_tills.refuse_redeeming(tx, core, batch.actor, voucher, row.location, catalog.abuse, now)
         count = lifecycle.redeem(tx, voucher.id, reservations.commits(row.id, now))
         if count is None:
             # Somebody was faster: what is so now says what they did.
@@ -78,6 +79,7 @@ def _commit(tx: Connection, batch: Batch, command: CommitReservation) -> Redeeme
     except Refusal as refusal:
         idempotency.release(tx, [claim] if claim else [])
         selling.note_attempt(tx, batch, voucher=voucher, code=None, location=row.location, outcome=refusal.slug)
+        reviewing.remember(tx, core, batch.actor, [refusal], now)
         return refusal
     valuing.guard(tx, sale, voucher)
     spent = Spent(

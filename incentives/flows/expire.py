@@ -49,7 +49,7 @@ def expire_due(*, core: Core) -> Expired:
         _end_what_hangs_on(tx, ended, now)
         entries = [_entry(core, row, now) for row in ended]
         ledger.post(tx, core=core, actor=SYSTEM.label, now=now, entries=entries)
-        audit.record_all(tx, [*_voucher_events(core, ended, now), *_approval_events(core, waited, now)])
+        audit.record_all(tx, _voucher_events(core, ended, now))
         _release(tx, core, ended, waited, now)
     return Expired(vouchers=len(ended), approvals=len(waited))
 
@@ -80,6 +80,7 @@ def _entry(core: Core, row: Any, now: datetime) -> ledger.Entry:
 
 
 def _expire_approvals(tx: Connection, now: datetime) -> list[Any]:
+    """End requests that nobody decided in time; return their rows."""
     due = (
         sa.select(approvals.c.id)
         .where(approvals.c.status == "pending", approvals.c.expires_at <= now)
@@ -93,7 +94,9 @@ def _expire_approvals(tx: Connection, now: datetime) -> list[Any]:
             approvals.update()
             .where(approvals.c.id.in_(sa.select(due.c.id)), approvals.c.status == "pending")
             .values(status="expired")
-            .returning(approvals.c.id, approvals.c.issuance_id),
+            .returning(
+                approvals.c.id, approvals.c.issuance_id, approvals.c.requested_amount_minor, approvals.c.requested_by
+            ),
         ).all()
     )
     if ended:
@@ -127,7 +130,15 @@ def _voucher_events(core: Core, rows: Iterable[Any], now: datetime) -> list[dict
     ]
 
 
-def _approval_events(core: Core, rows: Iterable[Any], now: datetime) -> list[dict[str, Any]]:
+def _approval_events(
+    tx: Connection, core: Core, rows: Sequence[Any], charged: Mapping[uuid.UUID, Sequence[Charged]], now: datetime
+) -> list[dict[str, Any]]:
+    """Return what the audit trail knows of requests that ended: what each held of which budgets is free again."""
+    if not rows:
+        return []
+    table = issuances.c
+    query = sa.select(table.id, table.case_id, table.currency, table.incentive)
+    asked = {each.id: each for each in tx.execute(query.where(table.id.in_([row.issuance_id for row in rows])))}
     return [
         audit.event(
             core=core,
@@ -136,7 +147,16 @@ def _approval_events(core: Core, rows: Iterable[Any], now: datetime) -> list[dic
             action="approval.expired",
             subject_kind="issuance",
             subject_id=row.issuance_id,
+            case_id=asked[row.issuance_id].case_id,
             reason="Nobody decided in time.",
+            facts={
+                "amount_minor": row.requested_amount_minor,
+                "currency": asked[row.issuance_id].currency,
+                "incentive": asked[row.issuance_id].incentive,
+                "approval_id": str(row.id),
+                "requested_by": row.requested_by,
+                "released": [list(each.pot) for each in charged[row.issuance_id]],
+            },
         )
         for row in rows
     ]
@@ -153,6 +173,7 @@ def _release(tx: Connection, core: Core, ended: Sequence[Any], waited: Sequence[
     charged = _by_issuance(budgets.charges_of(tx, issuance_ids))
     family = _by_issuance(aftercare.families(tx, {row.issuance_id for row in ended}))
     pots = budgets.lock_ids(tx, {each.pot_id for pots in charged.values() for each in pots})
+    audit.record_all(tx, _approval_events(tx, core, waited, charged, now))
     moves = [(row, move) for row in ended for move in _lapse(row, charged[row.issuance_id], family[row.issuance_id])]
     moves += [(row, move) for row in waited for move in _free(charged[row.issuance_id])]
     movements = [

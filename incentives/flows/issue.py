@@ -1,7 +1,9 @@
 """Issue: a customer is given an incentive, or somebody is asked whether they may be.
 
 permit → now → begin → claim → lock and check → change → post → enqueue → audit → end → result, for a sequence of
-commands at once; a single request is a sequence of one. A refused command leaves nothing and disturbs no neighbor.
+commands at once. Requests that wait at the same moment go together, whoever sent them: they share one transaction and
+take a busy budget's row once. A single request is a sequence of one. A refused command leaves nothing and disturbs no
+neighbor.
 """
 
 from collections.abc import Sequence
@@ -15,11 +17,12 @@ from incentives.deeds.giving import (
     Issued,
     IssuedVoucher,
     IssueVoucher,
-    give,
+    give_all,
 )
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import BlockedBySafeguards, Refusal
+from incentives.kernel.errors import Refusal
+from incentives.kernel.together import Together
 
 __all__ = [
     "AwaitingApproval",
@@ -32,6 +35,10 @@ __all__ = [
     "issue_vouchers",
 ]
 
+_TOGETHER = "issue.together"  # in the core's cache: where the requests of one process meet
+
+_Wish = tuple[Actor, IssueVoucher]
+
 
 def issue_voucher(*, core: Core, actor: Actor, command: IssueVoucher) -> Issued | AwaitingApproval:
     """Give one incentive, or ask for an approval; a refusal leaves no trace.
@@ -41,16 +48,16 @@ def issue_voucher(*, core: Core, actor: Actor, command: IssueVoucher) -> Issued 
     ``IssuingStopped``, ``BlockedBySafeguards`` (of which a review is left), ``NotPermitted``.
     """
     permit(actor, "issuances:create")
-    now = core.clock.now()
-    try:
-        with core.database.write() as tx:
-            (result,) = give(tx, core, actor, [command], now)
-            if isinstance(result, Refusal):
-                raise result
-    except BlockedBySafeguards as refusal:
-        _remember(core, actor, [refusal], now)
-        raise
-    return result
+    together: Together[_Wish, Issued | AwaitingApproval] = core.cache.get(_TOGETHER) or core.cache.setdefault(
+        _TOGETHER, Together(lambda wishes: _give(core, wishes), _names)
+    )
+    return together.submit((actor, command))
+
+
+def _names(wish: _Wish) -> list[tuple[str, str]]:
+    """Return what no two requests that go together may share: of one key, the second waits for the first."""
+    actor, command = wish
+    return [(actor.label, command.idempotency_key)] if command.idempotency_key else []
 
 
 def issue_vouchers(
@@ -61,10 +68,18 @@ def issue_vouchers(
     Raises ``NotPermitted``; every other refusal is an answer.
     """
     permit(actor, "issuances:create")
+    return _give(core, [(actor, command) for command in commands])
+
+
+def _give(core: Core, wishes: Sequence[_Wish]) -> list[Issued | AwaitingApproval | Refusal]:
     now = core.clock.now()
     with core.database.write() as tx:
-        results = give(tx, core, actor, commands, now)
-    _remember(core, actor, [each for each in results if isinstance(each, Refusal)], now)
+        results = give_all(tx, core, wishes, now)
+        if all(isinstance(each, Refusal) for each in results):
+            tx.rollback()  # There is nothing to keep.
+    for (actor, _), result in zip(wishes, results, strict=True):
+        if isinstance(result, Refusal):
+            _remember(core, actor, [result], now)
     return results
 
 

@@ -18,13 +18,23 @@ from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import CaseNotFound, Refusal
 from incentives.kernel.money import Money
+from incentives.queries.came_back import CameBack, came_back
 from incentives.recovery import cases, customers
 from incentives.recovery.customers import CustomerGiven
 from incentives.spending import budgets
 from incentives.vouchers.history import EarlierRecovery, earlier_recoveries
 
-__all__ = ["CustomerGiven", "EarlierRecovery", "Explanation", "Offer", "Offers", "Told", "Trouble", "offer_incentives"]
-
+__all__ = [
+    "CameBack",
+    "CustomerGiven",
+    "EarlierRecovery",
+    "Explanation",
+    "Offer",
+    "Offers",
+    "Told",
+    "Trouble",
+    "offer_incentives",
+]
 
 _STRANGER = uuid.UUID(int=0)
 
@@ -72,7 +82,8 @@ class Offer:
 class Offers:
     """The protocol for a trouble, why it is that one, what to say, and what may be given.
 
-    ``losers`` are the protocols that would have covered it too, each with the reason why it lost.
+    ``losers`` are the protocols that would have covered it too, each with the reason why it lost. ``came_back`` says
+    which of the customer's addresses the last message did not reach.
     """
 
     protocol: str
@@ -84,6 +95,7 @@ class Offers:
     offers: tuple[Offer, ...]
     earlier_recoveries: tuple[EarlierRecovery, ...]
     losers: tuple[Loser, ...] = ()
+    came_back: tuple[CameBack, ...] = ()
 
 
 def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
@@ -114,6 +126,7 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
             now=now,
         )
         earlier = earlier_recoveries(tx, found, now)
+        returned = came_back(tx, core, ground.contact, found, now)
     protocol = ground.resolution.protocol
     return Offers(
         protocol=protocol.key,
@@ -125,6 +138,7 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
         offers=tuple(_offer(look, candidate) for candidate in candidates),
         earlier_recoveries=earlier,
         losers=ground.resolution.losers,
+        came_back=returned,
     )
 
 

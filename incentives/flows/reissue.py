@@ -5,24 +5,29 @@ Old and new in one transaction: the old one is good for nothing from then on, an
 
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.catalog import releases
+from incentives.catalog.safeguarding import AbusePolicy
 from incentives.deeds import aftercare as care
-from incentives.deeds import answers, assessment, readdressing, reasons
+from incentives.deeds import answers, assessment, guarding, readdressing, reasons, reviewing, suspecting_addresses
 from incentives.deeds.answers import Delivery, IssuedVoucher
 from incentives.deeds.batch import Batch
 from incentives.deeds.readdressing import Addressed
+from incentives.deeds.suspecting import HELD
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
+from incentives.kernel.errors import BlockedBySafeguards
 from incentives.kernel.money import Money
 from incentives.messages import outbox
 from incentives.messages.tables import outbox_messages
 from incentives.recovery.customers import CustomerGiven
+from incentives.safeguards.signals import NOTHING, Suspicion
 from incentives.spending import budgets
 from incentives.vouchers import aftercare, lifecycle
 from incentives.vouchers.tables import vouchers
@@ -60,21 +65,34 @@ class Reissued:
 def reissue_voucher(*, core: Core, actor: Actor, command: ReissueVoucher) -> Reissued:
     """Replace a voucher by one of the same worth, end and uses left; nothing is charged again.
 
-    A customer who is somebody else than before is charged to their own caps. Raises ``NotPermitted``, ``InputInvalid``,
-    ``EmailInvalid``, ``PhoneInvalid``, ``ChannelWithoutAddress``, ``VoucherNotFound``, ``AlreadyRedeemed``,
-    ``VoucherExpired``, ``VoucherVoided``, ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``,
-    ``CustomerCapReached``, ``OverLimit``, ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
+    A customer who is somebody else than before is charged to their own caps, and a new address is asked what issuing
+    to it would be asked. Raises ``NotPermitted``, ``InputInvalid``, ``EmailInvalid``, ``PhoneInvalid``,
+    ``ChannelWithoutAddress``, ``VoucherNotFound``, ``AlreadyRedeemed``, ``VoucherExpired``, ``VoucherVoided``,
+    ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``, ``CustomerCapReached``, ``OverLimit``,
+    ``BlockedBySafeguards`` (of which a review is left), ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
     """
     permit(actor, "vouchers:reissue")
     reason, now = reasons.reason(command.reason), core.clock.now()
     names = ("voucher_id", "channels", "customer")
     request = {**{name: getattr(command, name) for name in names}, "reason": reason}
+    try:
+        with core.database.write() as tx:
+            key = command.idempotency_key
+            before = care.done_before(tx, core, actor, "reissues", key, request, now)
+            if before:
+                return _replay(tx, core, actor, before.voucher_id)
+            return _reissue(tx, core, actor, command, reason, now)
+    except BlockedBySafeguards as refusal:
+        _remember(core, actor, refusal, now)
+        raise
+
+
+def _remember(core: Core, actor: Actor, refusal: BlockedBySafeguards, now: datetime) -> None:
+    """Write what rules against abuse keep of what they refused, once nothing else is left of it."""
     with core.database.write() as tx:
-        key = command.idempotency_key
-        before = care.done_before(tx, core, actor, "reissues", key, request, now)
-        if before:
-            return _replay(tx, core, actor, before.voucher_id)
-        return _reissue(tx, core, actor, command, reason, now)
+        stopped = reviewing.remember(tx, core, actor, [refusal], now)
+    if stopped:
+        guarding.forget(core)
 
 
 def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, reason: str, now: datetime) -> Reissued:
@@ -83,6 +101,7 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
     row = care.take(tx, actor, command.voucher_id)
     care.check(tx, row, now)
     channels = assessment.addressed(row.channels if command.channels is None else command.channels, address.contact)
+    policy, suspicion = _suspect(tx, core, actor, command, row, address, now)
     care.changed(aftercare.replace(tx, row.id, now))
     care.lapse_hold(tx, row)
     outbox.withdraw(tx, [(row.issuance_id, row.id)], now, _REPLACED)
@@ -92,6 +111,7 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
     batch.vouchers.append({**made.row, "extended_days": row.extended_days, "shown_to": shown_to})
     tell_at = max((each for each in (row.undo_until_at, row.deliver_after_at) if each), default=None)
     messages = batch.tell(row.issuance_id, made.row["id"], channels, tell_at)
+    held = suspecting_addresses.hold_back(batch, row, batch.vouchers[-1], suspicion, policy)
     pots = _readdress(tx, batch, row, made, address, channels) if command.customer else ()
     facts = {
         "voucher_id": str(made.row["id"]),
@@ -102,6 +122,7 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
         "address_changed": command.customer is not None,
         "charged": [list(each.pot) for each in address.wanted],
         "channels": list(channels),
+        **({"held_for": list(suspicion.names)} if held else {}),
     }
     care.note(batch, row, "voucher.reissued", reason, facts)
     batch.write(tx, pots)
@@ -111,8 +132,21 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
         replaces_id=row.id,
         issuance_id=row.issuance_id,
         case_id=row.case_id,
-        deliveries=answers.deliveries(messages),
+        deliveries=_deliveries(messages, held=held),
     )
+
+
+def _suspect(
+    tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, row: Any, address: Addressed, now: datetime
+) -> tuple[AbusePolicy, Suspicion]:
+    """Return what a new address is suspected of. Raises ``BlockedBySafeguards``."""
+    if command.customer is None:
+        return AbusePolicy(), NOTHING
+    policy, contact = releases.cached_current(tx, core).catalog.abuse, address.contact
+    found = suspecting_addresses.look(tx, core, actor, row, contact, address.customers, address.own, policy, now)
+    worth = Money(care.outstanding_minor(row), row.currency)
+    suspecting_addresses.refuse(core, actor, row, contact, worth, found, policy, now)
+    return policy, found
 
 
 def _made(tx: Connection, batch: Batch, row: Any) -> lifecycle.Made:
@@ -141,6 +175,12 @@ def _readdress(
     return readdressing.charge(tx, batch, row, made.row, wanted)
 
 
+def _deliveries(messages: list[dict[str, Any]], *, held: bool) -> tuple[Delivery, ...]:
+    """Return messages as they were when they were fresh."""
+    found = answers.deliveries(messages)
+    return tuple(replace(each, status=HELD) for each in found) if held else found
+
+
 def _replay(tx: Connection, core: Core, actor: Actor, replaced_id: uuid.UUID) -> Reissued:
     """Return the answer that the first request got."""
     old = care.find(tx, actor, replaced_id)
@@ -155,6 +195,6 @@ def _replay(tx: Connection, core: Core, actor: Actor, replaced_id: uuid.UUID) ->
         replaces_id=replaced_id,
         issuance_id=old.issuance_id,
         case_id=old.case_id,
-        deliveries=tuple(Delivery(id=each.id, channel=each.channel) for each in sent),
+        deliveries=_deliveries([each._asdict() for each in sent], held=reviewing.was_held(tx, new["id"])),
         replayed=True,
     )

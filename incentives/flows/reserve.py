@@ -106,7 +106,7 @@ def _reserve(tx: Connection, batch: Batch, command: ReserveVoucher) -> Reserved 
             incentive = releases.incentive_of(tx, voucher.incentive_item_id, core.cache)
             takes_minor = valuing.takes_minor(tx, sale, voucher, incentive)
             valuing.check_alone(tx, sale, incentive)
-            suspecting_tills.refuse_redeeming(tx, core, actor, voucher, location, catalog.abuse, now)
+            suspecting_tills.refuse_holding(tx, core, actor, voucher, location, catalog.abuse, now)
             until = min(now + timedelta(minutes=command.hold_minutes), voucher.expires_at)
             if reservations.hold(tx, voucher.id, reservation_id, until, now):
                 break

@@ -10,7 +10,8 @@ from sqlalchemy.engine import Connection
 from incentives.catalog import releases
 from incentives.deeds import reasons, restoring
 from incentives.deeds.batch import Batch
-from incentives.deeds.restoring import ANNULMENT, RESTORES, REVERSAL, SAME_CODE, Restored, Undoing, Undone
+from incentives.deeds.restoring import Restored, Undone
+from incentives.deeds.undoing import ANNULMENT, RESTORES, REVERSAL, SAME_CODE, Undoing
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core

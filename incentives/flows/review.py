@@ -132,7 +132,7 @@ def _release(tx: Connection, core: Core, actor: Actor, row: Any, now: datetime) 
     given = tx.execute(
         sa.select(issuances.c.case_id, issuances.c.currency).where(issuances.c.id == row.issuance_id)
     ).one()
-    freed = reviewing.unfreeze(tx, row.issuance_id)
+    freed = reviewing.unfreeze(tx, row)
     told = 0
     for each in freed:
         told += outbox.release_held(tx, row.issuance_id, each.id, now)

@@ -5,44 +5,24 @@ it by itself, once a window.
 """
 
 import uuid
-from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.access.tables import users
-from incentives.catalog import releases
-from incentives.deeds import reviewing
+from incentives.deeds import guessing, reviewing
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
-from incentives.kernel.errors import NoCatalog
 from incentives.messages import outbox
 from incentives.safeguards import reviews, signals
 from incentives.safeguards.signals import Rule
 from incentives.safeguards.tables import reviews as reviews_table
-from incentives.vouchers.tables import redemption_attempts
 
 TEMPLATE = outbox.UNKNOWN_CODES_NOTICE
 KIND = "unknown_codes"
-UNKNOWN = ("voucher-not-found", "code-malformed")
-"""Outcomes of a try whose code nobody was ever given."""
-
 TOLD = ("supervisor", "manager", "admin")
 _EVERYWHERE = "everywhere"
-_HUNDRED = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """How many tries there were in a window, and how many of them had an unknown code."""
-
-    tries: int
-    unknown: int
-
-    def alarms(self, rule: Rule) -> bool:
-        """Return whether these are more than usual: by their number, and by their share of all tries."""
-        return self.unknown > rule.count and self.unknown * _HUNDRED >= self.tries * signals.UNKNOWN_SHARE_PERCENT
 
 
 def watch_codes(*, core: Core) -> bool:
@@ -52,11 +32,11 @@ def watch_codes(*, core: Core) -> bool:
     """
     now = core.clock.now()
     with core.database.read() as tx:
-        rule = _rule(tx, core)
-        if rule is None or not _count(tx, core, rule).alarms(rule) or _told_lately(tx, core, rule):
+        rule = guessing.alarm(tx, core)
+        if rule is None or not guessing.tried(tx, rule, now).alarms(rule) or _told_lately(tx, core, rule):
             return False
     with core.database.write() as tx:
-        found = _count(tx, core, rule)
+        found = guessing.tried(tx, rule, now)
         row = reviews.opened(
             core=core,
             actor=SYSTEM,
@@ -77,22 +57,6 @@ def watch_codes(*, core: Core) -> bool:
             ],
         )
     return True
-
-
-def _rule(tx: Connection, core: Core) -> Rule | None:
-    try:
-        policy = releases.cached_current(tx, core).catalog.abuse
-    except NoCatalog:
-        return None
-    return signals.rules(policy.signals, signals.LOOKING_UP).get(signals.UNKNOWN_CODES)
-
-
-def _count(tx: Connection, core: Core, rule: Rule) -> Tried:
-    table = redemption_attempts.c
-    unknown = sa.func.count().filter(table.outcome.in_(UNKNOWN))
-    since = core.clock.now() - timedelta(minutes=rule.minutes)
-    row = tx.execute(sa.select(sa.func.count(), unknown).where(table.at > since)).one()
-    return Tried(tries=row[0], unknown=row[1])
 
 
 def _told_lately(tx: Connection, core: Core, rule: Rule) -> bool:

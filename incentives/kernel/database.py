@@ -31,7 +31,10 @@ metadata = sa.MetaData(
 )
 
 SQLITE_BUSY_TIMEOUT_MS = 30_000
-_POOL_TIMEOUT_SECONDS = 5
+
+_DISK_FULL = "53100"  # PostgreSQL's code for it
+_NO_ROOM = "The disk of the database is full, so this was not recorded. Whoever runs this installation must make room."
+_MAKING_ROOM_SECONDS = 30
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -91,9 +94,8 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        make = _sqlite_engine if self.sqlite else _postgres_engine
-        self.engine = make(self.url, pool_size, read_only=False)
-        self._reader = make(self.url, pool_size, read_only=True)
+        self.engine = _engine(self.url, pool_size, read_only=False)
+        self._reader = _engine(self.url, pool_size, read_only=True)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -192,38 +194,54 @@ def _insert_new(dialect: str, table: sa.Table, unique: tuple[str, ...], where: s
 
 def unavailable(error: Exception) -> Exception:
     """Return the refusal for an error of reaching the database; a mistake in our SQL stays what it is."""
-    # SQLite calls a mistake in SQL by the same name as a full disk; PostgreSQL does not.
-    if isinstance(error, DBAPIError) and type(error.orig).__module__ == "sqlite3":
-        busy = any(sign in str(error.orig) for sign in ("locked", "full", "I/O", "unable to open", "readonly"))
-        return StorageUnavailable(retry_after_seconds=2) if busy else error
+    orig = error.orig if isinstance(error, DBAPIError) else None
+    sqlite = type(orig).__module__ == "sqlite3"
+    if "disk is full" in str(orig) if sqlite else getattr(orig, "sqlstate", None) == _DISK_FULL:
+        return StorageUnavailable(_NO_ROOM, retry_after_seconds=_MAKING_ROOM_SECONDS)
+    # SQLite calls a mistake in SQL by the same name as a file that is locked; PostgreSQL does not.
+    if sqlite and not any(sign in str(orig) for sign in ("locked", "full", "I/O", "unable to open", "readonly")):
+        return error
     return StorageUnavailable(retry_after_seconds=2)
 
 
-# No statement here runs for so long that compiling it first would pay; the reports lose half a second to it.
-_POSTGRES_OPTIONS = (
-    "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000 "
-    "-c jit=off"
-)
-# At READ COMMITTED a transaction gives a reader nothing: each statement has a snapshot of its own anyway. Without one,
-# BEGIN, ROLLBACK and the switch to READ ONLY and back are saved, which cost more than a small query.
-_POSTGRES_READER: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+def _engine(url: sa.URL, pool_size: int, *, read_only: bool) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        made = _sqlite_engine(url, pool_size, read_only=read_only)
+    else:
+        from incentives.kernel import postgres  # noqa: PLC0415 - its driver is there for those who have a PostgreSQL
+
+        made = postgres.engine(url, pool_size, read_only=read_only)
+    _close_what_is_left_over(made)
+    return made
 
 
-def _postgres_engine(url: sa.URL, pool_size: int, *, read_only: bool) -> Engine:
-    # No ping before each use: a broken connection costs one 503 and its pool is thrown away by the dialect.
-    return sa.create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=_POOL_TIMEOUT_SECONDS,
-        pool_use_lifo=True,
-        hide_parameters=True,  # what customers and staff wrote does not go into logs with an error
-        connect_args={
-            "connect_timeout": 5,
-            "options": f"{_POSTGRES_OPTIONS} -c default_transaction_read_only={'on' if read_only else 'off'}",
-        },
-        **(_POSTGRES_READER if read_only else {}),
-    )
+def _close_what_is_left_over(engine: Engine) -> None:
+    """Let a connection be closed that comes back to a pool that was thrown away while it was in use.
+
+    Nobody would take it from there again: it would stay open until the collector finds it.
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def remember(_connection: Any, record: Any) -> None:
+        record.info["pool"] = engine.pool
+
+    @sa.event.listens_for(engine, "checkin")
+    def close(_connection: Any, record: Any) -> None:
+        if record.info.get("pool", engine.pool) is not engine.pool:
+            record.invalidate()
+
+
+def is_of_one_deed(error: BaseException) -> bool:
+    """Return whether a transaction of several deeds failed for the sake of one: without it the others may go through.
+
+    A deadlock or a lock that did not come is; a database that cannot be reached is not.
+    """
+    if not isinstance(error, StorageUnavailable):
+        return True
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in _OF_ONE_DEED
+
+
+_OF_ONE_DEED = ("40P01", "55P03", "57014")  # a deadlock, a lock that did not come in time, a statement that took long
 
 
 def _sqlite_engine(url: sa.URL, pool_size: int, *, read_only: bool) -> Engine:

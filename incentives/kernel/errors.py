@@ -968,6 +968,13 @@ class BulkJobOfAnother(Refusal):
     next_step = "Ask them to start it, or send the file yourself."
 
 
+class BulkRowBroke(Refusal):
+    """A row of a bulk job met a mistake of ours, alone too. It was not given, and the others were."""
+
+    title = "Something broke on our side at this row"
+    next_step = "Try the refused rows again later; the log says what broke."
+
+
 class AlreadyGivenForIncident(Refusal):
     """The customer was given something for this incident before; ``case_id`` is where."""
 

@@ -60,6 +60,7 @@ class Keys:
     links: KeyRing
     sessions: KeyRing
     contacts: KeyRing
+    seals: KeyRing
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Keys":
@@ -69,6 +70,7 @@ class Keys:
             links=KeyRing(settings.link_keys),
             sessions=KeyRing(settings.session_keys),
             contacts=KeyRing(settings.contact_keys),
+            seals=KeyRing(settings.seal_keys),
         )
 
 

@@ -48,6 +48,18 @@ SETTINGS: tuple[Setting, ...] = (
         "Connections a process keeps to PostgreSQL for reading, and as many for writing: as many as it has threads.",
     ),
     Setting(
+        "INCENTIVES_SERVER_PROCESSES",
+        "count",
+        "1",
+        "Processes that `incentives serve` starts: as many as the machine has cores to spare.",
+    ),
+    Setting(
+        "INCENTIVES_SERVER_THREADS",
+        "count",
+        "8",
+        "Threads in each of them: so many of its requests can wait for the database at once.",
+    ),
+    Setting(
         "INCENTIVES_REDIS_URL",
         "text",
         "",
@@ -79,6 +91,12 @@ SETTINGS: tuple[Setting, ...] = (
         "keys",
         "",
         "Keys that encrypt customers' names, addresses and numbers; the last encrypts, all decrypt. Required.",
+    ),
+    Setting(
+        "INCENTIVES_SEAL_KEYS",
+        "keys",
+        "",
+        "Keys that sign the seals of the books; the last signs, all verify, so keep the old ones. Required.",
     ),
     Setting(
         "INCENTIVES_DELIVERY",
@@ -132,6 +150,18 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "A virus scanner that reads a case's file on its standard input: exit 0 is harmless, 1 is not. Empty: none.",
     ),
+    Setting(
+        "INCENTIVES_BOOKS_CHECK_MINUTES",
+        "count",
+        "60",
+        "How often the worker proves the books and verifies new seals; once a day it verifies every seal.",
+    ),
+    Setting(
+        "INCENTIVES_BOOKS_BREACH_STOPS_ISSUING",
+        "yes-no",
+        "no",
+        "`yes`: when that finds something broken, issuing is switched off for everybody until a person lifts it.",
+    ),
     Setting("INCENTIVES_SESSION_IDLE_MINUTES", "count", "30", "How long a staff session may rest before it ends."),
 )
 
@@ -143,12 +173,15 @@ class Settings:
     environment: str
     database_url: str
     database_pool_size: int
+    server_processes: int
+    server_threads: int
     redis_url: str
     public_url: str
     code_keys: tuple[tuple[str, bytes], ...]
     link_keys: tuple[tuple[str, bytes], ...]
     session_keys: tuple[tuple[str, bytes], ...]
     contact_keys: tuple[tuple[str, bytes], ...]
+    seal_keys: tuple[tuple[str, bytes], ...]
     delivery: str
     email_from: str
     email_from_name: str
@@ -164,6 +197,8 @@ class Settings:
     trusted_proxies: int
     trusted_hosts: str
     file_scanner_command: str
+    books_check_minutes: int
+    books_breach_stops_issuing: bool
     session_idle_minutes: int
 
     def __repr__(self) -> str:

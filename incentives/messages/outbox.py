@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
-from incentives.kernel.many import insert_many
+from incentives.kernel.many import Into, insert_many
 from incentives.messages.tables import delivery_attempts, outbox_messages
 
 # Longer than any provider call may take, or the lease would end while the message is being sent.
@@ -41,6 +41,8 @@ BUDGET_NOTICE = "notice-budget"
 """The notice that a budget is used so far, a letter of its own."""
 UNKNOWN_CODES_NOTICE = "notice-unknown-codes"
 """The notice that many codes are tried that do not exist, a letter of its own."""
+BOOKS_NOTICE = "notice-books"
+"""The notice that the books do not hold, a letter of its own."""
 
 
 def message(
@@ -104,7 +106,7 @@ def notice_about(
     *, core: Core, now: datetime, about: str, about_id: uuid.UUID, user_id: uuid.UUID, template: str
 ) -> dict[str, Any]:
     """Return the row of an email to one of the staff about something that is no case, such as a budget's alert."""
-    if template not in (*NOTICES, BUDGET_NOTICE, UNKNOWN_CODES_NOTICE):
+    if template not in (*NOTICES, BUDGET_NOTICE, UNKNOWN_CODES_NOTICE, BOOKS_NOTICE):
         raise AssertionError(f"there is no notice “{template}”")
     return message(
         core=core, now=now, channel="email", template=template, user_id=user_id, about=about, about_id=about_id
@@ -121,9 +123,9 @@ def told_lately(tx: Connection, now: datetime, templates: Iterable[str]) -> dict
     return {row[0]: row[1] for row in tx.execute(query)}
 
 
-def enqueue(tx: Connection, messages: Iterable[dict[str, Any]]) -> None:
+def enqueue(into: Into, messages: Iterable[dict[str, Any]]) -> None:
     """Write message rows; they commit with the deed that they tell of."""
-    insert_many(tx, outbox_messages, list(messages))
+    insert_many(into, outbox_messages, list(messages))
 
 
 HELD = "The voucher is frozen."

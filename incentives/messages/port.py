@@ -137,7 +137,28 @@ class SafetyLetter:
         return f"SafetyLetter(message_id={self.message_id}, template={self.template!r})"
 
 
-AnyLetter = Letter | SurveyLetter | NoticeLetter | BudgetLetter | SafetyLetter
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksLetter:
+    """Tells one of the staff, who minds the books, that they do not hold."""
+
+    message_id: uuid.UUID
+    channel: str  # "email"
+    template: str  # "notice-books"
+    locale: str
+    to: str
+    staff_name: str
+    brand: str
+    broken: tuple[str, ...]  # a line for each thing
+    ended_at: datetime
+    time_zone: str
+    url: str  # the books check
+
+    def __repr__(self) -> str:
+        """Name the message only."""
+        return f"BooksLetter(message_id={self.message_id}, template={self.template!r})"
+
+
+AnyLetter = Letter | SurveyLetter | NoticeLetter | BudgetLetter | SafetyLetter | BooksLetter
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from incentives.spending.tables import COUNTERS, approvals, budget_allocations, 
 from incentives.vouchers.bulk_tables import bulk_jobs
 from incentives.vouchers.tables import issuances, vouchers
 
+NO_OLD_HOLD = "no hold is older than its request"
 GRACE = timedelta(minutes=1)
 """So long a request that nobody decided in time may hold money on, until a sweep has released it."""
 
@@ -130,7 +131,7 @@ def _no_hold_outlives_its_request(tx: sa.Connection, now: datetime) -> Check:
     rows = tx.execute(
         sa.select(held.c.id).distinct().outerjoin(approvals, approvals.c.issuance_id == held.c.id).where(late)
     ).scalars()
-    return result("no hold is older than its request", count(tx, approvals), [f"issuance {each}" for each in rows])
+    return result(NO_OLD_HOLD, count(tx, approvals), [f"issuance {each}" for each in rows])
 
 
 def _jobs_hold_while_they_run(tx: sa.Connection, _now: datetime) -> Check:

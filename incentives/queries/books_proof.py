@@ -13,6 +13,7 @@ from incentives.messages.tables import outbox_messages
 from incentives.vouchers.tables import issuances, redemption_reversals, redemptions, vouchers
 
 STUCK_AFTER = timedelta(hours=1)
+NOTHING_STUCK = "nothing is stuck in the outbox"
 _MOST_NAMED = 10
 
 
@@ -255,7 +256,7 @@ def _nothing_stuck(tx: sa.Connection, now: datetime) -> Check:
     )
     rows = tx.execute(sa.select(table.id, table.status).where(waiting)).all()
     return result(
-        "nothing is stuck in the outbox",
+        NOTHING_STUCK,
         count(tx, outbox_messages),
         [f"message {row.id} is {row.status}" for row in rows],
     )

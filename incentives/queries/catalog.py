@@ -201,21 +201,25 @@ def _current(core: Core, actor: Actor, permission: str = READ) -> releases.Curre
 
 def brand(*, core: Core, actor: Actor) -> BrandRow:
     """Return the brand. Raises ``NotPermitted`` and ``NoCatalog``, as all of these do."""
-    found = _current(core, actor, SEE_PLACES).catalog.brand
-    return BrandRow(
-        name=found.name,
-        languages=found.languages,
-        default_language=found.default_language,
-        time_zone=found.time_zone,
-        currency=found.currency,
-        support_email=found.support_email,
-        hours=found.hours,
-    )
+    return _brand(_current(core, actor, SEE_PLACES).catalog)
 
 
 def locations(*, core: Core, actor: Actor) -> tuple[LocationRow, ...]:
     """Return every location, in the catalog's order."""
+    return _locations(_current(core, actor, SEE_PLACES).catalog)
+
+
+def brand_and_locations(*, core: Core, actor: Actor) -> tuple[BrandRow, tuple[LocationRow, ...]]:
+    """Return both at once, of one and the same catalog: pages need them together."""
     catalog = _current(core, actor, SEE_PLACES).catalog
+    return _brand(catalog), _locations(catalog)
+
+
+def _brand(catalog: Catalog) -> BrandRow:
+    return BrandRow(**_parts(catalog.brand, BrandRow))
+
+
+def _locations(catalog: Catalog) -> tuple[LocationRow, ...]:
     return tuple(
         LocationRow(**{**_parts(each, LocationRow), "hours": catalog.hours(each.key)})
         for each in catalog.locations.values()

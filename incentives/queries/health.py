@@ -10,10 +10,13 @@ from incentives.kernel import migrate
 from incentives.kernel.core import Core
 from incentives.kernel.errors import StorageUnavailable
 from incentives.messages.tables import outbox_messages
+from incentives.queries.books_seals import latest_checks
 from incentives.vouchers import codes
 from incentives.vouchers.tables import vouchers
 
 OUTBOX_AGE_MAX = timedelta(minutes=15)
+
+_BOOKS_SINCE = "0005"  # a database that is older has no place for what the worker found
 
 OK, DEGRADED, FAILING = "ok", "degraded", "failing"
 
@@ -36,6 +39,7 @@ def readiness(*, core: Core) -> tuple[Part, ...]:
             parts = [Part(name="database", status=OK, detail="answers"), _migrations(revision)]
             if revision is not None:
                 parts += [_keys(tx, core), _outbox(tx, now)]
+                parts += [_books(tx)] if revision >= _BOOKS_SINCE else []
             return tuple(parts)
     except StorageUnavailable:
         return (Part(name="database", status=FAILING, detail="does not answer"),)
@@ -81,3 +85,12 @@ def _outbox(tx: sa.Connection, now: datetime) -> Part:
     waited = max(now - oldest, timedelta()) if oldest else timedelta()
     status = DEGRADED if waited > OUTBOX_AGE_MAX else OK
     return Part(name="outbox", status=status, detail=f"the oldest message has waited {int(waited.total_seconds())} s")
+
+
+def _books(tx: sa.Connection) -> Part:
+    """Say what the worker last found of the books. Vouchers are given all the same, unless a switch says otherwise."""
+    found = latest_checks(tx, 1, ended=True)
+    if not found:
+        return Part(name="books", status=OK, detail="were not proved yet")
+    status, word = (OK, "held") if found[0].holds else (DEGRADED, "did not hold")
+    return Part(name="books", status=status, detail=f"{word} when they were proved at {found[0].started_at.isoformat()}")

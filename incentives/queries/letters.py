@@ -19,7 +19,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.money import Money
 from incentives.messages import outbox
 from incentives.messages.port import AnyLetter, Letter
-from incentives.queries import budget_alerts, case_letters, safety_letters
+from incentives.queries import books_letters, budget_alerts, case_letters, safety_letters
 from incentives.recovery.customers import Contact
 from incentives.vouchers import codes, lifecycle
 from incentives.vouchers.tables import issuances, vouchers
@@ -197,6 +197,8 @@ def compose(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLette
         return budget_alerts.compose(tx, core, message, now)
     if message.about == safety_letters.ABOUT:
         return safety_letters.compose(tx, core, message)
+    if message.about == books_letters.ABOUT:
+        return books_letters.compose(tx, core, message)
     if message.issuance_id is None:
         return case_letters.compose(tx, core, message) if case_letters.still_wanted(tx, message) else None
     facts = told(tx, core, message.issuance_id, message.voucher_id, now)
@@ -211,6 +213,8 @@ def composed(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLett
         return budget_alerts.compose(tx, core, message, now, whatever=True)
     if message.about == safety_letters.ABOUT:
         return safety_letters.compose(tx, core, message, whatever=True)
+    if message.about == books_letters.ABOUT:
+        return books_letters.compose(tx, core, message)
     if message.issuance_id is None:
         return case_letters.compose(tx, core, message)
     return letter(told(tx, core, message.issuance_id, message.voucher_id, now), message)

@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.access.tables import api_keys
+from incentives.books.tables import audit_events
 from incentives.catalog import releases
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -51,11 +53,26 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoppableKey:
+    """An API key that may be stopped; ``prefix`` is how its secret begins, and ``location`` where it is for."""
+
+    id: uuid.UUID
+    name: str
+    prefix: str
+    location: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaughtItem:
-    """One thing in flight: its own id, the case it is about where there is one, its money, since when, and a word."""
+    """One thing in flight: its own id, the case it is about where there is one, its money, since when, and a word.
+
+    ``voucher_id`` and ``job_id`` are the voucher that it is or is about, and the bulk job that it is or came from.
+    """
 
     id: uuid.UUID
     case_id: uuid.UUID | None
+    voucher_id: uuid.UUID | None
+    job_id: uuid.UUID | None
     amount: Money | None
     at: datetime
     location: str | None
@@ -73,10 +90,28 @@ class CaughtKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caught:
-    """What a switch caught in flight: requests, held vouchers, jobs, messages, and what was given just before it."""
+    """What a switch caught in flight: requests, held vouchers, jobs, messages, and what was given just before it.
+
+    What was sent to another address just before is a kind by itself, for that is how vouchers are led astray.
+    """
 
     switch: Switch
     kinds: Sequence[CaughtKind]
+
+
+def stoppable_keys(*, core: Core, actor: Actor) -> tuple[StoppableKey, ...]:
+    """Return the API keys that an actor may stop, by name: those of their own place, or all. Revoked ones do nothing.
+
+    Raises ``NotPermitted``.
+    """
+    permit(actor, "switches:manage")
+    table = api_keys.c
+    query = sa.select(table.id, table.name, table.prefix, table.location).where(table.revoked_at.is_(None))
+    if actor.location is not None:
+        query = query.where(table.location == actor.location)
+    with core.database.read() as tx:
+        rows = tx.execute(query.order_by(table.name, table.created_at, table.id)).all()
+    return tuple(StoppableKey(id=row.id, name=row.name, prefix=row.prefix, location=row.location) for row in rows)
 
 
 def list_switches(
@@ -129,12 +164,14 @@ def caught(*, core: Core, actor: Actor, switch_id: uuid.UUID) -> Caught:
         if row is None:
             raise SwitchNotFound
         within = _Scope(row.scope, row.subject, _below(tx, core, row))
+        elsewhere = _readdressed(tx, row.set_at)
         kinds = (
             _requests(tx, actor, within, now),
             _holds(tx, actor, within, now),
             _jobs(tx, actor, within),
             _messages(tx, actor, within),
-            _given(tx, actor, within, row.set_at),
+            _given(tx, actor, within, row.set_at, "given", vouchers.c.id.not_in(elsewhere)),
+            _given(tx, actor, within, row.set_at, "addresses", vouchers.c.id.in_(elsewhere)),
         )
         names = actor_names(tx, {row.subject} if row.scope in _STAFF else set())
         return Caught(switch=_switch(row, names), kinds=kinds)
@@ -185,7 +222,13 @@ def _below(tx: Connection, core: Core, row: Any) -> tuple[str, ...]:
     return tuple(key for key in catalog.issue_tags if row.subject in catalog.lineage(key)) or (row.subject,)
 
 
-_OF_ISSUANCE = (issuances.c.case_id, issuances.c.amount_minor, issuances.c.currency, issuances.c.location)
+_OF_ISSUANCE = (
+    issuances.c.case_id,
+    issuances.c.amount_minor,
+    issuances.c.currency,
+    issuances.c.location,
+    issuances.c.job_id,
+)
 
 
 def _kind(tx: Connection, kind: str, query: sa.Select[Any], at: sa.ColumnElement[Any], word: Any) -> CaughtKind:
@@ -196,6 +239,8 @@ def _kind(tx: Connection, kind: str, query: sa.Select[Any], at: sa.ColumnElement
         CaughtItem(
             id=row.id,
             case_id=row.case_id,
+            voucher_id=row.voucher_id,
+            job_id=row.job_id,
             amount=None if row.amount_minor is None else Money(row.amount_minor, row.currency),
             at=row.at,
             location=row.location,
@@ -209,7 +254,13 @@ def _kind(tx: Connection, kind: str, query: sa.Select[Any], at: sa.ColumnElement
 def _requests(tx: Connection, actor: Actor, within: _Scope, now: datetime) -> CaughtKind:
     table = approvals.c
     query = (
-        sa.select(table.id, table.requested_at.label("at"), *_OF_ISSUANCE, issuances.c.incentive)
+        sa.select(
+            table.id,
+            table.requested_at.label("at"),
+            sa.null().label("voucher_id"),
+            *_OF_ISSUANCE,
+            issuances.c.incentive,
+        )
         .join(issuances, issuances.c.id == table.issuance_id)
         .where(table.status == "pending", table.expires_at > now, within.of_issuance())
         .where(seen_by(actor, issuances.c.location))
@@ -223,6 +274,8 @@ def _holds(tx: Connection, actor: Actor, within: _Scope, now: datetime) -> Caugh
         sa.select(
             table.id,
             table.reserved_at.label("at"),
+            table.voucher_id,
+            issuances.c.job_id,
             issuances.c.case_id,
             table.amount_minor,
             table.currency,
@@ -244,6 +297,8 @@ def _jobs(tx: Connection, actor: Actor, within: _Scope) -> CaughtKind:
         table.id,
         table.created_at.label("at"),
         sa.null().label("case_id"),
+        sa.null().label("voucher_id"),
+        table.id.label("job_id"),
         sa.null().label("amount_minor"),
         sa.null().label("currency"),
         table.location,
@@ -256,22 +311,36 @@ def _jobs(tx: Connection, actor: Actor, within: _Scope) -> CaughtKind:
 def _messages(tx: Connection, actor: Actor, within: _Scope) -> CaughtKind:
     table = outbox_messages.c
     query = (
-        sa.select(table.id, table.created_at.label("at"), *_OF_ISSUANCE, table.channel)
+        sa.select(table.id, table.created_at.label("at"), table.voucher_id, *_OF_ISSUANCE, table.channel)
         .join(issuances, issuances.c.id == table.issuance_id)
         .where(table.status.in_(WAITING), within.of_issuance(), seen_by(actor, issuances.c.location))
     )
     return _kind(tx, "messages", query, table.created_at, lambda row: row.channel)
 
 
-def _given(tx: Connection, actor: Actor, within: _Scope, set_at: datetime) -> CaughtKind:
+def _given(
+    tx: Connection, actor: Actor, within: _Scope, set_at: datetime, kind: str, which: sa.ColumnElement[bool]
+) -> CaughtKind:
     table = vouchers.c
     query = (
         sa.select(
-            table.id, table.issued_at.label("at"), issuances.c.case_id, table.amount_minor, table.currency,
-            issuances.c.location, issuances.c.incentive, table.last4,
+            table.id, table.issued_at.label("at"), table.id.label("voucher_id"), issuances.c.job_id,
+            issuances.c.case_id, table.amount_minor, table.currency, issuances.c.location, issuances.c.incentive,
+            table.last4,
         )
         .join(issuances, issuances.c.id == table.issuance_id)
-        .where(table.issued_at.between(set_at - JUST_BEFORE, set_at + JUST_AFTER), within.of_issuance())
+        .where(_just_before(table.issued_at, set_at), within.of_issuance(), which)
         .where(seen_by(actor, issuances.c.location))
     )  # fmt: skip
-    return _kind(tx, "given", query, table.issued_at, lambda row: f"{row.incentive} …{row.last4}")
+    return _kind(tx, kind, query, table.issued_at, lambda row: f"{row.incentive} …{row.last4}")
+
+
+def _just_before(at: sa.ColumnElement[Any], set_at: datetime) -> sa.ColumnElement[bool]:
+    return at.between(set_at - JUST_BEFORE, set_at + JUST_AFTER)
+
+
+def _readdressed(tx: Connection, set_at: datetime) -> list[uuid.UUID]:
+    """Return the vouchers that went to another address just before: what the trail says of what was reissued."""
+    table = audit_events.c
+    query = sa.select(table.facts).where(table.action == "voucher.reissued", _just_before(table.at, set_at))
+    return [uuid.UUID(facts["voucher_id"]) for facts in tx.execute(query).scalars() if facts["address_changed"]]

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
-from incentives.kernel.many import insert_absent, insert_many, update_many
+from incentives.kernel.many import Into, Together, insert_absent, insert_many, update_many
 from incentives.spending.matching import Dimensions, PotKey, Rule, Wanted, matching
 from incentives.spending.tables import COUNTERS, budget_allocations, budget_movements, budget_periods
 
@@ -287,7 +287,7 @@ def allotment(
 
 
 def write(
-    tx: Connection,
+    into: Into,
     pots: Collection[Pot],
     movements: Sequence[Mapping[str, Any]],
     allocations: Sequence[Mapping[str, Any]] = (),
@@ -296,15 +296,16 @@ def write(
 
     Pots that were made for what was refused in the end are taken back.
     """
-    insert_many(tx, budget_movements, movements)
-    insert_many(tx, budget_allocations, allocations)
+    insert_many(into, budget_movements, movements)
+    insert_many(into, budget_allocations, allocations)
     unused = [pot.id for pot in pots if pot.made and not pot.changed]
     if unused:
+        tx = into.tx if isinstance(into, Together) else into
         tx.execute(budget_periods.delete().where(budget_periods.c.id.in_(unused)))
     ruled = [_changes(pot) | _said(pot.rule) for pot in pots if pot.changed and pot.rule is not None]
-    update_many(tx, budget_periods, ruled, by=("id",), to=_RULED, add=_SUMS)
+    update_many(into, budget_periods, ruled, by=("id",), to=_RULED, add=_SUMS)
     others = [_changes(pot) for pot in pots if pot.changed and pot.rule is None]
-    update_many(tx, budget_periods, others, by=("id",), add=_SUMS)
+    update_many(into, budget_periods, others, by=("id",), add=_SUMS)
 
 
 _RULED = ("cap_minor", "cap_count", "basis", "expected_percent", "rollover", "on_expiry")

@@ -34,10 +34,10 @@ def taken(charged: Iterable[Charged], gone_minor: int, *, spent_minor: int = 0) 
     return found
 
 
-def moved_by(tx: Connection, redemption_id: uuid.UUID) -> dict[uuid.UUID, tuple[int, int]]:
-    """Return what a redemption took from the promise of each pot (by its id), and how much of it was spent."""
+def moved_by(tx: Connection, issuance_id: uuid.UUID, redemption_id: uuid.UUID) -> dict[uuid.UUID, tuple[int, int]]:
+    """Return what a redemption took from its issuance's promise in each pot (by its id), and how much was spent."""
     moved = budget_movements.c
-    this = (moved.source_id == redemption_id, moved.kind == "spend")
+    this = (moved.issuance_id == issuance_id, moved.source_id == redemption_id, moved.kind == "spend")
     query = sa.select(moved.budget_period_id, moved.committed_minor, moved.spent_minor).where(*this)
     return {row[0]: (-row[1], row[2]) for row in tx.execute(query)}
 
@@ -50,8 +50,9 @@ def again_minor(owed_minor: int, freed_minor: int, settled_minor: int) -> int:
 def counted(each: Charged, changes: Mapping[str, int], *, whole: bool, keeps: bool = False) -> dict[str, int]:
     """Return the changes of one pot with those of what counts issuances, where the ``whole`` issuance ended unspent.
 
-    ``keeps`` counts it as spent all the same. What changes nothing is left out.
+    ``keeps`` counts it as spent all the same, and from the first breakage on: what is kept of it is never free again.
+    What changes nothing is left out.
     """
-    count = each.sums["committed_count"] if whole else 0
+    count = each.sums["committed_count"] if whole or keeps else 0
     counts = {"committed_count": -count, "spent_count": count if keeps else 0}
     return {name: by for name, by in {**changes, **counts}.items() if by}

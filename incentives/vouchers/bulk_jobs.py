@@ -65,14 +65,19 @@ def in_states(tx: Connection, states: Iterable[str]) -> list[uuid.UUID]:
     return list(tx.execute(sa.select(table.id).where(table.status.in_(list(states))).order_by(table.id)).scalars())
 
 
-def lease(tx: Connection, job_id: uuid.UUID, status: str, lease_id: uuid.UUID, now: datetime) -> bool:
+def set_mode(tx: Connection, job_id: uuid.UUID, mode: str) -> bool:
+    """Let a job run in another mode; False when it has begun to run, for its rows were told another rule."""
+    this = (bulk_jobs.c.id == job_id) & bulk_jobs.c.started_at.is_(None)
+    return tx.execute(bulk_jobs.update().where(this).values(mode=mode)).rowcount == 1
+
+
+def lease(tx: Connection, job_id: uuid.UUID, status: str, lease_id: uuid.UUID, now: datetime, **values: Any) -> bool:
     """Lease a job for one who works on it alone; False where another does, or it is not in that state."""
     table = bulk_jobs.c
     free = sa.or_(table.lease_until_at.is_(None), table.lease_until_at < now)
     mine = (table.id == job_id) & (table.status == status) & free
-    return (
-        tx.execute(bulk_jobs.update().where(mine).values(lease_id=lease_id, lease_until_at=now + LEASE)).rowcount == 1
-    )
+    until = {"lease_id": lease_id, "lease_until_at": now + LEASE}
+    return tx.execute(bulk_jobs.update().where(mine).values({**until, **values})).rowcount == 1
 
 
 def renew(tx: Connection, job_id: uuid.UUID, status: str, lease_id: uuid.UUID, now: datetime, **values: Any) -> bool:

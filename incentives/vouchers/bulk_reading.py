@@ -127,8 +127,12 @@ def _ndjson(file: BinaryIO) -> Iterator[Row | _Unreadable]:
 def _object(number: int, text: str) -> Row | _Unreadable:
     try:
         body = orjson.loads(text)
+        # orjson keeps the last of two equal names and says nothing: 500 that is shown, and 5000 that is given.
+        json.loads(text, object_pairs_hook=_once_each)
     except orjson.JSONDecodeError as error:
         return _Unreadable(number, f"This is not JSON: {error.msg} at column {error.colno}.")
+    except (_Twice, RecursionError) as error:
+        return _Unreadable(number, str(error) or "This is nested too deeply.")
     if not isinstance(body, dict):
         return _Unreadable(number, "Each line is one JSON object, as POST /issuances takes it.")
     unknown = [name for name in body if name not in (*_PLAIN, *_NUMBERS, "customer", "channels", "metadata")]
@@ -138,6 +142,18 @@ def _object(number: int, text: str) -> Row | _Unreadable:
     if unknown:
         return _Unreadable(number, f"There is no member “{unknown[0][:60]}”.")
     return Row(number, {name: value for name, value in body.items() if value is not None})
+
+
+class _Twice(Exception):
+    """A name stands twice in one object."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise _Twice(f"The name “{name[:60]}” stands twice in one object.")
+        seen.add(name)
 
 
 class _Feed:
@@ -190,7 +206,7 @@ def _csv(file: BinaryIO) -> Iterator[Row | _Unreadable]:
             if wrong := _wrong_header(header):
                 yield _Unreadable(1, wrong, ends=True)
                 return
-        elif any(cells):
+        elif any(cell.strip() for cell in cells):
             yield _row(line, header, cells)
 
 
@@ -224,6 +240,20 @@ def _row(line: int, header: list[str], cells: list[str]) -> Row | _Unreadable:
         else:
             body[name] = int(text) if name in _NUMBERS and _WHOLE.fullmatch(text) else text
     return Row(line, body)
+
+
+def addressed(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's request if it is for anybody. Raises ``InputInvalid``.
+
+    A gift to nobody, told to nobody, is good for nobody, or for whoever comes by its code: in a file, which nobody
+    looks at row by row, it is a mistake.
+    """
+    if not (body.get("channels") or any((body.get("customer") or {}).values())):
+        raise InputInvalid(
+            "The row names neither a customer nor a channel.",
+            errors=[{"field": "customer", "message": "Say whom it is for: an email, a phone or a reference."}],
+        )
+    return dict(body)
 
 
 def checked(body: Mapping[str, Any]) -> dict[str, Any]:

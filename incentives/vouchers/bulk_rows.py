@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal
 from incentives.kernel.many import insert_many, update_many
-from incentives.vouchers.bulk_reading import Row, checked
+from incentives.vouchers.bulk_reading import Row, addressed, checked
 from incentives.vouchers.bulk_tables import bulk_jobs, bulk_rows
 
 _FACTS_KEPT = (
@@ -71,7 +71,7 @@ def _with(defaults: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any
 def opened(core: Core, kept: Kept) -> dict[str, Any]:
     """Return what a kept row asks for. Raises ``InputInvalid`` naming its fields."""
     body: dict[str, Any] = orjson.loads(core.contacts.decrypt(kept.sealed) or "{}")
-    return checked(body)
+    return addressed(checked(body))
 
 
 def waiting(tx: Connection, job_id: uuid.UUID, *, after: int, most: int, lease: bool = False) -> list[Kept]:

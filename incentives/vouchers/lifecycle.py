@@ -1,7 +1,7 @@
 """A voucher's rows: made, found, and moved from state to state by conditional updates."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
+from incentives.kernel.database import AmountMinor, UtcDateTime
 from incentives.kernel.errors import CodeMalformed, KeyRetired, VoucherNotFound
 from incentives.kernel.money import Money
 from incentives.vouchers import codes
@@ -97,28 +98,52 @@ def find(tx: Connection, core: Core, *, code: str | None, token: str | None) -> 
     A code field may hold the whole link, since scanners type what the QR says.
     Raises ``CodeMalformed`` and ``VoucherNotFound``.
     """
-    if token is None and code is not None and "/v/" in code:
-        code, token = None, code
-    if token is not None:
-        voucher_id = codes.voucher_of_token(core.keys.links, codes.token_in(token))
-        condition = vouchers.c.id == voucher_id
-        known = voucher_id is not None
-    else:
-        condition = vouchers.c.code_digest.in_(codes.digests(core.keys.codes, codes.normalized(code or "")))
-        known = True
-    row = tx.execute(_with_issuance().where(condition)).one_or_none() if known else None
+    sought = sought_by(core, code=code, token=token)
+    row = find_all(tx, [sought]).get(sought)
     if row is None:
         raise VoucherNotFound
     return row
 
 
+Sought = uuid.UUID | tuple[str, ...] | None
+"""What a voucher is looked for by: its id, or the digests that its code has under each key; None finds nothing."""
+
+
+def sought_by(core: Core, *, code: str | None, token: str | None) -> Sought:
+    """Return what a code or a token, as typed or scanned, looks for. Raises ``CodeMalformed``."""
+    if token is None and code is not None and "/v/" in code:
+        code, token = None, code
+    if token is not None:
+        return codes.voucher_of_token(core.keys.links, codes.token_in(token))
+    return tuple(codes.digests(core.keys.codes, codes.normalized(code or "")))
+
+
+def find_all(tx: Connection, sought: Iterable[Sought]) -> dict[Sought, Any]:
+    """Return vouchers' rows (with what their issuances say) by what they are looked for by; one statement a way."""
+    wanted = list(sought)
+    by_id = {each: each for each in wanted if isinstance(each, uuid.UUID)}
+    by_digest = {digest: each for each in wanted if isinstance(each, tuple) for digest in each}
+    rows = {by_digest[row.code_digest]: row for row in _by_digests(tx, list(by_digest))}
+    return rows | {by_id[row.id]: row for row in _by_ids(tx, list(by_id))}
+
+
 def found(tx: Connection, voucher_id: uuid.UUID) -> Any:
     """Return a voucher's row (with what its issuance says) by its id."""
-    return tx.execute(_with_issuance().where(vouchers.c.id == voucher_id)).one()
+    return _by_ids(tx, [voucher_id])[0]
 
 
-def _with_issuance() -> Any:
-    return sa.select(*_WANTED).join(issuances, issuances.c.id == vouchers.c.issuance_id)
+# Made once: building them costs more than PostgreSQL takes to run them.
+_WITH_ISSUANCE = sa.select(*_WANTED).join(issuances, issuances.c.id == vouchers.c.issuance_id)
+_BY_DIGESTS = _WITH_ISSUANCE.where(vouchers.c.code_digest.in_(sa.bindparam("digests", expanding=True)))
+_BY_IDS = _WITH_ISSUANCE.where(vouchers.c.id.in_(sa.bindparam("ids", expanding=True)))
+
+
+def _by_digests(tx: Connection, digests: list[str]) -> Sequence[Any]:
+    return tx.execute(_BY_DIGESTS, {"digests": digests}).all() if digests else ()
+
+
+def _by_ids(tx: Connection, ids: list[uuid.UUID]) -> Sequence[Any]:
+    return tx.execute(_BY_IDS, {"ids": ids}).all() if ids else ()
 
 
 def last4_of(code: str | None) -> str | None:
@@ -157,13 +182,57 @@ def is_frozen(row: Any, now: datetime) -> bool:
     return row.frozen_at is not None and (row.frozen_until_at is None or row.frozen_until_at > now)
 
 
+_THEN = vouchers.c.redeemed_count + 1
+_USED_ONCE: Mapping[str, Any] = {
+    "redeemed_count": _THEN,
+    "status": sa.case((vouchers.c.max_redemptions <= _THEN, "redeemed"), else_="issued"),
+    "reservation_id": None,
+    "reserved_until_at": None,
+}
+
+
 def redeem(tx: Connection, voucher_id: uuid.UUID, condition: sa.ColumnElement[bool]) -> int | None:
     """Spend one use of a voucher, if it is so: one conditional update. Return how many are spent now, or None."""
-    then = vouchers.c.redeemed_count + 1
-    used_up = sa.case((then >= vouchers.c.max_redemptions, "redeemed"), else_="issued")
-    values = {"redeemed_count": then, "status": used_up, "reservation_id": None, "reserved_until_at": None}
-    statement = vouchers.update().where(vouchers.c.id == voucher_id, condition).values(**values)
+    statement = vouchers.update().where(vouchers.c.id == voucher_id, condition).values(**_USED_ONCE)
     return tx.execute(statement.returning(vouchers.c.redeemed_count)).scalar_one_or_none()
+
+
+def redeem_all(tx: Connection, weighed: Mapping[uuid.UUID, int], now: datetime) -> dict[uuid.UUID, int]:
+    """Spend one use of each voucher that is good and still worth what was weighed; return how many are spent now.
+
+    Several are locked in the order of their ids first, so that two tills' sequences cannot wait for each other.
+    """
+    if len(weighed) == 1:
+        ((voucher_id, worth_minor),) = weighed.items()
+        rows = tx.execute(_REDEEM, {"this_id": voucher_id, "worth_minor": worth_minor, "at": now})
+    else:
+        locked = tx.execute(_LOCK_ALL, {"ids": list(weighed)}).all()
+        same = [row.id for row in locked if row.amount_minor == weighed[row.id]]
+        rows = tx.execute(_REDEEM_ALL, {"ids": same, "at": now})
+    return {row.id: row.redeemed_count for row in rows}
+
+
+_NOW: Any = sa.bindparam("at", type_=UtcDateTime())
+_THESE = vouchers.c.id.in_(sa.bindparam("ids", expanding=True))
+_LOCK_ALL = (
+    sa.select(vouchers.c.id, vouchers.c.amount_minor)
+    .where(_THESE)
+    .order_by(vouchers.c.id)
+    .with_for_update(key_share=True)
+)
+_REDEEM = (
+    vouchers.update()
+    .where(
+        vouchers.c.id == sa.bindparam("this_id"),
+        good(_NOW),
+        vouchers.c.amount_minor == sa.bindparam("worth_minor", type_=AmountMinor()),
+    )
+    .values(**_USED_ONCE)
+    .returning(vouchers.c.id, vouchers.c.redeemed_count)
+)
+_REDEEM_ALL = (
+    vouchers.update().where(_THESE, good(_NOW)).values(**_USED_ONCE).returning(vouchers.c.id, vouchers.c.redeemed_count)
+)
 
 
 def free_use(tx: Connection, voucher_id: uuid.UUID) -> int:

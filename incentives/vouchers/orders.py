@@ -25,12 +25,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A sale: what is to be paid before this voucher (``total``), and what it was before any discount (``initial``)."""
+    """A sale: what is to be paid before this voucher (``total``), and what it was before any discount (``initial``).
+
+    ``metadata`` is what the till adds to the redemption, as the catalog declares it.
+    """
 
     ref: str | None = None
     total: Money | None = None
     initial_total: Money | None = None
     items: tuple[Item, ...] | None = None
+    metadata: Mapping[str, Any] | None = None
 
     @property
     def total_minor(self) -> int | None:
@@ -41,7 +45,7 @@ class Order:
 
     def over(self, later: "Order") -> "Order":
         """Return the sale with what was said of it later in the place of what was said before."""
-        names = ("ref", "total", "initial_total", "items")
+        names = ("ref", "total", "initial_total", "items", "metadata")
         said = {name: getattr(later, name) for name in names if getattr(later, name) is not None}
         return Order(**({name: getattr(self, name) for name in names} | said))
 
@@ -52,6 +56,7 @@ class Order:
             "order_total_minor": self.total.amount_minor if self.total else None,
             "order_initial_minor": self.initial_total.amount_minor if self.initial_total else None,
             "order_items": [item.as_json() for item in self.items] if self.items is not None else None,
+            "metadata": dict(self.metadata) if self.metadata else None,
         }
 
 
@@ -63,6 +68,7 @@ def of_row(row: Any) -> Order:
         total=_money(row.order_total_minor, row.currency),
         initial_total=_money(row.order_initial_minor, row.currency),
         items=None if items is None else tuple(Item(**item) for item in items),
+        metadata=row.metadata,
     )
 
 
@@ -88,22 +94,27 @@ class OrderTold:
     """The part of a till's command that tells of the sale; all of it can be left out.
 
     ``order_total`` is what is to be paid before this voucher and what a percentage is taken from, ``items`` what it
-    consists of, ``order_initial_total`` what it was before any discount.
+    consists of, ``order_initial_total`` what it was before any discount. ``metadata`` is whatever else belongs to it.
     """
 
     order_ref: str | None = None
     order_total: Money | None = None
     order_initial_total: Money | None = None
     items: tuple[Item, ...] | None = None
+    metadata: Mapping[str, Any] | None = None
 
     @property
     def order(self) -> Order:
         """Return the sale."""
         return Order(
-            ref=self.order_ref, total=self.order_total, initial_total=self.order_initial_total, items=self.items
+            ref=self.order_ref,
+            total=self.order_total,
+            initial_total=self.order_initial_total,
+            items=self.items,
+            metadata=self.metadata,
         )
 
     def request(self, *names: str) -> dict[str, str]:
         """Return what makes two commands under one key the same. What was not always there counts when it is told."""
-        later = [name for name in ("order_initial_total", "items") if getattr(self, name) is not None]
+        later = [name for name in ("order_initial_total", "items", "metadata") if getattr(self, name) is not None]
         return {name: str(getattr(self, name)) for name in (*names, "order_ref", "order_total", *later)}

@@ -91,7 +91,7 @@ redemptions = sa.Table(
     "redemptions",
     metadata,
     sa.Column("id", sa.Uuid(), primary_key=True),
-    sa.Column("voucher_id", sa.Uuid(), sa.ForeignKey("vouchers.id"), nullable=False),
+    sa.Column("voucher_id", sa.Uuid(), sa.ForeignKey("vouchers.id"), nullable=False, index=True),
     sa.Column("amount_minor", AmountMinor(), nullable=False),
     sa.Column("currency", sa.String(3), nullable=False),
     sa.Column("location", sa.String(64)),
@@ -103,6 +103,7 @@ redemptions = sa.Table(
     sa.Column("settled_minor", AmountMinor()),  # what of the voucher's worth it used up, the lapsed part included
     sa.Column("order_initial_minor", AmountMinor()),  # the order before any discount, where the till told it
     sa.Column("order_items", JsonColumn),
+    sa.Column("metadata", JsonColumn),  # what the till adds to it
     sa.Column("reservation_id", sa.Uuid(), sa.ForeignKey("reservations.id")),
     sa.Column("remainder_id", sa.Uuid(), sa.ForeignKey("vouchers.id")),  # the voucher over what was left
     sa.Column("redeemed_at", UtcDateTime(), nullable=False, index=True),
@@ -169,6 +170,7 @@ reservations = sa.Table(
     sa.Column("order_total_minor", AmountMinor()),
     sa.Column("order_initial_minor", AmountMinor()),
     sa.Column("order_items", JsonColumn),
+    sa.Column("metadata", JsonColumn),
     sa.Column("amount_minor", AmountMinor(), nullable=False),  # what committing it as it stands would take off
     sa.Column("currency", sa.String(3), nullable=False),
     sa.Column("actor", sa.String(64), nullable=False),

@@ -108,6 +108,8 @@ CASES_MIN = {
     "GET /api/v1/vouchers/{voucher_id}": 25,
     "POST /api/v1/issuances/{issuance_id}/undo": 25,
     "GET /api/v1/audit": 50,
+    "GET /api/v1/books/seals": 40,
+    **dict.fromkeys(("GET /api/v1/books/seal-keys", "GET /api/v1/books/checks"), 1),
     # switches, reviews, lists
     **dict.fromkeys(("GET /api/v1/switches", "GET /api/v1/reviews", "GET /api/v1/listed-values"), 50),
     **dict.fromkeys(("POST /api/v1/switches", "POST /api/v1/listed-values"), 50),

@@ -84,7 +84,8 @@ class Machines:
             }
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database and of Redis."""
+        self.app.extensions["throttle"].close()
         self.core.database.dispose()
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from incentives.flows.deliver import deliver_next
+from incentives.messages.port import WillNeverWork
 from tests.doors.machines import Machines, assert_problem, json_of, opened
+from tests.world import Recording
 
 ANA = {"name": "Ana Ruiz", "email": "ana.ruiz@customer.example.com", "phone": "+34 600 123 456", "locale": "es-MX"}
 
@@ -180,6 +182,18 @@ def test_an_apology_by_itself_has_no_voucher(machines: Machines) -> None:
     assert [each["channel"] for each in answer["deliveries"]] == ["email"]
 
 
+def test_offers_say_where_the_last_message_did_not_arrive(machines: Machines) -> None:
+    sender = machines.core.senders["email"]
+    assert isinstance(sender, Recording)
+    sender.outcomes.append(WillNeverWork("There is no such mailbox."))
+    json_of(machines.issue(channels=["email"], customer=ANA))
+    while deliver_next(core=machines.core):
+        pass
+    body = {"issue_tag": "flight-delayed", "location": "london", "customer": ANA}
+    (found,) = json_of(machines.post("/offers", body))["came_back"]
+    assert (found["channel"], found["status"]) == ("email", "failed")
+
+
 def test_offers_say_what_issuing_would_do(machines: Machines) -> None:
     body = {"issue_tag": "flight-delayed", "location": "london", "customer": ANA, "order_ref": "LH123"}
     answer = json_of(machines.post("/offers", body))
@@ -192,7 +206,7 @@ def test_offers_say_what_issuing_would_do(machines: Machines) -> None:
     assert voucher["amount_bounds"] == {"least_minor": 1000, "most_minor": 15000}
     assert (voucher["is_default"], voucher["offerable"], voucher["blocked_reasons"]) == (True, True, [])
     assert offers["meal-gbp"]["amount_bounds"] is None
-    assert answer["earlier_recoveries"] == []
+    assert (answer["earlier_recoveries"], answer["came_back"]) == ([], [])
     for incentive, offer in offers.items():
         issued = machines.issue(incentive=incentive)
         assert issued.status_code == (202 if offer["approval_required"] else 201 if offer["offerable"] else 422)

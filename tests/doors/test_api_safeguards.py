@@ -32,8 +32,10 @@ def test_a_switch_is_set_listed_and_lifted(machines: Machines) -> None:
     assert (again.status_code, json_of(again)["switch_id"]) == (409, switch["id"])
     caught = json_of(machines.get(f"/switches/{switch['id']}/caught", "auditor"))
     kinds = {each["kind"]: each for each in caught["kinds"]}
-    assert set(kinds) == {"requests", "holds", "jobs", "messages", "given"}
-    assert [each["case_id"] for each in kinds["given"]["items"]] == [issued["case_id"]]
+    assert set(kinds) == {"requests", "holds", "jobs", "messages", "given", "addresses"}
+    (given,) = kinds["given"]["items"]
+    assert (given["case_id"], given["voucher_id"]) == (issued["case_id"], issued["voucher"]["id"])
+    assert given["job_id"] is None
     listed = json_of(machines.get("/switches?status=set", "auditor"))
     assert [each["id"] for each in listed["items"]] == [switch["id"]]
     lifted = machines.post(f"/switches/{switch['id']}/lift", {"reason": "Mended."}, "manager")

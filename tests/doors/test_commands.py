@@ -32,6 +32,9 @@ _NEED_TABLES = (
     ("catalog", "approve", "1", "--as", "ana@example.com"),
     ("catalog", "withdraw", "1", "--as", "ana@example.com", "--reason", "wrong"),
     ("books", "check"),
+    ("books", "seal"),
+    ("books", "checkpoint"),
+    ("books", "verify"),
     ("worker",),
     ("serve",),
 )

@@ -43,7 +43,7 @@ def test_a_request_says_who_what_why_and_what_was_before(staff: Staff) -> None:
         "£120.00",
         "Flight canceled, grave",
         "Frontline, London Heathrow",
-        "8 minutes ago",
+        "Waiting 8 minutes.",
         "Above the requester's limit for one voucher",
         "This customer got 1 recovery in 30 days",
         "Worth £25.00 in all.",

@@ -67,7 +67,7 @@ def test_more_rows_take_no_more_statements(clerks: Staff) -> None:
     few = [asked_for(clerks, path) for path in ("/approvals", "/cases")]
     ask(clerks, "cdef")
     assert [asked_for(clerks, path) for path in ("/approvals", "/cases")] == few
-    assert max(few) < 40
+    assert max(few) < 24
 
 
 def test_each_request_comes_with_what_its_own_customer_was_given(clerks: Staff) -> None:

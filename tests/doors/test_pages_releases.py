@@ -108,7 +108,7 @@ def test_the_difference_is_read_without_knowing_the_file(staff: Staff) -> None:
     for words in (
         "Against release 1: 1 in approval limits, 1 in protocols.",
         "Frontline, in GBP Changed",
-        "Most per voucher GBP 50.00 GBP 75.00",
+        "Most per voucher £50.00 £75.00",
         "Flight canceled flight-canceled",
         "Adds kind customer, title Call when they have arrived, due hours 12",
     ):

@@ -6,9 +6,12 @@ import pytest
 
 from incentives.flows.issue import CustomerGiven, IssueVoucher, issue_voucher
 from incentives.flows.listing import ListValue, add_listed
+from incentives.flows.people import CreateApiKey, create_api_key, revoke_api_key
+from incentives.kernel.actors import SYSTEM
 from incentives.kernel.errors import BlockedBySafeguards
 from tests.doors.staff import Staff
 from tests.doors.test_pages import check
+from tests.world import api_key
 
 BOARD, REVIEWS, LISTS = "/safeguards", "/safeguards/reviews", "/safeguards/lists"
 
@@ -38,7 +41,8 @@ def test_stopping_shows_what_was_caught_in_flight(staff: Staff) -> None:
     assert "A rule misfires." in page.words
     links = {each.get("href", "").partition("#")[0] for each in page.all("a")}
     assert "/approvals" in links
-    assert any(each.startswith("/cases/") for each in links)
+    assert any(each.startswith("/vouchers/") for each in links)
+    assert "No address was changed just before." in page.words
     board = staff.role("auditor").get(BOARD)
     check(board)
     assert "Giving stopped" in board.words
@@ -81,6 +85,22 @@ def test_somebody_of_a_place_stops_that_place(staff: Staff) -> None:
     assert staff.give(incentive="travel-voucher-gbp").status_code == 409
     answer = staff.role("supervisor").fill(BOARD, BOARD, target="person", subject="manager@example.com", reason="Why.")
     assert answer.status_code == 403
+
+
+def test_an_api_key_is_chosen_by_its_name(staff: Staff) -> None:
+    """Nobody types an id; whoever belongs to a place is offered the keys of that place, and revoked ones nobody."""
+    for place in ("london", "madrid", None):
+        api_key(staff.core, "till", location=place)
+    gone = create_api_key(core=staff.core, actor=SYSTEM, command=CreateApiKey(name="an old till", role="till"))
+    revoke_api_key(core=staff.core, actor=SYSTEM, key_id=gone.id)
+    page = staff.role("manager").get(BOARD)
+    keys = {each.text or "": each.get("value", "") for each in page.all("option") if "API key" in (each.text or "")}
+    assert len(keys) == 3
+    (london,) = [each for each in keys if each.startswith("API key: test till, London Heathrow (")]
+    assert staff.role("manager").get(stop(staff, target=keys[london])).words.count("API key: test till") == 1
+    own = [each.text for each in staff.role("supervisor").get(BOARD).all("option") if "API key" in (each.text or "")]
+    assert own == [london]
+    assert not [each for each in staff.role("auditor").get(BOARD).all("option") if "API key" in (each.text or "")]
 
 
 def test_a_mistake_stands_at_its_field(staff: Staff) -> None:
@@ -191,6 +211,8 @@ def test_whoever_leads_gives_above_a_customers_cap_with_a_reason(staff: Staff) -
     lead = staff.role("supervisor").fill(form, form, **again)
     assert lead.status_code == 409
     assert "Why this customer may get more" in lead.text
+    assert "Say why this customer may get more." in lead.text
+    assert "ask a supervisor" not in lead.text
     done = staff.role("supervisor").fill(form, form, **again, override="Two guests with one address.")
     assert done.status_code == 303, done.text
 

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
+import sqlalchemy as sa
+
+from incentives.kernel.core import Core
 from tests.crew import freeze, processes
+from tests.schema import all_tables
 
 DEAD = 137
 _PATIENCE_SECONDS = 60
@@ -34,6 +38,15 @@ def exit_code(deed: Callable[..., Any], *args: Any) -> int | None:
     code = process.exitcode
     process.close()
     return code
+
+
+def contents(core: Core) -> dict[str, int]:
+    """Return how many rows each table has."""
+    with core.database.read() as tx:
+        return {
+            table.name: tx.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            for table in all_tables().sorted_tables
+        }
 
 
 def _do(deed: Callable[..., Any], *args: Any) -> None:

@@ -10,8 +10,7 @@ from incentives.kernel.core import Core
 from incentives.queries.bulk import one_job
 from incentives.spending.tables import budget_movements
 from incentives.vouchers.tables import vouchers
-from tests.faults.doomed import DEAD, die, exit_code
-from tests.faults.test_killed_while_writing import contents
+from tests.faults.doomed import DEAD, contents, die, exit_code
 from tests.flows.bulk_shop import finished, foreseen, loaded, people
 from tests.races.deeds import broken, counters, rows
 from tests.small_catalog import PRICE_MINOR, TAG, catalog

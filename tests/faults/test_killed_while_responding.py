@@ -11,8 +11,7 @@ from incentives.messages.tables import outbox_messages
 from incentives.recovery.feedback_tables import criteria_firings, criteria_hours, feedback
 from incentives.recovery.tables import recovery_cases
 from incentives.vouchers.tables import vouchers
-from tests.faults.doomed import DEAD, die, exit_code
-from tests.faults.test_killed_while_writing import contents
+from tests.faults.doomed import DEAD, contents, die, exit_code
 from tests.races.deeds import broken, rows
 from tests.races.responding import prepare, reported
 from tests.world import make_core

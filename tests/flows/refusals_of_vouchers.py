@@ -4,6 +4,7 @@ from incentives.flows.adjust import AdjustVoucher, adjust_voucher
 from incentives.flows.commit import CommitReservation, commit_reservation
 from incentives.flows.freeze import FreezeVoucher, UnfreezeVoucher, freeze_voucher, unfreeze_voucher
 from incentives.flows.issue import issue_voucher, issue_vouchers
+from incentives.flows.look_up import look_up
 from incentives.flows.prolong import ExtendVoucher, extend_voucher
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
 from incentives.flows.reissue import ReissueVoucher, reissue_voucher
@@ -66,6 +67,12 @@ VOUCHERS: Table = {
             "manager",
             lambda _: {"commands": [wish(customer=named(text), idempotency_key=text) for text in ("a", "b")]},
         ),
+    ),
+    look_up: (
+        tries(errors.NotPermitted, "auditor", lambda w: {"code": w.voucher.code}),
+        tries(errors.InputInvalid, "till", lambda w: {"code": w.voucher.code, "token": w.voucher.token}),
+        at_till(errors.VoucherNotFound, "till", lambda _: {"token": "nobody-made-this"}),
+        at_till(errors.CodeMalformed, "till", lambda _: {"code": "hello"}),
     ),
     redeem_voucher: (
         tries(errors.NotPermitted, "finance", lambda w: RedeemVoucher(code=w.voucher.code)),
@@ -180,6 +187,14 @@ VOUCHERS: Table = {
             errors.EmailInvalid,
             "manager",
             lambda w: ReissueVoucher(voucher_id=w.voucher.id, reason=WHY, customer=CustomerGiven(email="x")),
+        ),
+        Try(
+            who="manager",
+            refused=errors.BlockedBySafeguards,
+            given=lambda w: ReissueVoucher(
+                voucher_id=w.voucher.id, reason=WHY, customer=named("bad@example.com"), idempotency_key="k"
+            ),
+            leaves=_SUSPECTED,
         ),
         # A customer who is new was met before it is refused.
         tries(

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from incentives.flows import people
+from incentives.flows import bulk_run, people
 from incentives.flows.bulk_run import Pace, retry_job, run_chunk, start_job, stop_job
 from incentives.flows.issue import CustomerGiven, IssueVoucher, issue_voucher
 from incentives.kernel.actors import SYSTEM, Actor
 from incentives.kernel.errors import (
     BudgetExhausted,
     BulkJobNotReady,
+    EmailInvalid,
 )
 from incentives.queries.bulk import one_job
 from incentives.safeguards import switches
@@ -135,9 +136,21 @@ def test_all_or_nothing_stops_at_the_first_that_is_refused_after_all(open_shop: 
     issue_voucher(core=shop.core, actor=boss, command=wish)
     job = finished(shop.core, boss, job_id, rows=3)
     assert (job.status, job.rows_issued, job.rows_refused) == ("stopped", 3, 0)
-    assert "line 6 was refused" in (job.reason or "")
+    assert job.reason == "All or nothing: line 6 was refused. This customer has reached the limit for recoveries."
     assert of_jobs(shop) == 0
     shop.check()
+
+
+def test_why_it_stopped_says_nothing_of_a_customer(shop: Shop, boss: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a refusal quotes of a row is kept encrypted with the row; of the job, which is not, it is no part."""
+    job_id = loaded(shop.core, boss, customers(2), mode="all_or_nothing")
+    foreseen(shop.core, boss, job_id)
+    said = EmailInvalid("c0@customer.example said: “never again”.", field="customer.email")
+    monkeypatch.setattr(bulk_run, "give", lambda *_, **__: [said, said])
+    job = finished(shop.core, boss, job_id, rows=2)
+    assert (job.status, job.reason) == ("stopped", f"All or nothing: line 2 was refused. {EmailInvalid.title}.")
+    told = dump.of(shop.core)
+    assert not [name for name, rows in told.items() if "customer.example" in str(rows) or "never again" in str(rows)]
 
 
 # --- running ----------------------------------------------------------------------------------------------

@@ -104,8 +104,9 @@ def test_the_same_file_is_the_same_job_and_another_when_something_is_said_otherw
     others = {
         loaded(shop.core, boss, customers(3)),
         loaded(shop.core, boss, customers(2), defaults={"incentive": "fixed"}),
-        loaded(shop.core, boss, customers(2), again=True),
-        loaded(shop.core, boss, customers(2), again=True),
+        loaded(shop.core, boss, customers(2), again="first"),
+        loaded(shop.core, boss, customers(2), again="second"),
+        loaded(shop.core, boss, customers(2), again="second"),
         loaded(shop.core, shop.manager, customers(2)),
     }
     assert len(others | {first}) == 6

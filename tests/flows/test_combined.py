@@ -278,6 +278,35 @@ def test_what_was_restored_beyond_a_cap_is_taken_back_with_the_voucher(open_shop
     shop.check()
 
 
+def test_what_was_restored_beyond_a_cap_is_taken_back_with_what_lapses_again(open_shop: OpenShop) -> None:
+    """A second purchase that takes a part too frees the rest of the promise, which nobody else was allowed."""
+    shop = open_shop(catalog(budget("tight", period="none", cap_minor=1000)))
+    voucher, done = sold(shop)  # 700 spent, 300 lapsed and free again
+    shop.voucher(incentive="credit", amount_minor=200)
+    reverse(shop, done.id)
+    again = redeem(shop, voucher.code, order_total=Money(900, "GBP"))  # 100 lapse: those were allotted
+    assert allotted(shop) == [("restored", 200, 0), ("restored", -100, 0)]
+    assert shop.pot("tight") == (0, 200, 900)
+    event = shop.all(audit_events, audit_events.c.action == "voucher.redeemed")[-1]
+    assert [(each["kind"], each["amount_minor"]) for each in event.facts["allocations"]] == [("restored", -100)]
+    shop.refused(BudgetExhausted, shop.issue, incentive="credit", amount_minor=100)
+    shop.check()
+    reverse(shop, again.id)  # and what is promised again is allotted again
+    assert sum(amount for _, amount, _ in allotted(shop)) == 200
+    redeem(shop, voucher.code)
+    assert shop.pot("tight") == (0, 200, 1000)
+    assert sum(amount for _, amount, _ in allotted(shop)) == 200  # all of it was spent: there is nothing to take back
+    shop.check()
+
+
+def test_an_override_ends_as_far_as_its_gift_lapses(open_shop: OpenShop) -> None:
+    shop, given = overridden(open_shop)
+    redeem(shop, given.voucher.code, order_total=Money(700, "GBP"))
+    assert allotted(shop) == [("override", 500, 0), ("override", -300, 0)]
+    shop.refused(CustomerCapReached, shop.issue, incentive="credit", amount_minor=100)
+    shop.check()
+
+
 def test_facts_of_the_trail_hold_no_code(shop: Shop) -> None:
     given = shop.voucher(location="london")
     new = Care(shop).reissue(given.id, shop.supervisor, channels=()).voucher

@@ -71,6 +71,13 @@ def test_a_request_that_nobody_decided_ends_and_frees_everything(two_pots: Shop)
     assert shop.all(ledger_entries) == []
     event = shop.one(audit_events, audit_events.c.action == "approval.expired")
     assert (event.actor, event.subject_id, event.reason) == (SYSTEM.label, str(asked.id), "Nobody decided in time.")
+    (was_asked,) = shop.all(audit_events, audit_events.c.action == "approval.requested")
+    assert event.case_id == asked.case_id
+    assert {name: event.facts[name] for name in ("amount_minor", "currency", "incentive", "approval_id")} == {
+        name: was_asked.facts[name] for name in ("amount_minor", "currency", "incentive", "approval_id")
+    }
+    assert event.facts["requested_by"] == shop.agent.label
+    assert sorted(event.facts["released"]) == sorted(was_asked.facts["charged"])
     shop.refused(ApprovalExpired, shop.decide, asked.approval_id)
     now = one_issuance(core=shop.core, actor=shop.agent, issuance_id=asked.id)
     assert now.approval is not None

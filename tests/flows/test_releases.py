@@ -209,7 +209,7 @@ def test_a_difference_reads_as_finance_reads(office: Office) -> None:
         for section in sections
     }
     assert told == {
-        "Budgets": [("changed", "All", "Cap: GBP 1,000.00 → GBP 1,500.50")],
+        "Budgets": [("changed", "All", "Cap: £1,000.00 → £1,500.50")],
         "Approval limits": [("removed", "person:ana@example.com:GBP")],
         "Incentives": [("changed", "Ten off", "Title (es): Diez menos → Diez de menos")],
         "Protocols": [
@@ -217,7 +217,7 @@ def test_a_difference_reads_as_finance_reads(office: Office) -> None:
                 "changed",
                 "late",
                 "Incentives: + percent, − words",
-                "Most that may be given (GBP): GBP 40.00 → GBP 50.00",
+                "Most that may be given (GBP): £40.00 → £50.00",
                 "Most that may be given (USD): (none) → USD 1.00",
             )
         ],

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from incentives.books.tables import audit_events
 from incentives.catalog import releases
@@ -332,3 +333,24 @@ def test_who_asks_for_a_case_gets_one_whatever_the_criteria_say(shop: Shop) -> N
     done = answer(shop, score_bp=None, open_case=True)
     assert done.case_id == shop.one(recovery_cases).id
     assert fired(shop) == []
+
+
+def test_a_piece_locks_budgets_in_one_go(open_shop: Open) -> None:
+    """However many rules would give for it, one does: whoever locked a second time could be waited for in a ring."""
+    shop = open_shop(
+        text_with(
+            giving("first", priority=60, also={"notify": ["manager"]}), giving("second", priority=50), giving("third")
+        )
+    )
+    asked: list[str] = []
+
+    @sa.event.listens_for(shop.core.database.engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if statement.startswith("SELECT") and "ORDER BY budget_periods.budget" in statement:
+            asked.append(statement)
+
+    answer(shop)
+    sa.event.remove(shop.core.database.engine, "before_cursor_execute", note)
+    assert [outcome for _, outcome in fired(shop)] == ["acted", "outranked", "outranked"]
+    assert len(asked) == 1
+    assert len(shop.all(issuances)) == 1

@@ -361,10 +361,10 @@ def test_a_promise_that_is_made_again_is_kept_though_others_have_had_its_room(op
     shop = open_shop(catalog(budget("tight", period="none", cap_minor=1000)))
     _, done = sold(shop)  # 700 spent, 300 lapsed and free again
     shop.voucher(incentive="credit", amount_minor=200)
-    reverse(shop, done.id)
+    undone = reverse(shop, done.id)
     assert shop.pot("tight") == (0, 1200, 0)
     row = shop.one(budget_allocations)
-    assert (row.kind, row.amount_minor, row.source_id) == ("restored", 200, done.id)
+    assert (row.kind, row.amount_minor, row.source_id) == ("restored", 200, undone.id)
     facts = shop.one(audit_events, audit_events.c.action == "redemption.reversed").facts
     assert [each["amount_minor"] for each in facts["allocations"]] == [200]
     shop.check()

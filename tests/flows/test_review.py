@@ -4,12 +4,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from incentives.books.tables import audit_events
 from incentives.flows.freeze import UnfreezeVoucher, unfreeze_voucher
 from incentives.flows.review import DecideReview, decide_review
 from incentives.kernel.errors import (
+    BlockedBySafeguards,
     InputInvalid,
     NotPermitted,
     ReviewAlreadyDecided,
@@ -22,8 +24,10 @@ from incentives.messages.tables import outbox_messages
 from incentives.queries.reviews import held_money, list_reviews, precision, waiting_reviews
 from incentives.safeguards.tables import reviews
 from incentives.vouchers.tables import vouchers
+from tests.flows.aftercare import Care
 from tests.flows.guarded import decide, suspicious
 from tests.flows.shop import EMAIL, Shop, budget, moved, named
+from tests.flows.till_shop import reverse, till_catalog
 
 
 @pytest.fixture
@@ -153,3 +157,31 @@ def test_the_voucher_is_frozen_until_then(held: tuple[Shop, Any]) -> None:
     shop, _ = held
     assert [each.status for each in shop.all(vouchers)] == ["issued", "issued"]
     assert shop.pot("small") == (0, 1200, 0)
+
+
+def test_what_staff_froze_by_hand_stays_frozen(open_shop: Callable[..., Shop]) -> None:
+    """A review lets go what was frozen for it, and nothing that somebody froze for a reason of their own."""
+    text = orjson.loads(till_catalog(voucher={"max_redemptions": 2}))
+    text["abuse"] = {"signals": {"redemptions_per_till": {"count": 1, "minutes": 60, "action": "hold"}}}
+    shop = open_shop(orjson.dumps(text).decode())
+    first = shop.voucher(location="london")
+    other = reverse(shop, shop.redeem(first.code).id, "new_code").voucher
+    assert other is not None
+    Care(shop).freeze(first.id)
+    by_hand_at = shop.clock.now()
+    shop.later(seconds=1)
+    with pytest.raises(BlockedBySafeguards):
+        shop.redeem(other.code)
+    frozen = {each.id: each.frozen_at for each in shop.all(vouchers)}
+    assert frozen == {first.id: by_hand_at, other.id: shop.clock.now()}
+    done = decide(shop, "release", shop.manager)
+    assert (done.unfrozen, {each.id: each.frozen_at for each in shop.all(vouchers)}) == (
+        1,
+        {first.id: by_hand_at, other.id: None},
+    )
+    shop.later(hours=2)
+    shop.redeem(other.code)
+    Care(shop).unfreeze(first.id)
+    shop.later(hours=2)
+    shop.redeem(first.code)
+    shop.check()

@@ -32,6 +32,7 @@ from incentives.vouchers.tables import redemption_attempts
 from tests import dump
 from tests.flows.guarded import decide, suspicious
 from tests.flows.shop import EMAIL, Shop, budget, catalog, named
+from tests.flows.till_shop import commit, hold, release
 
 TRIED = ("redemption_attempts", "reviews", "audit_events")
 UNKNOWN = "0000-0000-0000-0"
@@ -108,6 +109,63 @@ def test_a_denied_till_redeems_nothing(shop: Shop) -> None:
     code = shop.voucher().code
     add_listed(core=shop.core, actor=shop.manager, command=command)
     assert refused(shop, BlockedBySafeguards, code).signals[0]["name"] == "deny_list"
+
+
+# --- holds ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_held_is_counted_when_it_is_committed_and_only_then(open_shop: Callable[..., Shop]) -> None:
+    """Holding counts nothing, or whoever held much first would pass; of a hold that is refused a review is left."""
+    shop = open_shop(suspicious(redemptions_per_till={"count": 1, "minutes": 10, "action": "step_up"}))
+    held = [hold(shop, shop.voucher().code).id for _ in range(3)]
+    commit(shop, held[0])
+    before = dump.of(shop.core, without=TRIED)
+    with pytest.raises(StepUpRequired):
+        commit(shop, held[1])
+    assert dump.differences(before, dump.of(shop.core, without=TRIED)) == {}
+    assert shop.all(redemption_attempts)[-1].outcome == "step-up-required"
+    row = shop.one(reviews)
+    assert (row.kind, row.signals[0]["name"], row.signals[0]["count"]) == ("redemption", "redemptions_per_till", 2)
+    release(shop, held[2])  # it was held, though the till had redeemed all it may
+    shop.later(minutes=11)
+    commit(shop, held[1])
+    shop.check()
+
+
+def test_a_hold_that_waits_for_a_review_is_frozen_and_can_be_committed_after(open_shop: Callable[..., Shop]) -> None:
+    shop = open_shop(suspicious(redemptions_per_till={"count": 1, "minutes": 5, "action": "hold"}))
+    first, second = (hold(shop, shop.voucher().code).id for _ in range(2))
+    commit(shop, first)
+    with pytest.raises(BlockedBySafeguards):
+        commit(shop, second)
+    with pytest.raises(VoucherFrozen):
+        commit(shop, second)
+    assert decide(shop, "release", shop.manager).unfrozen == 1
+    shop.later(minutes=6)
+    commit(shop, second)
+    shop.check()
+
+
+def test_a_denied_till_holds_and_commits_nothing(shop: Shop) -> None:
+    held = hold(shop, shop.voucher().code).id
+    free = shop.voucher().code
+    command = ListValue(list="deny", kind="actor", value=shop.till.label, reason="Stolen.")
+    add_listed(core=shop.core, actor=shop.manager, command=command)
+    before = dump.of(shop.core, without=TRIED)
+    for deed, what in ((hold, free), (commit, held)):
+        with pytest.raises(BlockedBySafeguards):
+            deed(shop, what)
+        assert shop.all(redemption_attempts)[-1].outcome == "blocked-by-safeguards"
+    assert len(shop.all(reviews)) == 2
+    assert dump.differences(before, dump.of(shop.core, without=TRIED)) == {}
+
+
+def test_what_was_given_from_the_same_network_is_asked_at_committing(open_shop: Callable[..., Shop]) -> None:
+    shop = open_shop(suspicious(same_device_issue_and_redeem={"action": "step_up"}))
+    till = replace(shop.till, ip="203.0.113.5")
+    held = hold(shop, shop.voucher(replace(shop.manager, ip="203.0.113.77")).code, till).id
+    with pytest.raises(StepUpRequired):
+        commit(shop, held, till)
 
 
 # --- unknown codes ----------------------------------------------------------------------------------------

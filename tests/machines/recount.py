@@ -25,6 +25,7 @@ class Share:
     owed: int = 0
     spent: int = 0
     used: bool = False
+    broke: bool = False
     counts: bool = True
 
     def count(self, gift: "Gift") -> tuple[int, int, int]:
@@ -126,8 +127,10 @@ class Recount:
         gift.shares = {tuple(each): Share(held=facts["amount_minor"]) for each in facts["charged"]}
         gift.waits = True
 
-    def _on_approval_declined(self, gift: Gift, _facts: Facts) -> None:
-        gift.shares, gift.waits = {}, False
+    def _on_approval_declined(self, gift: Gift, facts: Facts) -> None:
+        for pot in map(tuple, facts["released"]):
+            gift.shares[pot].held -= facts["amount_minor"]
+        gift.waits = False
 
     _on_approval_withdrawn = _on_approval_expired = _on_approval_declined
 
@@ -152,7 +155,7 @@ class Recount:
             gift.shares[pot].spent -= used
             gift.shares[pot].owed += again if freed == gone else min(freed, again)
         for share in gift.shares.values():
-            share.used = gift.uses > 0 and share.used
+            share.used = share.used and (gift.uses > 0 or share.broke)
         gift.open = gift.open - {facts["gathered_id"]} | ({facts["restored_id"]} - {None})
         self._book(facts, again - spent - unlapsed, -again, spent, unlapsed)
 
@@ -162,8 +165,8 @@ class Recount:
         amount = facts["amount_minor"]
         kept = [pot for pot in gift.shares if self.budgets.get(pot[0], {}).get("on_expiry") == "keep"]
         gift.end(amount, kept=kept)
-        for pot in kept if gift.open == {facts["voucher_id"]} else ():
-            gift.shares[pot].used = True
+        for pot in kept:
+            gift.shares[pot].used = gift.shares[pot].broke = True
         gift.close(facts["voucher_id"])
         self._book(facts, 0, amount, 0, -amount)
 

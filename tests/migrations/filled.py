@@ -3,13 +3,16 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from incentives.books.tables import books_checks
 from incentives.flows import deliver, people, sign_in
 from incentives.flows.approve import DecideApproval, decide_approval
 from incentives.flows.expire import expire_due
 from incentives.flows.issue import AwaitingApproval, CustomerGiven, Issued, IssueVoucher, issue_voucher
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
+from incentives.flows.seal import seal_due
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import FixedClock
+from incentives.kernel.core import Core
 from tests.migrations.lived import book, live
 from tests.migrations.recovered import recover
 from tests.races.deeds import FRONTLINE, MANAGER, TILL
@@ -19,14 +22,17 @@ from tests.world import PASSWORD, START, make_core, publish_catalog
 
 def fill(url: str) -> None:
     """Let everything happen once."""
-    fill_for_the_way_down(url)
-    core = make_core(url)
+    core = _lived(url)
     book(core)
-    core.database.dispose()
+    _seal(core)
 
 
 def fill_for_the_way_down(url: str) -> None:
     """Let everything happen once but for what the books keep and older tables cannot hold."""
+    _seal(_lived(url))
+
+
+def _lived(url: str) -> Core:
     core = make_core(url)
     publish_catalog(core, recovering_catalog())
     people.create_user(
@@ -47,4 +53,16 @@ def fill_for_the_way_down(url: str) -> None:
     recover(core)
     expire_due(core=replace(core, clock=FixedClock(START + timedelta(days=31))))
     live(core)
+    return core
+
+
+def _seal(core: Core) -> None:
+    """Let the books be sealed and proved at the end."""
+    clock = FixedClock(START + timedelta(days=40))
+    assert seal_due(core=replace(core, clock=clock))
+    now = clock.now()
+    proved = {"ended_at": now, "holds": False, "seal_number": 1, "seal_hash": "0" * 64, "examined": 7, "broken": ["x"]}
+    with core.database.write() as tx:
+        row = {"id": core.ids.new(now), "due_at": now, "started_at": now, "whole": True}
+        tx.execute(books_checks.insert(), row | proved)
     core.database.dispose()

@@ -1,7 +1,7 @@
 """Holds, uses and their undoing under many tills at once: one wins, whatever meets; and the twins without the guard."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -128,6 +128,10 @@ def without_condition() -> Iterator[None]:
         tx.execute(vouchers.update().where(vouchers.c.id == voucher_id).values(**values))
         return int(used) + 1
 
+    def naive_redeem_all(tx: Connection, weighed: Mapping[UUID, int], now: datetime) -> dict[UUID, int]:
+        spent = {each: naive_redeem(tx, each, lifecycle.good(now)) for each in weighed}
+        return {each: used for each, used in spent.items() if used is not None}
+
     def naive_hold(tx: Connection, voucher_id: UUID, reservation_id: UUID, until: datetime, now: datetime) -> bool:
         query = sa.select(vouchers.c.id).where(vouchers.c.id == voucher_id, lifecycle.good(now))
         if tx.execute(query).first() is None:
@@ -139,6 +143,7 @@ def without_condition() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lifecycle, "redeem", naive_redeem)
+        patch.setattr(lifecycle, "redeem_all", naive_redeem_all)
         patch.setattr(reservations, "hold", naive_hold)
         yield
 

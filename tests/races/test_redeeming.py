@@ -1,7 +1,7 @@
 """A voucher is spent once, whoever else tries at the same instant, and whatever else ends it then."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -49,13 +49,13 @@ def redeem_or_sweep(core: Core, job: str | datetime) -> Outcome:
 def without_condition() -> Iterator[None]:
     """Look whether the voucher is good, and then spend it or end it."""
 
-    def naive_redeem(tx: Connection, voucher_id: UUID, condition: Any) -> int | None:
-        if tx.execute(sa.select(vouchers.c.id).where(vouchers.c.id == voucher_id, condition)).first() is None:
-            return None
+    def naive_redeem(tx: Connection, weighed: Mapping[UUID, int], now: datetime) -> dict[UUID, int]:
+        these = vouchers.c.id.in_(list(weighed))
+        good = tx.execute(sa.select(vouchers.c.id).where(these, lifecycle.good(now))).scalars().all()
         time.sleep(_A_MOMENT_SECONDS)
-        this = vouchers.update().where(vouchers.c.id == voucher_id)
+        this = vouchers.update().where(vouchers.c.id.in_(good))
         tx.execute(this.values(status="redeemed", redeemed_count=1))
-        return 1
+        return dict.fromkeys(good, 1)
 
     def naive_expire_due(tx: Connection, now: datetime, most: int) -> list[Any]:
         due = tx.execute(sa.select(vouchers).where(vouchers.c.status == "issued", vouchers.c.expires_at <= now)).all()
@@ -64,7 +64,7 @@ def without_condition() -> Iterator[None]:
         return list(due)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lifecycle, "redeem", naive_redeem)
+        patch.setattr(lifecycle, "redeem_all", naive_redeem)
         patch.setattr(lifecycle, "expire_due", naive_expire_due)
         yield
 

@@ -105,7 +105,7 @@ def test_production_is_the_default() -> None:
         Settings.from_environ(without)
 
 
-@pytest.mark.parametrize("purpose", ["CODE", "LINK", "SESSION", "CONTACT"])
+@pytest.mark.parametrize("purpose", ["CODE", "LINK", "SESSION", "CONTACT", "SEAL"])
 @pytest.mark.parametrize(
     "keys",
     [

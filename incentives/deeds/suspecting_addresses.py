@@ -1,0 +1,143 @@
+"""Suspecting an address: which signals of abuse a customer's new address shows, and what follows from them.
+
+Not a flow: it opens no transaction. Whoever changes an address gives to somebody, and is asked the same as at issuing:
+the lists, whether it is their own, and how often they gave to these people. How often somebody gives at all is no
+question here, for nothing more is given. Everything is counted by one statement or none.
+"""
+
+import uuid
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.catalog.safeguarding import AbusePolicy
+from incentives.deeds.batch import Batch
+from incentives.deeds.suspecting import (
+    HELD,
+    LISTED,
+    Part,
+    by_list,
+    counting,
+    digests_of,
+    listed_part,
+    of_actor,
+    of_contact,
+)
+from incentives.kernel.actors import Actor
+from incentives.kernel.core import Core
+from incentives.kernel.errors import BlockedBySafeguards
+from incentives.kernel.money import Money
+from incentives.recovery import customers
+from incentives.recovery.customers import Contact
+from incentives.safeguards import lists, reviews, signals
+from incentives.safeguards.signals import Rule, Suspicion
+from incentives.vouchers.tables import issuances
+
+
+def look(
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    row: Any,
+    contact: Contact,
+    people: Collection[uuid.UUID],
+    own: Collection[uuid.UUID],
+    policy: AbusePolicy,
+    now: datetime,
+) -> Suspicion:
+    """Return what sending a voucher, whose row is as ``aftercare.take`` gives it, to a contact is suspected of.
+
+    ``people`` are the customers behind the contact with all who are the same, ``own`` those that the actor is.
+    """
+    rules = signals.rules(policy.signals, signals.ISSUING)
+    often = rules.get(signals.SAME_CUSTOMER) if actor.kind == "person" else None
+    parts = [_given_to(actor, row, people, often, now)] if often and people else []
+    if lists.standing(tx, core):
+        parts.append(listed_part(now, set(digests_of(core, [*of_actor(actor), *of_contact(contact)]))))
+    counts = {each.name: each.number for each in tx.execute(sa.union_all(*parts))} if parts else {}
+    if f"{LISTED}deny" in counts:
+        return signals.suspicion([(by_list(signals.DENIED, signals.BLOCK), 1)])
+    if f"{LISTED}allow" in counts:
+        return signals.NOTHING
+    found = [(by_list(signals.REVIEWED, signals.HOLD), 1)] if f"{LISTED}review" in counts else []
+    itself = rules.get(signals.SELF_DEALING)
+    if itself and (_same_mailbox(actor, contact) or not set(own).isdisjoint(people)):
+        found.append((itself, 1))
+    if often and counts.get(signals.SAME_CUSTOMER, 0) >= often.count:
+        found.append((often, counts[signals.SAME_CUSTOMER] + 1))
+    return signals.suspicion(found)
+
+
+def _given_to(actor: Actor, row: Any, people: Collection[uuid.UUID], often: Rule, now: datetime) -> Part:
+    """Return the query that counts what the actor gave to these people beside this."""
+    table = issuances.c
+    since = table.requested_at > now - timedelta(minutes=often.minutes)
+    theirs = table.customer_id.in_(sorted(people, key=str)) & (table.id != row.issuance_id)
+    return counting(signals.SAME_CUSTOMER, sa.null(), table.actor == actor.label, since, theirs)
+
+
+def _same_mailbox(actor: Actor, contact: Contact) -> bool:
+    own, theirs = actor.email, contact.email
+    return bool(own and theirs and customers.canonical_email(own) == customers.canonical_email(theirs))
+
+
+def refuse(
+    core: Core, actor: Actor, row: Any, contact: Contact, worth: Money, found: Suspicion, policy: AbusePolicy,
+    now: datetime,
+) -> None:  # fmt: skip
+    """Refuse what signals block: ``BlockedBySafeguards`` with the review that is left of it, as at issuing."""
+    if found.action != signals.BLOCK:
+        return
+    refusal = BlockedBySafeguards()
+    subject = f"{actor.label}/{core.contacts.digests(*customers.identities(contact)[0])[0][:32]}/{found.names[0]}"
+    refusal.review = {
+        "stop_actor": found.stop_actor,
+        **_review(core, actor, row, subject, signals.BLOCK, worth, found, policy, now),
+    }
+    raise refusal
+
+
+def hold_back(batch: Batch, row: Any, voucher: dict[str, Any], found: Suspicion, policy: AbusePolicy) -> bool:
+    """Freeze the voucher that goes to a new address, hold its messages and open a review; False where nothing wants it.
+
+    What wants a second person at issuing waits for one here too: a review is the way to be asked.
+    """
+    if found.action not in (signals.HOLD, signals.STEP_UP):
+        return False
+    voucher["frozen_at"] = batch.now
+    for message in batch.messages:
+        message["status"] = HELD
+    worth = Money(voucher["amount_minor"], voucher["currency"])
+    batch.reviews.append(
+        _review(batch.core, batch.actor, row, str(voucher["id"]), signals.HOLD, worth, found, policy, batch.now)
+    )
+    return True
+
+
+def _review(
+    core: Core,
+    actor: Actor,
+    row: Any,
+    subject: str,
+    action: str,
+    worth: Money,
+    found: Suspicion,
+    policy: AbusePolicy,
+    now: datetime,
+) -> dict[str, Any]:
+    return reviews.opened(
+        core=core,
+        actor=actor,
+        now=now,
+        kind="issuance",
+        subject_id=subject,
+        issuance_id=row.issuance_id,
+        action=action,
+        signals=found.shown,
+        location=row.location,
+        amount=worth,
+        hours=policy.review_hours,
+    )

@@ -1,0 +1,162 @@
+"""Watch the books: they are proved by themselves, and whoever minds the money is told at once when something is wrong.
+
+The worker does it: every hour unless it is told otherwise the invariants and what was sealed since, once a day every
+seal there is. What it found is kept, and shown on the finance page and by the health check.
+"""
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from incentives.access.tables import users
+from incentives.books import audit
+from incentives.books.tables import books_checks
+from incentives.kernel.actors import SYSTEM
+from incentives.kernel.core import Core
+from incentives.kernel.database import insert_unless_there
+from incentives.messages import outbox
+from incentives.queries.books import check_books
+from incentives.queries.books_budgets import NO_OLD_HOLD
+from incentives.queries.books_proof import NOTHING_STUCK
+from incentives.queries.books_verify import Known, Verdict, verify_books
+from incentives.safeguards import switches
+
+ABOUT = "books_check"
+TOLD = ("finance", "auditor", "admin")
+WHOLE_EVERY = timedelta(hours=23)  # a little less than a day, so that it stays at its hour
+MOST_NAMED = 20
+NO_BREACH = (NOTHING_STUCK, NO_OLD_HOLD)
+"""Checks that fail when a worker or a provider was away for a while: somebody should look, and nothing is altered."""
+_LONGEST = 300
+_BREACH = "The books do not hold; see the books check on the finance page."
+_DAWN = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def watch_books(*, core: Core) -> bool | None:
+    """Prove the books if that is due; return whether they hold, or None where it is not due or another process does it.
+
+    A breach is written down, told by email to whoever minds the money, and switches issuing off where the settings say
+    so. One that was told stays told: the next email goes out once the books have held again.
+    """
+    now = core.clock.now()
+    due_at = _slot(now, core.settings.books_check_minutes)
+    with core.database.read() as tx:
+        if tx.execute(sa.select(books_checks.c.id).where(books_checks.c.due_at >= due_at).limit(1)).first():
+            return None
+        known, whole = _known(tx), _whole_is_due(tx, now)
+    row = {"id": core.ids.new(now), "due_at": due_at, "started_at": now, "whole": whole}
+    with core.database.write() as tx:
+        if not insert_unless_there(tx, books_checks, ("due_at",), row):
+            return None
+    checks = check_books(core=core, actor=SYSTEM)
+    verdict = verify_books(core=core, actor=SYSTEM, known=known, only_new=not whole)
+    broken = [f"{each.name}: {line}" for each in checks if each.name not in NO_BREACH for line in each.broken]
+    broken += [fault.words for fault in verdict.faults]
+    _conclude(core, row["id"], verdict, sum(each.examined for each in checks), broken)
+    return not broken
+
+
+def _slot(now: datetime, minutes: int) -> datetime:
+    """Return the instant since when a check is due: all processes agree on it."""
+    every = timedelta(minutes=minutes)
+    return _DAWN + every * ((now - _DAWN) // every)
+
+
+def _known(tx: Connection) -> Known | None:
+    """Return the last seal that was verified and held."""
+    table = books_checks.c
+    held = sa.and_(table.holds.is_(True), table.seal_number.is_not(None))
+    query = sa.select(table.seal_number, table.seal_hash).where(held).order_by(table.due_at.desc()).limit(1)
+    row = tx.execute(query).one_or_none()
+    return Known(row.seal_number, row.seal_hash) if row else None
+
+
+def _whole_is_due(tx: Connection, now: datetime) -> bool:
+    """Return whether no whole verification was begun lately; after a breach each is whole, until the books hold."""
+    table = books_checks.c
+    lately = (table.whole.is_(True), table.holds.is_not(None), table.due_at > now - WHOLE_EVERY)
+    latest = _latest_ended(tx)
+    begun = tx.execute(sa.select(table.id).where(*lately).limit(1)).first() is not None
+    return not begun or (latest is not None and not latest.holds)
+
+
+def _latest_ended(tx: Connection) -> Any:
+    table = books_checks.c
+    query = sa.select(books_checks).where(table.holds.is_not(None)).order_by(table.due_at.desc()).limit(1)
+    return tx.execute(query).one_or_none()
+
+
+def _conclude(core: Core, check_id: uuid.UUID, verdict: Verdict, examined: int, broken: Sequence[str]) -> None:
+    now = core.clock.now()
+    values: dict[str, Any] = {
+        "ended_at": now,
+        "holds": not broken,
+        "examined": examined + verdict.rows,
+        "broken": [line[:_LONGEST] for line in broken[:MOST_NAMED]],
+    }
+    with core.database.write() as tx:
+        known = _known(tx)
+        if verdict.head is not None:
+            values |= {"seal_number": verdict.head.number, "seal_hash": verdict.head.hash}
+        elif known is not None:  # nothing was sealed since
+            values |= {"seal_number": known.number, "seal_hash": known.hash}
+        before = _latest_ended(tx)
+        tx.execute(books_checks.update().where(books_checks.c.id == check_id).values(**values))
+        if broken and (before is None or before.holds):
+            _breach(tx, core, now, check_id, values["broken"])
+    switches.forget(core)
+
+
+def _breach(tx: Connection, core: Core, now: datetime, check_id: uuid.UUID, broken: Sequence[str]) -> None:
+    audit.record(
+        tx,
+        core=core,
+        actor=SYSTEM,
+        now=now,
+        action="books.broken",
+        subject_kind="books_check",
+        subject_id=check_id,
+        facts={"broken": list(broken)},
+    )
+    if core.settings.books_breach_stops_issuing:
+        _stop_issuing(tx, core, now)
+    people = sa.select(users.c.id).where(users.c.role.in_(TOLD), users.c.disabled_at.is_(None)).order_by(users.c.id)
+    outbox.enqueue(
+        tx,
+        [
+            outbox.notice_about(
+                core=core, now=now, about=ABOUT, about_id=check_id, user_id=each, template=outbox.BOOKS_NOTICE
+            )
+            for each in tx.execute(people).scalars()
+        ],
+    )
+
+
+def _stop_issuing(tx: Connection, core: Core, now: datetime) -> None:
+    """Switch issuing off for everybody, unless it is; a person lifts it, as any other switch."""
+    row = {
+        "id": core.ids.new(now),
+        "stops": switches.ISSUING,
+        "scope": switches.ORGANIZATION,
+        "subject": switches.ORGANIZATION,
+        "reason": _BREACH,
+        "set_by": SYSTEM.label,
+        "set_by_name": SYSTEM.name,
+        "set_at": now,
+    }
+    if switches.add(tx, row):
+        audit.record(
+            tx,
+            core=core,
+            actor=SYSTEM,
+            now=now,
+            action="switch.set",
+            subject_kind="switch",
+            subject_id=row["id"],  # type: ignore[arg-type]  # the one id among the row's values
+            reason=_BREACH,
+            facts={"stops": switches.ISSUING, "scope": switches.ORGANIZATION, "subject": switches.ORGANIZATION},
+        )

@@ -1,0 +1,205 @@
+"""Seals: what is written is covered once, whoever is late, and nobody waits for it."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from incentives.books import seals
+from incentives.books.tables import audit_events, seal_parts
+from incentives.books.tables import seals as seals_table
+from incentives.flows import seal
+from incentives.flows.seal import seal_due, seal_late
+from incentives.kernel.actors import SYSTEM
+from incentives.kernel.errors import InputInvalid
+from incentives.kernel.ids import Ids
+from incentives.kernel.keys import KeyRing
+from incentives.queries.books_verify import Verdict, verify_books
+from incentives.queries.sealed_rows import BOOKS, LATE
+from tests.flows.shop import Shop
+from tests.schema import all_tables, append_only_tables
+from tests.world import actor
+
+
+@pytest.fixture
+def shop(open_shop: Callable[..., Shop]) -> Shop:
+    shop = open_shop()
+    live(shop)
+    return shop
+
+
+def live(shop: Shop) -> None:
+    """Let something of every kind happen that a shop does, and settle."""
+    shop.redeem(shop.voucher(incentive="fixed").code)
+    shop.decide(shop.ask(incentive="voucher", amount_minor=3000).approval_id)
+    shop.deliver()
+    shop.later(seconds=10)
+
+
+def verified(shop: Shop, **more: Any) -> Verdict:
+    return verify_books(core=shop.core, actor=SYSTEM, **more)
+
+
+def rows_of_books(shop: Shop) -> int:
+    return sum(len(shop.all(table)) for table in BOOKS)
+
+
+def note(shop: Shop, at: datetime, **values: Any) -> uuid.UUID:
+    """Write an audit event as a transaction would that began at an instant and commits now."""
+    row = {
+        "id": Ids().new(at), "at": at, "actor": "system:0", "actor_name": "x", "action": "x.y",
+        "subject_kind": "x", "subject_id": "x", "facts": {},
+    }  # fmt: skip
+    with shop.core.database.write() as tx:
+        tx.execute(audit_events.insert(), row | values)
+    return row["id"]  # type: ignore[return-value]  # the first of its values
+
+
+def test_every_row_is_sealed_once_and_the_chain_holds(shop: Shop) -> None:
+    sealed = seal_due(core=shop.core)
+    assert sealed.rows == rows_of_books(shop) > 20
+    assert seal_due(core=shop.core).checkpoint is None, "nothing is sealed twice"
+    live(shop)
+    assert seal_due(core=shop.core)
+    verdict = verified(shop)
+    assert verdict.faults == ()
+    assert (verdict.seals, verdict.rows, verdict.unsealed) == (2, rows_of_books(shop), 0)
+    first, second = shop.all(seals_table)
+    assert (first.previous_hash, second.previous_hash) == (seals.BEGINNING, first.hash)
+
+
+def test_what_is_younger_than_a_few_seconds_waits(shop: Shop) -> None:
+    assert seal_due(core=shop.core)
+    shop.issue()
+    assert not seal_due(core=shop.core)
+    assert verified(shop).unsealed > 0
+    shop.later(seconds=seal.SETTLED.total_seconds() + 1)
+    assert seal_due(core=shop.core)
+    assert verified(shop).unsealed == 0
+
+
+def test_what_is_committed_late_is_in_the_next_seal(shop: Shop) -> None:
+    began = shop.clock.now()
+    live(shop)
+    assert seal_due(core=shop.core)
+    late = [note(shop, began), note(shop, began + timedelta(seconds=1))]
+    assert verified(shop).unsealed == len(late)
+    assert seal_due(core=shop.core).rows == len(late)
+    verdict = verified(shop)
+    assert verdict.faults == ()
+    assert verdict.rows == rows_of_books(shop)
+    # And once more above, between and below what is sealed by now.
+    later = shop.clock.now()
+    live(shop)
+    assert seal_due(core=shop.core)
+    note(shop, began)
+    note(shop, later)
+    assert seal_due(core=shop.core).rows == 2
+    assert verified(shop).rows == rows_of_books(shop)
+    assert verified(shop).holds
+
+
+def test_what_comes_later_than_any_transaction_could_is_told_and_sealed_by_a_person_only(shop: Shop) -> None:
+    began = shop.clock.now()
+    shop.later(seconds=LATE.total_seconds() + 60)
+    live(shop)
+    assert seal_due(core=shop.core)
+    late = note(shop, began)
+    assert not seal_due(core=shop.core)
+    verdict = verified(shop)
+    (fault,) = verdict.faults
+    assert (fault.book, fault.row_id) == ("audit_events", str(late))
+    with pytest.raises(InputInvalid):
+        seal_late(core=shop.core, reason=" ")
+    sealed = seal_late(core=shop.core, reason="The clock of a machine was behind.")
+    assert sealed.rows == 1
+    assert verified(shop).holds
+    told = shop.one(audit_events, audit_events.c.action == "books.sealed-late")
+    assert (told.subject_id, told.facts) == ("2", {"audit_events": 1})
+    assert not seal_late(core=shop.core, reason="Once more.")
+
+
+def test_many_rows_take_several_seals_and_no_book_runs_ahead(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "MOST_ROWS", 3)
+    for _ in range(3):
+        shop.later(seconds=LATE.total_seconds())
+        live(shop)
+    total = 0
+    while sealed := seal_due(core=shop.core):
+        total += sealed.rows
+        assert verified(shop).faults == ()
+    assert total == rows_of_books(shop)
+    assert max(row.row_count for row in shop.all(seal_parts)) == 3
+
+
+def test_a_sealer_whose_clock_is_ahead_shuts_nobody_out(shop: Shop) -> None:
+    shop.clock.advance(timedelta(hours=3))
+    assert seal_due(core=shop.core)
+    shop.clock.advance(-timedelta(hours=3))
+    live(shop)
+    assert seal_due(core=shop.core)
+    verdict = verified(shop)
+    assert (verdict.faults, verdict.unsealed) == ((), 0)
+
+
+def test_the_one_who_comes_second_adds_nothing(shop: Shop) -> None:
+    with shop.core.database.read() as tx:
+        head = seals.head(tx)
+    assert head is None
+    assert seal_due(core=shop.core)
+    part = seals.Part(book="audit_events", columns=("id",), content=bytes(48))
+    with shop.core.database.write() as tx:
+        assert seals.add(tx, shop.core.keys.seals, head, [part], shop.clock.now()) is None
+    assert verified(shop).seals == 1
+
+
+def test_keys_rotate_and_an_old_one_that_is_gone_is_told(shop: Shop) -> None:
+    old, new = KeyRing((("t", b"t" * 32),)), KeyRing((("t", b"t" * 32), ("u", b"u" * 32)))
+    before, both = (replace(shop.core, keys=replace(shop.core.keys, seals=ring)) for ring in (old, new))
+    assert seal_due(core=before)
+    live(shop)
+    assert seal_due(core=both)
+    assert [row.key_id for row in shop.all(seals_table)] == ["t", "u"]
+    assert verify_books(core=both, actor=SYSTEM).holds
+    assert list(seals.public_keys(both.keys.seals)) == ["u", "t"]
+    (fault,) = verify_books(core=before, actor=SYSTEM).faults
+    assert (fault.seal_number, "names a key that is not in INCENTIVES_SEAL_KEYS" in fault.what) == (2, True)
+
+
+def test_a_checkpoint_holds_for_nothing_but_itself() -> None:
+    ring = KeyRing((("a", b"a" * 32), ("b", b"b" * 32)))
+    now = datetime.fromisoformat("2026-11-20T12:00:00.000001+00:00")
+    made = seals.sign(ring, 7, "f" * 64, now)
+    assert seals.is_signed(ring, made)
+    for name, value in (
+        ("number", 8), ("hash", "e" * 64), ("at", now + timedelta(microseconds=1)), ("key_id", "a"), ("key_id", "c"),
+        ("signature", made.signature[:-2] + "AA"), ("signature", "é"), ("signature", ""),
+    ):  # fmt: skip
+        assert not seals.is_signed(ring, replace(made, **{name: value})), name
+
+
+def test_every_append_only_table_is_a_book_or_has_its_reason() -> None:
+    left_out = {
+        "ledger_accounts": "the chart, which the program knows by itself",
+        "catalog_release_items": "has no id of its own; the audit trail names each release's digest",
+        "feedback_revisions": "has no id of its own, and moves no money",
+        "seals": "the chain itself",
+        "seal_parts": "the chain itself",
+    }
+    assert {table.name for table in BOOKS} == set(append_only_tables()) - set(left_out)
+    for table in BOOKS:
+        first = next(iter(table.c))
+        assert (first.name, isinstance(first.type, sa.Uuid), [*table.primary_key]) == ("id", True, [first])
+    assert all_tables()
+
+
+def test_only_those_who_see_the_books_may_verify(shop: Shop) -> None:
+    from incentives.kernel.errors import NotPermitted
+
+    with pytest.raises(NotPermitted):
+        verify_books(core=shop.core, actor=actor(shop.core, "manager"))
+    assert verify_books(core=shop.core, actor=actor(shop.core, "auditor")).holds

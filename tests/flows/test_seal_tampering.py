@@ -1,0 +1,270 @@
+"""A thousand ways to alter sealed books, each by somebody who owns the database and took every trigger away first."""
+
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from incentives.books.seals import Checkpoint
+from incentives.books.tables import audit_events, seal_parts, seals
+from incentives.flows import seal
+from incentives.flows.seal import seal_due
+from incentives.kernel.actors import SYSTEM
+from incentives.kernel.clock import FixedClock
+from incentives.kernel.core import Core
+from incentives.kernel.ids import Ids
+from incentives.queries.books_verify import Verdict, checkpoint_of, verify, verify_books
+from incentives.queries.sealed_rows import BOOKS, too_late
+from tests.migrations.filled import fill
+from tests.world import START, make_core
+
+SEED = 20261122
+TAMPERINGS = 1_000
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was altered: rows by their ids, or a seal by its number."""
+
+    what: str
+    row_ids: frozenset[str] = frozenset()
+    seal_number: int | None = None
+
+
+@pytest.fixture
+def core(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
+    """Books with rows in every table and several seals, and nothing that guards them any more."""
+    fill(database_url)
+    clock = FixedClock(START + timedelta(days=40))
+    core = make_core(database_url, clock=clock)
+    _take_guards_away(core)
+    _write_more(core)
+    monkeypatch.setattr(seal, "MOST_ROWS", 20)
+    while seal_due(core=core):
+        pass
+    verdict = verify_books(core=core, actor=SYSTEM)
+    assert verdict.holds, verdict.faults
+    assert verdict.unsealed == 0
+    assert verdict.seals > 3
+    yield core
+    core.database.dispose()
+
+
+def _write_more(core: Core) -> None:
+    ids = Ids()
+    rows = [
+        {
+            "id": ids.new(START + timedelta(hours=number)), "at": START + timedelta(hours=number), "actor": "system:0",
+            "actor_name": "Ünï", "action": "x.y", "subject_kind": "x", "subject_id": str(number), "case_id": None,
+            "reason": f"No. {number}\n\t\\", "facts": {"n": number, "deep": {"b": [1, None], "a": "ü"}},
+        }
+        for number in range(20)
+    ]  # fmt: skip
+    with core.database.write() as tx:
+        tx.execute(seal_parts.delete())  # sealed anew, in many small seals
+        tx.execute(seals.delete())
+        tx.execute(audit_events.insert(), rows)
+
+
+def _take_guards_away(core: Core) -> None:
+    tables = [*(table.name for table in BOOKS), "seals", "seal_parts"]
+    with core.database.write() as tx:
+        if core.database.sqlite:
+            for name in tx.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all():
+                tx.exec_driver_sql(f"DROP TRIGGER {name}")
+            return
+        for table in tables:
+            tx.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+            found = tx.exec_driver_sql(
+                f"SELECT conname FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype IN ('c', 'u', 'f')"
+            )
+            for name in found.scalars().all():
+                tx.exec_driver_sql(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+
+
+def tampered(core: Core, dice: random.Random, how: Any) -> tuple[Done, Verdict]:
+    """Alter something, verify, and undo it."""
+    with core.database.engine.connect() as tx:
+        while True:
+            tx.rollback()
+            if core.database.sqlite:
+                tx.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+                tx.exec_driver_sql("PRAGMA ignore_check_constraints=ON")
+            try:
+                done = how(tx, dice)
+            except IntegrityError:
+                continue  # A key that is unique stands in the way of this one; SQLite cannot let go of those.
+            if done is not None:
+                break
+        verdict = verify(tx, core.keys.seals)
+        tx.rollback()
+    return done, verdict
+
+
+def _row(tx: Connection, dice: random.Random, table: sa.Table) -> Any:
+    return dice.choice(tx.execute(sa.select(table).order_by(*table.primary_key)).all())
+
+
+def _other(dice: random.Random, column: Any, value: Any) -> Any:
+    """Return another value of a column."""
+    if value is not None and column.nullable and dice.random() < 0.2:
+        return None
+    if isinstance(column.type, sa.Uuid):
+        return uuid.UUID(int=(value or uuid.uuid4()).int ^ 1 << dice.randrange(60))
+    if isinstance(column.type, sa.JSON):
+        return {**value, "x": 1} if isinstance(value, dict) else [value, 1]
+    if isinstance(value, datetime):
+        return value + dice.choice((timedelta(microseconds=1), -timedelta(days=1)))
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + dice.choice((-1, 1, 100))
+    if isinstance(value, bytes):
+        place = dice.randrange(len(value))
+        return value[:place] + bytes([value[place] ^ 1 << dice.randrange(8)]) + value[place + 1 :]
+    if value is None and not isinstance(column.type, sa.String):
+        return 1
+    text = value or ""
+    return text[:-1] + ("x" if text[-1:] != "x" else "y")
+
+
+def change(tx: Connection, dice: random.Random) -> Done:
+    table = dice.choice(BOOKS)
+    row = _row(tx, dice, table)
+    column = dice.choice(list(table.c))
+    value = _other(dice, column, getattr(row, column.name))
+    tx.execute(table.update().where(table.c.id == row.id).values({column.name: value}))
+    return Done(f"{table.name}.{column.name}", frozenset({str(row.id)}))
+
+
+def delete(tx: Connection, dice: random.Random) -> Done:
+    table = dice.choice(BOOKS)
+    row = _row(tx, dice, table)
+    tx.execute(table.delete().where(table.c.id == row.id))
+    return Done(f"delete from {table.name}", frozenset({str(row.id)}))
+
+
+def insert(tx: Connection, dice: random.Random) -> Done | None:
+    """Slip a row in that is as old as another."""
+    table = dice.choice(BOOKS)
+    row = _row(tx, dice, table)
+    late = too_late(tx)
+    if late is None or row.id >= late:
+        return None  # what is as new as the newest seal is sealed by itself, as what comes a little late is
+    new_id = uuid.UUID(int=row.id.int + dice.choice((-1, 1)))
+    source = {"source_id": uuid.uuid4()} if "source_id" in table.c else {}
+    tx.execute(table.insert(), row._asdict() | source | {"id": new_id})
+    return Done(f"insert into {table.name}", frozenset({str(new_id)}))
+
+
+def swap(tx: Connection, dice: random.Random) -> Done | None:
+    """Let two rows trade their ids."""
+    table = dice.choice(BOOKS)
+    one, other = _row(tx, dice, table), _row(tx, dice, table)
+    if one.id == other.id:
+        return None
+    meanwhile = uuid.uuid4()
+    for old, new in ((one.id, meanwhile), (other.id, one.id), (meanwhile, other.id)):
+        tx.execute(table.update().where(table.c.id == old).values(id=new))
+    return Done(f"swap in {table.name}", frozenset({str(one.id), str(other.id)}))
+
+
+def change_seal(tx: Connection, dice: random.Random) -> Done:
+    table = dice.choice((seals, seal_parts))
+    row = _row(tx, dice, table)
+    column = dice.choice(list(table.c))
+    number = row.number if table is seals else row.seal_number
+    this = [column == getattr(row, column.name) for column in table.primary_key]
+    value = _other(dice, column, getattr(row, column.name))
+    tx.execute(table.update().where(*this).values({column.name: value}))
+    return Done(f"{table.name}.{column.name}", seal_number=number)
+
+
+def remove_seal(tx: Connection, dice: random.Random) -> Done | None:
+    row = _row(tx, dice, seals)
+    if row.number == tx.execute(sa.select(sa.func.max(seals.c.number))).scalar_one():
+        return None  # for that one an anchor is needed
+    tx.execute(seal_parts.delete().where(seal_parts.c.seal_number == row.number))
+    tx.execute(seals.delete().where(seals.c.number == row.number))
+    return Done("delete a seal", seal_number=row.number)
+
+
+def remove_part(tx: Connection, dice: random.Random) -> Done:
+    row = _row(tx, dice, seal_parts)
+    this = (seal_parts.c.seal_number == row.seal_number, seal_parts.c.book == row.book)
+    tx.execute(seal_parts.delete().where(*this))
+    return Done("delete a part", seal_number=row.seal_number)
+
+
+WAYS = (change, change, change, change, delete, insert, swap, change_seal, remove_seal, remove_part)
+
+
+@pytest.mark.timeout(900)
+def test_each_of_a_thousand_tamperings_is_found_and_its_row_named(core: Core) -> None:
+    dice = random.Random(SEED)
+    seen = set()
+    for number in range(TAMPERINGS):
+        done, verdict = tampered(core, dice, dice.choice(WAYS))
+        seen.add(done.what)
+        told = f"No. {number}, seed {SEED}: {done}, found {verdict.faults}"
+        assert verdict.faults, told
+        if done.row_ids:
+            assert verdict.faults[0].row_id is not None, told
+            assert {fault.row_id for fault in verdict.faults} >= done.row_ids or len(done.row_ids) == 1, told
+            assert verdict.faults[0].row_id in done.row_ids or done.what.endswith(".id"), told
+        else:
+            # Whatever becomes of its rows: the seal itself, or the one that follows it, is named.
+            numbers = {fault.seal_number for fault in verdict.faults}
+            assert numbers & {done.seal_number, (done.seal_number or 0) + 1}, told
+    columns = {f"{table.name}.{column.name}" for table in BOOKS for column in table.c}
+    assert len(seen & columns) > len(columns) * 0.9, "the dice have left out many columns"
+
+
+def test_only_an_anchor_tells_that_the_newest_seals_are_gone_with_their_rows(core: Core) -> None:
+    with core.database.read() as tx:
+        (*_, before, last) = tx.execute(sa.select(seals).order_by(seals.c.number)).all()
+    anchor = checkpoint_of(last)
+    assert verify_books(core=core, actor=SYSTEM, anchors=[anchor, checkpoint_of(before)]).holds
+    _cut(core, last.number)
+    assert verify_books(core=core, actor=SYSTEM).holds
+    (fault,) = verify_books(core=core, actor=SYSTEM, anchors=[anchor, checkpoint_of(before)]).faults
+    assert fault.seal_number == last.number
+    assert f"the last there is is {before.number}" in fault.what
+    forged = Checkpoint(number=1, hash="0" * 64, at=last.at, key_id=last.key_id, signature=last.signature)
+    (fault,) = verify_books(core=core, actor=SYSTEM, anchors=[forged]).faults
+    assert fault.what == "the anchor is not signed by a key of this house"
+
+
+def _cut(core: Core, number: int) -> None:
+    with core.database.write() as tx:
+        if core.database.sqlite:
+            tx.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        for row in tx.execute(sa.select(seal_parts).where(seal_parts.c.seal_number == number)).all():
+            table = next(table for table in BOOKS if table.name == row.book)
+            for start in range(0, len(row.content), 48):
+                tx.execute(table.delete().where(table.c.id == uuid.UUID(bytes=row.content[start : start + 16])))
+        tx.execute(seal_parts.delete().where(seal_parts.c.seal_number == number))
+        tx.execute(seals.delete().where(seals.c.number == number))
+
+
+def test_a_chain_made_anew_without_the_key_is_not_signed(core: Core) -> None:
+    """Whoever alters a row and every hash after it still lacks the key."""
+    thief = make_core(core.database.url.render_as_string(hide_password=False).replace("+psycopg", ""), clock=core.clock,
+                      INCENTIVES_SEAL_KEYS="t:" + "A" * 43 + "=")  # fmt: skip
+    with core.database.write() as tx:
+        tx.execute(seal_parts.delete())
+        tx.execute(seals.delete())
+        tx.execute(audit_events.update().values(reason="Nothing happened."))
+    while seal_due(core=thief):
+        pass
+    assert verify_books(core=thief, actor=SYSTEM).holds
+    found = verify_books(core=core, actor=SYSTEM).faults
+    assert found[0].what == "is not signed by the key that it names"
+    thief.database.dispose()

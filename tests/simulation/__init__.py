@@ -1,0 +1,1 @@
+"""The whole engine under fire: one seed says who does what when, and what goes wrong meanwhile."""

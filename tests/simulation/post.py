@@ -1,0 +1,134 @@
+"""A provider that does what providers do: takes a letter, refuses it for now, hangs, resets, or takes it and says no."""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from incentives.messages.port import Accepted, AnyLetter, Outcome, TryLater, WillNeverWork
+from tests.simulation.schedule import Found, Player, current
+
+TIMEOUT_SECONDS = 10
+COPIES_MOST = 3
+
+FATES = {
+    "accepted": 14,
+    "429": 2,
+    "503": 2,
+    "reset": 1,
+    "hangs": 1,
+    "accepted, then reset": 2,
+    "accepted, then hangs": 1,
+    "never": 1,
+}
+_AFTER_ACCEPTING = {"accepted", "accepted, then reset", "accepted, then hangs"}
+
+
+@dataclass
+class InHand:
+    """A message that a worker has claimed, and how far it got."""
+
+    claimed_at: datetime  # by the clock of its process
+    message_id: uuid.UUID | None = None
+    accepted: bool = False
+    recorded: bool = False
+
+
+@dataclass
+class Post:
+    """The provider as it is in truth, and what excuses each copy that it got."""
+
+    point: Callable[[Player, str], bool]
+    sleep: Callable[[Player, float], None]
+    copies: Counter[uuid.UUID] = field(default_factory=Counter)
+    excuses: Counter[uuid.UUID] = field(default_factory=Counter)
+    fates: Counter[str] = field(default_factory=Counter)
+    never: set[uuid.UUID] = field(default_factory=set)
+    said: dict[uuid.UUID, tuple[str, str | None]] = field(default_factory=dict)
+    hands: dict[str, InHand] = field(default_factory=dict)  # by the worker's name
+    calm: bool = False
+
+    channel = "email"
+    provider = "post"
+
+    # --- what workers do ----------------------------------------------------------------------------------
+
+    def claims(self, player: Player, now: datetime) -> None:
+        """Hear that a worker is about to claim whatever has waited longest."""
+        self.hands[player.name] = InHand(now)
+
+    def done(self, player: Player, *, well: bool) -> None:
+        """Hear that a worker is done with what it had in hand, well or by a fault."""
+        hand = self.hands.pop(player.name)
+        if not well and hand.accepted and not hand.recorded and hand.message_id:
+            self.excuses[hand.message_id] += 1
+
+    def committed(self, player: Player) -> None:
+        """Hear that a worker has committed: once its letter was taken, that is the record of it."""
+        hand = self.hands.get(player.name)
+        if hand is not None and hand.accepted:
+            hand.recorded = True
+
+    def spares(self, player: Player) -> bool:
+        """Return whether a worker must not fail now: one message is not struck twice, or copies had no bound."""
+        hand = self.hands.get(player.name)
+        return hand is not None and hand.message_id is not None and self.excuses[hand.message_id] > 0
+
+    # --- the port -----------------------------------------------------------------------------------------
+
+    def send(self, letter: AnyLetter) -> Outcome:
+        """Do with a letter as the dice of whoever sends it say."""
+        player = current()
+        if player is None:
+            return self._accept(letter)
+        hand = self.hands[player.name]
+        hand.message_id = letter.message_id
+        self._overtake(player, hand)
+        self.point(player, "the provider is asked")
+        fate = self._fate(player, letter)
+        self.fates[fate] += 1
+        outcome = self._accept(letter) if fate in _AFTER_ACCEPTING else None
+        hand.accepted = outcome is not None
+        self.point(player, f"the provider: {fate}")
+        if fate.endswith("hangs"):
+            self.sleep(player, TIMEOUT_SECONDS)
+        if fate == "never":
+            self.never.add(letter.message_id)
+            return WillNeverWork("The mailbox is not there.")
+        if fate == "accepted" and outcome:
+            return outcome
+        if outcome:
+            self.excuses[letter.message_id] += 1
+            hand.recorded = True  # that it is excused already
+        return TryLater(f"It could not be sent: {fate}.", 30.0 if fate == "429" else None)
+
+    def _fate(self, player: Player, letter: AnyLetter) -> str:
+        if self.calm:
+            return "accepted"
+        if letter.message_id in self.never:
+            return "never"
+        (fate,) = player.dice.choices(list(FATES), weights=list(FATES.values()))
+        struck_twice = self.excuses[letter.message_id] > 0 and fate.startswith("accepted, ")
+        return "accepted" if struck_twice or (fate == "never" and self.copies[letter.message_id]) else fate
+
+    def _accept(self, letter: AnyLetter) -> Accepted:
+        name = letter.message_id
+        self.copies[name] += 1
+        if self.copies[name] > 1 + self.excuses[name]:
+            raise Found(f"message {name} was sent {self.copies[name]} times, with {self.excuses[name]} excuses")
+        if self.copies[name] > COPIES_MOST:
+            raise Found(f"message {name} was sent {self.copies[name]} times")
+        says = (letter.to, getattr(letter, "code", None))
+        if self.said.setdefault(name, says) != says:
+            raise Found(f"a copy of message {name} says something else")
+        return Accepted(f"{name}-{self.copies[name]}")
+
+    def _overtake(self, player: Player, hand: InHand) -> None:
+        """Look that nobody else has the same message in hand, unless that one's lease was over by this one's clock."""
+        for name, other in self.hands.items():
+            if name == player.name or other.message_id != hand.message_id or other.recorded:
+                continue
+            if hand.claimed_at < other.claimed_at + timedelta(seconds=TIMEOUT_SECONDS):
+                raise Found(f"message {hand.message_id} is in the hands of {name} and {player.name}")
+            self.excuses[other.message_id or hand.message_id] += 1
