@@ -8,7 +8,6 @@ import re
 import secrets
 import socket
 import string
-import sys
 from pathlib import Path
 
 import click
@@ -20,7 +19,6 @@ from admin.commands_bulk import group as bulk
 from admin.commands_catalog import catalog
 from admin.commands_people import api_key, user
 from incentives.kernel import migrate
-from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import SystemClock
 from incentives.kernel.core import Core
 

@@ -53,7 +53,7 @@ def seal(context: click.Context, late: bool, reason: str) -> None:  # noqa: FBT0
 @books.command("checkpoint")
 @click.pass_context
 def checkpoint(context: click.Context) -> None:
-    """Print how far the books are sealed, signed, as one line of JSON: keep it where nobody of the house can change it."""
+    """Print how far the books are sealed, signed, as a line of JSON: keep it where nobody here can change it."""
     core = open_core(context)
     found = newest_checkpoint(core=core, actor=SYSTEM)
     if found is None:
@@ -102,5 +102,9 @@ def _checkpoint(said: dict[str, Any]) -> Checkpoint:
     if at.tzinfo is None or type(said["number"]) is not int:
         raise ValueError
     return Checkpoint(
-        number=said["number"], hash=str(said["hash"]), at=at, key_id=str(said["key_id"]), signature=str(said["signature"])
+        number=said["number"],
+        hash=str(said["hash"]),
+        at=at,
+        key_id=str(said["key_id"]),
+        signature=str(said["signature"]),
     )

@@ -73,11 +73,9 @@ def beside(world: World, pace: Pace) -> str:
 
 _COLUMNS = ("per_second", "median_ms", "p99_ms")
 
-Counter = Synchronized[int]
-
 
 @contextlib.contextmanager
-def _busy(world: World, port: int, auditor: str) -> Iterator[tuple[Counter, Counter]]:
+def _busy(world: World, port: int, auditor: str) -> Iterator[tuple["Synchronized[int]", "Synchronized[int]"]]:
     """Let both run until the block ends; what is given are how far they came."""
     context = multiprocessing.get_context("spawn")
     rows, entries = context.Value("i", 0), context.Value("i", 0)

@@ -9,7 +9,15 @@ from channels.rendering_budgets import budget_email
 from channels.rendering_cases import notice_email, survey_email, survey_sms
 from channels.rendering_safety import safety_email
 from channels.sms_text import plain_typography, shorten, size_of
-from incentives.messages.port import AnyLetter, BooksLetter, BudgetLetter, Letter, NoticeLetter, SafetyLetter, SurveyLetter
+from incentives.messages.port import (
+    AnyLetter,
+    BooksLetter,
+    BudgetLetter,
+    Letter,
+    NoticeLetter,
+    SafetyLetter,
+    SurveyLetter,
+)
 
 __all__ = ["RenderedEmail", "RenderedSms", "one_line", "paragraphs", "render_email", "render_sms", "spelled"]
 

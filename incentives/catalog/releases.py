@@ -1,7 +1,7 @@
 """Releases of the catalog in the database: which is in force, and what the versions of its items say."""
 
 import uuid
-from collections.abc import Collection, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from incentives.catalog.catalog import Catalog, Item, catalog_of, type_of_kind
 from incentives.catalog.definitions import BudgetRule, Protocol
 from incentives.catalog.incentive import Incentive
 from incentives.catalog.tables import catalog_items, catalog_release_items, catalog_releases
+from incentives.kernel.clock import elapsed_seconds
 from incentives.kernel.core import Core
 from incentives.kernel.errors import NoCatalog, ReleaseNotFound
 
@@ -23,6 +24,8 @@ SUPERSEDED = "superseded"
 WITHDRAWN = "withdrawn"
 
 _CURRENT = "catalog.current"
+_RECENT = "catalog.recent"
+_RECENT_SECONDS = 0.5
 _INCENTIVE = "catalog.incentive"
 _PROTOCOL = "catalog.protocol"
 
@@ -134,6 +137,20 @@ def cached_current(tx: Connection, core: Core) -> CurrentCatalog:
         return known
     current = _load(tx, row.id, row.number)
     cache[_CURRENT] = current
+    return current
+
+
+def recent_current(tx: Connection, core: Core, seconds: Callable[[], float] = elapsed_seconds) -> CurrentCatalog:
+    """Return the catalog that was in force half a second ago at most: for who needs its words, and decides nothing.
+
+    Raises ``NoCatalog``.
+    """
+    known: tuple[float, CurrentCatalog] | None = core.cache.get(_RECENT)
+    asked_at = seconds()
+    if known is not None and 0 <= asked_at - known[0] < _RECENT_SECONDS:
+        return known[1]
+    current = cached_current(tx, core)
+    core.cache[_RECENT] = (asked_at, current)
     return current
 
 

@@ -255,9 +255,10 @@ def _own_limits(
         return []
     catalog = releases.cached_current(tx, core).catalog
     limit = assessment.limit_of(catalog, voting.principal, choice.amount.currency)
-    people = customers.together(tx, [asked.customer_id]) if asked.customer_id else ()
-    dims = readdressing.dimensions(catalog, voting.principal, asked, people)
-    return budgets.matching(limits.rules(limit, catalog.brand.time_zone), dims, now)
+    rules = limits.rules(limit, catalog.brand.time_zone)
+    by_customer = asked.customer_id and any(rule.scope == "customer" for rule in rules)
+    people = customers.together(tx, [asked.customer_id]) if by_customer else ()
+    return budgets.matching(rules, readdressing.dimensions(catalog, voting.principal, asked, people), now)
 
 
 def _charge_own(

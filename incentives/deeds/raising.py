@@ -46,7 +46,7 @@ def charge(
     own = [each for each in matching(personal, dims, batch.now) if each.pot not in before]
     pots = budgets.lock(tx, batch.core, [*promised, *own], batch.now, also=[each.pot for each in over])
     moved = []
-    for each in (*promised, *over, *own):
+    for each in sorted((*promised, *over, *own), key=lambda charged: charged.pot):
         pot = pots[each.pot]
         _check(each, pot, delta_minor)
         changes = budgets.in_unit(each.rule.currency, {"committed_minor": delta_minor})

@@ -48,7 +48,8 @@ def watch_books(*, core: Core) -> bool | None:
         if tx.execute(sa.select(books_checks.c.id).where(books_checks.c.due_at >= due_at).limit(1)).first():
             return None
         known, whole = _known(tx), _whole_is_due(tx, now)
-    row = {"id": core.ids.new(now), "due_at": due_at, "started_at": now, "whole": whole}
+    check_id = core.ids.new(now)
+    row = {"id": check_id, "due_at": due_at, "started_at": now, "whole": whole}
     with core.database.write() as tx:
         if not insert_unless_there(tx, books_checks, ("due_at",), row):
             return None
@@ -56,7 +57,7 @@ def watch_books(*, core: Core) -> bool | None:
     verdict = verify_books(core=core, actor=SYSTEM, known=known, only_new=not whole)
     broken = [f"{each.name}: {line}" for each in checks if each.name not in NO_BREACH for line in each.broken]
     broken += [fault.words for fault in verdict.faults]
-    _conclude(core, row["id"], verdict, sum(each.examined for each in checks), broken)
+    _conclude(core, check_id, verdict, sum(each.examined for each in checks), broken)
     return not broken
 
 
@@ -138,8 +139,9 @@ def _breach(tx: Connection, core: Core, now: datetime, check_id: uuid.UUID, brok
 
 def _stop_issuing(tx: Connection, core: Core, now: datetime) -> None:
     """Switch issuing off for everybody, unless it is; a person lifts it, as any other switch."""
+    switch_id = core.ids.new(now)
     row = {
-        "id": core.ids.new(now),
+        "id": switch_id,
         "stops": switches.ISSUING,
         "scope": switches.ORGANIZATION,
         "subject": switches.ORGANIZATION,
@@ -156,7 +158,7 @@ def _stop_issuing(tx: Connection, core: Core, now: datetime) -> None:
             now=now,
             action="switch.set",
             subject_kind="switch",
-            subject_id=row["id"],  # type: ignore[arg-type]  # the one id among the row's values
+            subject_id=switch_id,
             reason=_BREACH,
             facts={"stops": switches.ISSUING, "scope": switches.ORGANIZATION, "subject": switches.ORGANIZATION},
         )

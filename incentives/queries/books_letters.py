@@ -15,7 +15,7 @@ ABOUT = "books_check"
 
 
 def compose(tx: Connection, core: Core, message: Any) -> BooksLetter | None:
-    """Return the letter of a breach; None for whoever may not sign in any more. What was broken is told, come what may."""
+    """Return the letter of a breach, whatever became of it since; None for whoever may not sign in any more."""
     row = tx.execute(sa.select(books_checks).where(books_checks.c.id == message.about_id)).one()
     person = tx.execute(sa.select(users).where(users.c.id == message.user_id)).one()
     if person.disabled_at is not None:

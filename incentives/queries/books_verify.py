@@ -1,4 +1,4 @@
-"""The proof of the seals: every row of the books is as it was when it was sealed, and none is gone or was slipped in."""
+"""The proof of the seals: every row of the books is as it was sealed, none is gone, and none was slipped in."""
 
 import hashlib
 import uuid
@@ -20,6 +20,8 @@ from incentives.kernel.core import Core
 from incentives.kernel.keys import KeyRing
 from incentives.queries import sealed_rows
 from incentives.queries.sealed_rows import BOOKS, Recorder
+
+__all__ = ["Checkpoint", "Fault", "Known", "Verdict", "checkpoint_of", "verify", "verify_books"]
 
 _MOST_NAMED = 10
 _HEADS_AT_ONCE = 500

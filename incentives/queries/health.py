@@ -93,4 +93,6 @@ def _books(tx: sa.Connection) -> Part:
     if not found:
         return Part(name="books", status=OK, detail="were not proved yet")
     status, word = (OK, "held") if found[0].holds else (DEGRADED, "did not hold")
-    return Part(name="books", status=status, detail=f"{word} when they were proved at {found[0].started_at.isoformat()}")
+    return Part(
+        name="books", status=status, detail=f"{word} when they were proved at {found[0].started_at.isoformat()}"
+    )

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,7 +66,8 @@ def waits(row: Any, now: datetime) -> Waits | None:
     if lifecycle.is_frozen(row, now) and lifecycle.status_now(row, now) in ("issued", "reserved"):
         return Waits(outbox.HELD, row.frozen_until_at)
     if lifecycle.status_now(row, now) == "reserved":
-        return Waits("A till holds the voucher.", row.reserved_until_at)
+        # It is held in that last instant too: due at once, the message would be claimed again and again within it.
+        return Waits("A till holds the voucher.", row.reserved_until_at + timedelta(microseconds=1))
     return None
 
 

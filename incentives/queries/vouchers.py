@@ -89,7 +89,7 @@ def lookup(
     with core.database.read() as tx:
         row = lifecycle.find(tx, core, code=code, token=token)
         incentive = releases.incentive_of(tx, row.incentive_item_id, core.cache)
-        catalog = releases.cached_current(tx, core).catalog
+        catalog = releases.recent_current(tx, core).catalog
         before = lifecycle.standing_redemption(tx, row.id) if row.redeemed_count else None
         status = lifecycle.status_now(row, now)
         held = reservations.find(tx, row.reservation_id) if status == "reserved" else None

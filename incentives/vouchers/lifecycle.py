@@ -134,11 +134,14 @@ def found(tx: Connection, voucher_id: uuid.UUID) -> Any:
 
 # Made once: building them costs more than PostgreSQL takes to run them.
 _WITH_ISSUANCE = sa.select(*_WANTED).join(issuances, issuances.c.id == vouchers.c.issuance_id)
+_BY_DIGEST = _WITH_ISSUANCE.where(vouchers.c.code_digest == sa.bindparam("digest"))
 _BY_DIGESTS = _WITH_ISSUANCE.where(vouchers.c.code_digest.in_(sa.bindparam("digests", expanding=True)))
 _BY_IDS = _WITH_ISSUANCE.where(vouchers.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def _by_digests(tx: Connection, digests: list[str]) -> Sequence[Any]:
+    if len(digests) == 1:  # One code under one key, as at most tills: its statement need not be fitted to a number.
+        return tx.execute(_BY_DIGEST, {"digest": digests[0]}).all()
     return tx.execute(_BY_DIGESTS, {"digests": digests}).all() if digests else ()
 
 
@@ -241,9 +244,10 @@ def free_use(tx: Connection, voucher_id: uuid.UUID) -> int:
     A use that was reversed is to be had again, unless its worth went on to another voucher or was taken back.
     """
     undone, done = redemption_reversals.c, redemptions.c
-    gone = sa.select(undone.redemption_id).where(undone.restore == "same_code")
-    query = sa.select(done.use_number).where(
-        done.voucher_id == voucher_id, sa.or_(done.reversed_at.is_(None), done.id.not_in(gone))
+    query = (
+        sa.select(done.use_number)
+        .outerjoin(redemption_reversals, undone.redemption_id == done.id)
+        .where(done.voucher_id == voucher_id, sa.or_(done.reversed_at.is_(None), undone.restore != "same_code"))
     )
     taken = set(tx.execute(query).scalars())
     return next(number for number in count(1) if number not in taken)

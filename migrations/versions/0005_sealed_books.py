@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 # Each with the columns of its keys, as in revision 0002.
-APPEND_ONLY = {
+APPEND_ONLY: dict[str, tuple[str, ...]] = {
     "seals": ("number",),
     "seal_parts": ("seal_number, book",),
 }

@@ -57,7 +57,9 @@ def hash_of(seal: dict[str, Any]) -> str:
 
 def test_an_auditor_proves_the_chain_without_us(machines: Machines) -> None:
     seals = json_of(machines.get("/books/seals", "auditor"))["items"]
-    keys = {each["key_id"]: each["public_key"] for each in json_of(machines.get("/books/seal-keys", "auditor"))["items"]}
+    keys = {
+        each["key_id"]: each["public_key"] for each in json_of(machines.get("/books/seal-keys", "auditor"))["items"]
+    }
     previous = "0" * 64
     assert len(seals) == 3
     for seal in reversed(seals):
@@ -78,7 +80,7 @@ def test_seals_come_in_pages(machines: Machines) -> None:
     assert [each["number"] for each in first["items"] + rest["items"]] == [3, 2, 1]
     assert rest["next"] is None
     for cursor in ("x", "-1", "9" * 30, "²"):
-        assert_problem(machines.get(f"/books/seals?after={cursor}"), 422, "input-invalid", "after")
+        assert_problem(machines.get(f"/books/seals?after={cursor}"), 422, "input-invalid", field="after")
 
 
 def test_what_the_worker_found_is_shown(machines: Machines) -> None:

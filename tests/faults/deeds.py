@@ -67,8 +67,7 @@ def text_of_catalog() -> str:
     found: dict[str, Any] = orjson.loads(catalog(*budgets))
     found["incentives"][0] |= {"min_amount_minor": PRICE_MINOR, "max_amount_minor": 2 * PRICE_MINOR}
     found["protocols"][0]["most_minor"] = {"USD": 2 * PRICE_MINOR}
-    text: bytes = orjson.dumps(found)
-    return text.decode()
+    return orjson.dumps(found).decode()
 
 
 def voucher(core: Core) -> Any:
@@ -91,7 +90,7 @@ def issue(core: Core, customer: CustomerGiven) -> Any:
 
 
 def prepare_redeem(core: Core) -> str:
-    return voucher(core).code
+    return str(voucher(core).code)
 
 
 def redeem(core: Core, code: str) -> Any:

@@ -218,7 +218,7 @@ def test_a_difference_reads_as_finance_reads(office: Office) -> None:
                 "late",
                 "Incentives: + percent, − words",
                 "Most that may be given (GBP): £40.00 → £50.00",
-                "Most that may be given (USD): (none) → USD 1.00",
+                "Most that may be given (USD): (none) → $1.00",
             )
         ],
     }

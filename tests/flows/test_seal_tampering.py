@@ -112,7 +112,7 @@ def _row(tx: Connection, dice: random.Random, table: sa.Table) -> Any:
     return dice.choice(tx.execute(sa.select(table).order_by(*table.primary_key)).all())
 
 
-def _other(dice: random.Random, column: Any, value: Any) -> Any:
+def _other(dice: random.Random, column: Any, value: Any) -> Any:  # noqa: PLR0911 - one for each type
     """Return another value of a column."""
     if value is not None and column.nullable and dice.random() < 0.2:
         return None

@@ -139,7 +139,8 @@ def test_a_breach_is_told_once_to_whoever_minds_the_money_until_the_books_held_a
     assert watch(shop) is False
     assert len(emails(shop)) == 2
     shop.deliver()
-    letters = [each for each in shop.sender("email").letters if isinstance(each, BooksLetter)]
+    sent: list[Any] = [*shop.sender("email").letters]
+    letters: list[Any] = [each for each in sent if isinstance(each, BooksLetter)]
     assert len(letters) == 2
     assert letters[0].to == finance.email
     assert any("is worth" in line or "are worth" in line for line in letters[0].broken)

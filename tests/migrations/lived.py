@@ -49,7 +49,13 @@ FAR_AHEAD = START + timedelta(days=9000)
 
 ENDED = {"ended_at": LATER, "ended_by": BEA, "end_reason": WHY}
 TILL = {"actor": ANA, "actor_name": "Ana"}
-SALE = {"order_ref": "A-1", "order_total_minor": 900, "order_initial_minor": 1000, "order_items": [{"sku": "tea"}]}
+SALE = {
+    "order_ref": "A-1",
+    "order_total_minor": 900,
+    "order_initial_minor": 1000,
+    "order_items": [{"sku": "tea"}],
+    "metadata": {"lane": 4},
+}
 DECIDED = {"decided_by": BEA, "decided_at": LATER}
 
 
@@ -135,7 +141,7 @@ def hold(pen: Pen) -> None:
     used = pen.first(vouchers, vouchers.c.status == "redeemed")
     redemption = pen.first(redemptions, redemptions.c.voucher_id == used["id"])
     committed = {"voucher_id": used["id"], "status": "committed", "redemption_id": redemption["id"]}
-    told = {"order_initial_minor": 1000, "order_items": [{"sku": "tea"}], "settled_minor": 70}
+    told = {**{name: SALE[name] for name in ("order_initial_minor", "order_items", "metadata")}, "settled_minor": 70}
     told["remainder_id"] = pen.voucher(used, amount_minor=used["amount_minor"] - 70, status="issued", redeemed_count=0)
     pen.change(redemptions, redemption, reservation_id=pen.add(reservations, **committed, **sale, **ENDED), **told)
 

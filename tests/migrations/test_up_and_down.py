@@ -166,8 +166,8 @@ NEWER = {
     "case_steps", "case_tags", "case_tasks", "criteria_firings", "criteria_hours", "feedback", "feedback_forms",
     "feedback_inbox", "feedback_revisions", "feedback_tags", "feedback_unmapped", "incidents", "surveys",
     "approval_votes", "budget_alerts", "budget_allocations", "budget_requests", "bulk_jobs", "bulk_rows",
-    "books_checks", "delegations", "listed_values", "redemption_reversals", "reservations", "reviews", "seal_parts", "seals",
-    "switches",
+    "books_checks", "delegations", "listed_values", "redemption_reversals", "reservations", "reviews",
+    "seal_parts", "seals", "switches",
 }  # fmt: skip
 
 

@@ -198,12 +198,10 @@ class Person(Life):
     def deliver_one(self) -> None:
         """Claim, send and record one message."""
         self.sim.post.claims(self.player, self.core.clock.now())
-        well = False
         try:
             done = deliver_next(core=self.core)
-            well = True
         finally:
-            self.sim.post.done(self.player, well=well)
+            self.sim.post.done(self.player)
         self.sim.note("delivered" if done else "idle", done.status if done else "deliver")
 
     def look_around(self) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import threading
+import uuid
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -86,7 +87,7 @@ class Play:
         self.number, self.place, self.seed = seed, place, f"play {seed}"
         self.truth, self.dice = truth, Random(self.seed)
         self.schedule = Schedule(self.dice, self.truth, place.wires.stuck if place.waits else None)
-        self.post = Post(self.point, self.schedule.sleep)
+        self.post = Post(self.point, self.schedule.sleep, self._status_of)
         self.story = Story(seed)
         self.echoes: list[Request] = []
         self.tail: deque[str] = deque(maxlen=_TAIL)
@@ -150,7 +151,6 @@ class Play:
 
     def committed(self, player: Player) -> bool:
         """Hear that a player's transaction is committed; return whether the reply is lost. Raises ``Crashed``."""
-        self.post.committed(player)
         with aside():
             self.watch.committed(self.people[player.name].request)
             self._look()
@@ -250,6 +250,11 @@ class Play:
             self.truth.passes(max(600.0, (due_at - self.truth.at).total_seconds()))
         raise Found("the workers do not come to an end")
 
+    def _status_of(self, message_id: uuid.UUID) -> str:
+        with aside(), self.watch.core.database.read() as tx:
+            query = sa.select(outbox_messages.c.status).where(outbox_messages.c.id == message_id)
+            return str(tx.execute(query).scalar_one())
+
     def _next_due_at(self, core: Core) -> datetime | None:
         """Return when something is to be done again; None when nothing is left to do."""
         letters, jobs = outbox_messages.c, bulk_jobs.c
@@ -297,7 +302,7 @@ def play(seed: int, place: Place) -> Story:
             if complaints.heard:
                 raise Found("\n".join(complaints.heard))
             return story
-    except Exception as trouble:
+    except (Exception, Found) as trouble:
         if play_now is None:
             raise
         told = "\n".join(play_now.tail)

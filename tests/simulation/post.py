@@ -32,7 +32,7 @@ class InHand:
     claimed_at: datetime  # by the clock of its process
     message_id: uuid.UUID | None = None
     accepted: bool = False
-    recorded: bool = False
+    excused: bool = False
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Post:
 
     point: Callable[[Player, str], bool]
     sleep: Callable[[Player, float], None]
+    status_of: Callable[[uuid.UUID], str]
     copies: Counter[uuid.UUID] = field(default_factory=Counter)
     excuses: Counter[uuid.UUID] = field(default_factory=Counter)
     fates: Counter[str] = field(default_factory=Counter)
@@ -58,17 +59,11 @@ class Post:
         """Hear that a worker is about to claim whatever has waited longest."""
         self.hands[player.name] = InHand(now)
 
-    def done(self, player: Player, *, well: bool) -> None:
-        """Hear that a worker is done with what it had in hand, well or by a fault."""
+    def done(self, player: Player) -> None:
+        """Hear that a worker is done with what it had in hand; what was taken and is not known to be is sent again."""
         hand = self.hands.pop(player.name)
-        if not well and hand.accepted and not hand.recorded and hand.message_id:
+        if hand.accepted and not hand.excused and hand.message_id and self.status_of(hand.message_id) != "sent":
             self.excuses[hand.message_id] += 1
-
-    def committed(self, player: Player) -> None:
-        """Hear that a worker has committed: once its letter was taken, that is the record of it."""
-        hand = self.hands.get(player.name)
-        if hand is not None and hand.accepted:
-            hand.recorded = True
 
     def spares(self, player: Player) -> bool:
         """Return whether a worker must not fail now: one message is not struck twice, or copies had no bound."""
@@ -98,9 +93,6 @@ class Post:
             return WillNeverWork("The mailbox is not there.")
         if fate == "accepted" and outcome:
             return outcome
-        if outcome:
-            self.excuses[letter.message_id] += 1
-            hand.recorded = True  # that it is excused already
         return TryLater(f"It could not be sent: {fate}.", 30.0 if fate == "429" else None)
 
     def _fate(self, player: Player, letter: AnyLetter) -> str:
@@ -125,10 +117,11 @@ class Post:
         return Accepted(f"{name}-{self.copies[name]}")
 
     def _overtake(self, player: Player, hand: InHand) -> None:
-        """Look that nobody else has the same message in hand, unless that one's lease was over by this one's clock."""
+        """Look that nobody else has the same message in hand, unless one's lease was over by the other one's clock."""
         for name, other in self.hands.items():
-            if name == player.name or other.message_id != hand.message_id or other.recorded:
+            if name == player.name or other.message_id != hand.message_id or hand.message_id is None:
                 continue
-            if hand.claimed_at < other.claimed_at + timedelta(seconds=TIMEOUT_SECONDS):
-                raise Found(f"message {hand.message_id} is in the hands of {name} and {player.name}")
-            self.excuses[other.message_id or hand.message_id] += 1
+            if abs(hand.claimed_at - other.claimed_at) < timedelta(seconds=TIMEOUT_SECONDS):
+                raise Found(f"message {hand.message_id} is in two hands: {name} {other}, {player.name} {hand}")
+            other.excused = True
+            self.excuses[hand.message_id] += 1

@@ -21,8 +21,8 @@ class Crashed(BaseException):
     """The process that a player was in has died: nothing of it runs any more, no ``except Exception`` either."""
 
 
-class Found(AssertionError):
-    """What must never happen has happened."""
+class Found(BaseException):
+    """What must never happen has happened; the engine, which goes on after many a bug, cannot swallow it."""
 
 
 class Player:

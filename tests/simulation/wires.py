@@ -31,7 +31,9 @@ class Judge(Protocol):
 class Wires:
     """A database under observation. Without a judge, and for whoever is no player, it is as it always was."""
 
-    def __init__(self, database: Database, *, writers_most: int, watcher: psycopg.Connection[Any] | None = None) -> None:
+    def __init__(
+        self, database: Database, *, writers_most: int, watcher: psycopg.Connection[Any] | None = None
+    ) -> None:
         """Let so many transactions write at once; ``watcher`` sees who waits for whom, on PostgreSQL."""
         self.judge: Judge | None = None
         self._writers_most, self._watcher = writers_most, watcher

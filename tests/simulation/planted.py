@@ -1,0 +1,56 @@
+"""Bugs that others have shipped, to be planted into the engine: a simulation that finds none of them proves nothing."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from incentives.kernel import idempotency
+from incentives.messages import outbox
+from incentives.spending import budgets
+from incentives.vouchers import lifecycle
+
+
+def redeem_without_condition(patch: pytest.MonkeyPatch) -> None:
+    """Redeem by having looked before: the update asks nothing any more."""
+    real = lifecycle.redeem
+    patch.setattr(lifecycle, "redeem", lambda tx, voucher_id, _condition: real(tx, voucher_id, sa.true()))
+
+
+def claim_without_lease(patch: pytest.MonkeyPatch) -> None:
+    """Claim a message and leave it to be claimed by anybody else at once."""
+    real = outbox.claim_next
+
+    def claim_next(tx: Any, **said: Any) -> Any:
+        return real(tx, **{**said, "lease_seconds": 0})
+
+    patch.setattr(outbox, "claim_next", claim_next)
+
+
+def forget_keys(patch: pytest.MonkeyPatch) -> None:
+    """Write down no idempotency key: whoever asks again is served again."""
+    nothing: Callable[..., dict[Any, Any]] = lambda _tx, _ring, _claims, _now: {}  # noqa: E731 - it is a function's body
+    patch.setattr(idempotency, "claim", nothing)
+
+
+def budgets_without_locks(patch: pytest.MonkeyPatch) -> None:
+    """Decide on budgets as they were a moment ago."""
+    real = budgets._select
+    patch.setattr(budgets, "_select", lambda tx, keys, *, lock: real(tx, keys, lock=lock and False))
+
+
+def expire_what_is_good(patch: pytest.MonkeyPatch) -> None:
+    """Give back what was promised by a voucher, and leave the promise on the books."""
+    real = lifecycle.expire_due
+
+    def expire_due(tx: Any, now: datetime, most: int) -> list[Any]:
+        return real(tx, now, most)[1:]
+
+    patch.setattr(lifecycle, "expire_due", expire_due)
+
+
+ON_SQLITE = (claim_without_lease, forget_keys, expire_what_is_good)
+ON_POSTGRESQL = (redeem_without_condition,)
+"""What only two transactions at once can break: where writers queue, whoever looked before is right."""
