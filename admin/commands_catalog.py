@@ -224,6 +224,8 @@ def _show_what_if(report: WhatIfReport) -> None:
     click.echo(f"{report.asked_then} needed an approval; {report.asked_now} would need one.")
     if report.not_known:
         click.echo(f"{report.not_known} rest on a condition that cannot be asked again; they are let pass.")
+    if report.not_replayed:
+        click.echo(f"How many are open at once is not counted again: {', '.join(report.not_replayed)}.")
     show_table(
         ("BUDGET", "WAS", "WOULD BE", "VOUCHERS", "WOULD BE", "REFUSES"),
         [

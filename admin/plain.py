@@ -25,6 +25,7 @@ _NEXT_STEPS: dict[type[Refusal], str] = {
     errors.IssuanceNotFound: "Only the person who gave it sees it here. The list of cases shows what was given.",
     errors.NotAuthenticated: "Sign in, then do it again. Nothing was done.",
     errors.NotUsableHere: "Send the customer to one of these places.",
+    errors.OrderRefMissing: "Type the order reference: only one voucher of this kind goes with an order.",
     errors.OrderItemsMissing: "Type how much of the bill counts for this voucher.",
     errors.OrderTotalMissing: "Type the order total: the discount is a part of it.",
     errors.CodeGone: "Ask a supervisor or finance to reverse the redemption with a new code.",

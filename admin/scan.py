@@ -30,6 +30,7 @@ from incentives.kernel.errors import (
     NotYourRedemption,
     NotYourReservation,
     OrderItemsMissing,
+    OrderRefMissing,
     OrderTotalMissing,
     OtherLocation,
     RedeemingStopped,
@@ -70,6 +71,7 @@ _FIELDS = {
 _FORM = (
     OrderTotalMissing,
     OrderItemsMissing,
+    OrderRefMissing,
     CurrencyMismatch,
     InputInvalid,
     IdempotencyKeyReused,

@@ -152,7 +152,8 @@ def redeemed(done: Redeemed, found: TillVoucher) -> dict[str, Any]:
     """Return the verdict on a voucher that was just redeemed."""
     lines = [f"{_title(found)}, code ending in {done.last4}."]
     if done.remainder:
-        lines.append(f"The rest, {words.money(done.remainder.amount)}, is on a new voucher: {done.remainder.code}")
+        where = done.remainder.code or "the customer gets it by message"
+        lines.append(f"The rest, {words.money(done.remainder.amount)}, is on a new voucher: {where}")
     left = found.uses_left - 1
     again = f"It can be used {words.counted(left, 'more time', 'more times')}." if left else ""
     face = found.kind in words.MONEY_KINDS or found.percent is not None

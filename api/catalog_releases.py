@@ -199,6 +199,13 @@ class WhatIfSchema(Answer):
     not_known = fields.Integer(
         metadata={"description": "Let pass: their condition rests on what nobody wrote down then."}
     )
+    not_replayed = fields.List(
+        fields.String(),
+        metadata={
+            "description": "Incentives of which a case or a customer may have only so many open at once: that is not "
+            "counted here."
+        },
+    )
     budgets = fields.List(fields.Nested(BudgetLineSchema))
     totals = fields.List(fields.Nested(TotalLineSchema))
     examples = fields.List(fields.Nested(WhatIfExampleSchema))

@@ -110,7 +110,9 @@ def list_listed_values(query: dict[str, Any]) -> Any:
     ListedBody(),
     example={"list": "review", "kind": "email_domain", "value": "example.net", "reason": "A leaked code was shared."},
 )
-@blueprint.refuses(errors.AlreadyListed, errors.EmailInvalid, errors.PhoneInvalid, errors.OtherLocation)
+@blueprint.refuses(
+    errors.AlreadyListed, errors.OwnListedValue, errors.EmailInvalid, errors.PhoneInvalid, errors.OtherLocation
+)
 @blueprint.answers({201: ListedSchema()})
 def add_listed_value(body: dict[str, Any]) -> Listed:
     """Put a value on a list."""
@@ -133,7 +135,7 @@ def import_listed_values(body: dict[str, Any]) -> Imported:
 @blueprint.post("/listed-values/<uuid:listed_id>/removal")
 @blueprint.asks(_MANAGE)
 @blueprint.arguments(RemovalBody(), example={"reason": "It was another person."})
-@blueprint.refuses(errors.ListedValueNotFound, errors.OtherLocation, errors.NotFound)
+@blueprint.refuses(errors.ListedValueNotFound, errors.OwnListedValue, errors.OtherLocation, errors.NotFound)
 @blueprint.answers({200: RemovedSchema()})
 def remove_listed_value(body: dict[str, Any], listed_id: uuid.UUID) -> dict[str, uuid.UUID]:
     """Take an entry off its list."""

@@ -130,6 +130,7 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.UnderReview: 409,
     errors.ListedValueNotFound: 404,
     errors.AlreadyListed: 409,
+    errors.OwnListedValue: 403,
     # approvals
     errors.AlreadyVoted: 409,
     errors.NotYourLevel: 403,
@@ -165,6 +166,7 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.RedeemerNotAllowed: 403,
     errors.OrderTooSmall: 422,
     errors.OrderItemsMissing: 422,
+    errors.OrderRefMissing: 422,
     errors.NothingEligible: 422,
     errors.NotCombinable: 409,
     errors.ConditionNotMet: 422,

@@ -6,8 +6,20 @@ from typing import Any
 from marshmallow import fields, validate
 
 from api.authentication import current_actor, current_core
-from api.fields import Answer, Body, Key, Metadata, MinorUnits, MoneyBody, MoneySchema, Reason, Text, WholeNumber
-from api.issuances import NewVoucherSchema, VoucherSchema
+from api.fields import (
+    Answer,
+    Body,
+    CustomerLink,
+    Key,
+    Metadata,
+    MinorUnits,
+    MoneyBody,
+    MoneySchema,
+    Reason,
+    Text,
+    WholeNumber,
+)
+from api.issuances import VoucherSchema
 from api.smorest import Blueprint
 from api.vouchers import EXAMPLE_CODE, VoucherBody, misses_counted, tell_standing
 from incentives.flows.redeem import ITEMS_MOST, Item, Redeemed, RedeemVoucher, redeem_voucher
@@ -98,10 +110,19 @@ class RedemptionSchema(Answer):
     redeemed_at = fields.AwareDateTime()
 
 
+class RemainderSchema(VoucherSchema):
+    """A voucher over what was left. Its secrets are null where the customer is told them: they are for them alone."""
+
+    code = fields.String(allow_none=True, metadata={"description": "XXXX-XXXX-XXXX-X"})
+    token = fields.String(allow_none=True)
+    url = CustomerLink(allow_none=True, metadata={"description": "The customer's page."})
+    qr_url = CustomerLink("/qr.svg", allow_none=True)
+
+
 class RedeemedSchema(RedemptionSchema):
     """A fresh redemption, with the new voucher over what was left where the incentive says so."""
 
-    remainder = fields.Nested(NewVoucherSchema, allow_none=True)
+    remainder = fields.Nested(RemainderSchema, allow_none=True)
 
 
 class ItemSchema(Answer):
@@ -194,6 +215,7 @@ SALE_REFUSALS = (
     errors.CurrencyMismatch,
     errors.OrderTotalMissing,
     errors.OrderItemsMissing,
+    errors.OrderRefMissing,
     errors.OrderTooSmall,
     errors.NothingEligible,
     errors.NotCombinable,

@@ -165,11 +165,12 @@ def get_reservation(reservation_id: uuid.UUID) -> Reservation:
 @blueprint.post("/reservations/<uuid:reservation_id>/extend")
 @blueprint.asks("redemptions:create")
 @blueprint.arguments(ExtendBody(), example={"minutes": 15})
+@blueprint.idempotent(required=False)
 @blueprint.refuses(*_THIS_REFUSALS, errors.VoucherFrozen)
 @blueprint.answers({200: ExtendedSchema()})
-def extend_held(body: dict[str, Any], reservation_id: uuid.UUID) -> Any:
-    """Hold it longer."""
-    command = ExtendReservation(reservation_id=reservation_id, **body)
+def extend_held(body: dict[str, Any], reservation_id: uuid.UUID, *, idempotency_key: str | None) -> Any:
+    """Hold it longer. The same key again does not hold it longer once more, and says until when it is held."""
+    command = ExtendReservation(reservation_id=reservation_id, idempotency_key=idempotency_key, **body)
     return extend_reservation(core=current_core(), actor=current_actor(), command=command)
 
 

@@ -133,7 +133,12 @@ def set_switch(body: dict[str, Any]) -> SwitchSet:
 @blueprint.asks("switches:manage")
 @blueprint.arguments(LiftBody(), example={"reason": "The rule is mended."})
 @blueprint.refuses(
-    errors.SwitchNotFound, errors.SwitchAlreadyLifted, errors.OwnSwitch, errors.NoCatalog, errors.NotFound
+    errors.SwitchNotFound,
+    errors.SwitchAlreadyLifted,
+    errors.OwnSwitch,
+    errors.OtherLocation,
+    errors.NoCatalog,
+    errors.NotFound,
 )
 @blueprint.answers({200: CaughtSchema()})
 def end_switch(body: dict[str, Any], switch_id: uuid.UUID) -> Any:

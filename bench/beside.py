@@ -23,16 +23,16 @@ from typing import Any
 from bench.load import Result
 from bench.servers import Server, World
 from bench.side_by_side import KINDS, Contender, Pace, median
+from incentives.flows.bulk_check import check_job
 from incentives.flows.bulk_load import LoadJob, load_job
 from incentives.flows.bulk_run import Pace as ChunkPace
-from incentives.flows.bulk_run import run_chunk, start_job
+from incentives.flows.bulk_run import run_chunk
 from incentives.kernel.clock import SystemClock
 from incentives.queries.access import actor_of_api_key
-from incentives.queries.bulk import one_job
 from tests.small_catalog import INCENTIVE, TAG
 from tests.world import api_key, make_core
 
-_ROWS = 20_000
+_ROWS = 4_000
 _PAGE = 200
 
 
@@ -105,10 +105,13 @@ def give_in_bulk(url: str, secret: str, given: Any, stop: Any) -> None:
         lines = (f"{TAG},{INCENTIVE},place-{n % 50},{uuid.uuid4().hex}@example.com,email\n" for n in range(_ROWS))
         file = io.BytesIO(("issue_tag,incentive,location,email,channels\n" + "".join(lines)).encode())
         job_id = load_job(core=core, actor=actor, command=LoadJob(file=file, format="csv")).id
-        start_job(core=core, actor=actor, job_id=job_id)
-        before, pace = given.value, ChunkPace()
-        while run_chunk(core=core, job_id=job_id, pace=pace).goes_on and not stop.is_set():
-            given.value = before + one_job(core=core, actor=actor, job_id=job_id).rows_issued
+        for _ in check_job(core=core, job_id=job_id):
+            if stop.is_set():
+                break
+        pace, chunk = ChunkPace(), None
+        while not stop.is_set() and (chunk is None or chunk.goes_on):
+            chunk = run_chunk(core=core, job_id=job_id, pace=pace)
+            given.value += chunk.rows
     core.database.dispose()
 
 

@@ -76,7 +76,7 @@ class Server:
             except urllib.error.HTTPError:
                 return
             except OSError:
-                if time.monotonic() > until:
+                if time.monotonic() > until or self._process.poll() is not None:
                     raise
                 time.sleep(0.1)
             else:
@@ -154,8 +154,10 @@ class World:
         server.start()
         try:
             world = cls(server, "postgres", cls.catalog())
-            yield world
-            world.core.database.dispose()
+            try:
+                yield world
+            finally:
+                world.core.database.dispose()
         finally:
             server.remove()
 
@@ -165,8 +167,10 @@ class World:
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
         world = type(self)(self.server, database, catalog_text)
-        yield world
-        world.core.database.dispose()
+        try:
+            yield world
+        finally:
+            world.core.database.dispose()
 
     @staticmethod
     def catalog() -> str:

@@ -15,6 +15,14 @@ from bench.load import Result
 from bench.servers import Server, Way, World, granian
 from bench.side_by_side import KINDS, Contender, Pace, median
 
+_WAITRESS = """
+import importlib, logging, sys, waitress
+logging.disable()
+target, factory, port, threads = sys.argv[1:]
+module, name = target.split(":")
+app = getattr(importlib.import_module(module), name)
+waitress.serve(app() if factory == "True" else app, listen=f"127.0.0.1:{port}", threads=int(threads))
+"""
 _CHEROOT = """
 import importlib, sys
 from cheroot.wsgi import Server
@@ -33,9 +41,9 @@ def ways() -> Iterator[tuple[Way, int]]:
         yield Way(name="gunicorn gthread, 2 x 8", command=_gunicorn("gthread", 2, 8)), 8
         yield Way(name="gunicorn sync, 2", command=_gunicorn("sync", 2, 1)), 1
     if find_spec("waitress"):
-        yield Way(name="waitress, 1 x 16", command=_waitress), 16
+        yield Way(name="waitress, 1 x 16", command=_snippet(_WAITRESS, 16)), 16
     if find_spec("cheroot"):
-        yield Way(name="cheroot, 1 x 16", command=_cheroot), 16
+        yield Way(name="cheroot, 1 x 16", command=_snippet(_CHEROOT, 16)), 16
 
 
 def _gunicorn(kind: str, workers: int, threads: int) -> Callable[[str, bool, int], list[str]]:
@@ -50,13 +58,11 @@ def _gunicorn(kind: str, workers: int, threads: int) -> Callable[[str, bool, int
     return command
 
 
-def _waitress(target: str, factory: bool, port: int) -> list[str]:  # noqa: FBT001 - each way has the same three
-    called = ["--call"] if factory else []
-    return [sys.executable, "-m", "waitress", "--threads", "16", "--listen", f"127.0.0.1:{port}", *called, target]
+def _snippet(code: str, threads: int) -> Callable[[str, bool, int], list[str]]:
+    def command(target: str, factory: bool, port: int) -> list[str]:  # noqa: FBT001 - each way has the same three
+        return [sys.executable, "-c", code, target, str(factory), str(port), str(threads)]
 
-
-def _cheroot(target: str, factory: bool, port: int) -> list[str]:  # noqa: FBT001 - each way has the same three
-    return [sys.executable, "-c", _CHEROOT, target, str(factory), str(port), "16"]
+    return command
 
 
 def main(arguments: Sequence[str] = ()) -> None:

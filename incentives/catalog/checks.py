@@ -1,7 +1,7 @@
 """What is right in each item and wrong between them: missing references, circles, conflicts."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +12,9 @@ from incentives.catalog.fields import Fields, Reading
 from incentives.catalog.incentive import Incentive
 
 ItemT = TypeVar("ItemT", bound=Item)
+
+_GUESSED_MOST, _GUESSED_FROM_MOST = 50, 1000
+_CIRCLE_SHOWN = 20
 
 _WORDS = {
     "issue_tag": "issue tag",
@@ -64,13 +67,17 @@ def _check_twice(placed: Sequence[Placed[Item]]) -> None:
 
 
 def _check_references(placed: Sequence[Placed[Item]], reading: Reading) -> None:
-    known: dict[str, list[str]] = {}
+    known: dict[str, dict[str, None]] = {}
     for each in placed:
-        known.setdefault(each.item.item_kind, []).append(each.item.key)
+        known.setdefault(each.item.item_kind, {})[each.item.key] = None
+    missing = 0
     for reference in reading.references:
-        keys = known.get(reference.item_kind, [])
+        keys = known.get(reference.item_kind, {})
         if reference.key not in keys:
-            guess = difflib.get_close_matches(reference.key, keys, 1)
+            missing += 1
+            # A guess compares with every key: a file that names nothing right would be guessed at for minutes.
+            few = list(keys)[:_GUESSED_FROM_MOST] if missing <= _GUESSED_MOST else []
+            guess = difflib.get_close_matches(reference.key, few, 1)
             hint = f"did you mean “{guess[0]}”?" if guess else "add it, or name another."
             what = _WORDS.get(reference.item_kind, reference.item_kind)
             reading.mistakes.add(reference.node, f"There is no {what} “{reference.key}”; {hint}")
@@ -78,22 +85,32 @@ def _check_references(placed: Sequence[Placed[Item]], reading: Reading) -> None:
 
 def _check_circles(tree: Sequence[Placed[IssueTag]] | Sequence[Placed[RootCause]], what: str) -> None:
     parents = {each.item.key: each.item.parent for each in tree}
+    circles = _circles(parents)
     for each in tree:
-        circle = _circle(each.item.key, parents)
-        if circle:
-            shown = " → ".join([*circle, circle[0]])
-            message = f"These {what} are a circle: {shown}; cut it somewhere."
-            each.fields.wrong(each.fields.at("parent"), message)
+        circle = circles.get(each.item.key)
+        if circle is None:
+            continue
+        begin = circle.index(each.item.key) if len(circle) <= _CIRCLE_SHOWN else 0
+        turned = [*circle[begin:], *circle[:begin]]
+        shown = " → ".join([*turned[:_CIRCLE_SHOWN], *(["…"] if len(turned) > _CIRCLE_SHOWN else []), turned[0]])
+        each.fields.wrong(each.fields.at("parent"), f"These {what} are a circle: {shown}; cut it somewhere.")
 
 
-def _circle(key: str, parents: dict[str, str | None]) -> list[str]:
-    """Return the circle that a key is part of, beginning with it; nothing when its line ends."""
-    walked: list[str] = []
-    current: str | None = key
-    while current is not None and current not in walked:
-        walked.append(current)
-        current = parents.get(current)
-    return walked if current == key else []
+def _circles(parents: Mapping[str, str | None]) -> dict[str, list[str]]:
+    """Return each key that is part of a circle, with it; every key is walked over once."""
+    walked: dict[str, str] = {}  # by key, from which one it was come to first
+    found: dict[str, list[str]] = {}
+    for start in parents:
+        line: list[str] = []
+        current: str | None = start
+        while current is not None and current not in walked:
+            walked[current] = start
+            line.append(current)
+            current = parents.get(current)
+        if current is not None and walked[current] == start:
+            circle = line[line.index(current) :]
+            found |= dict.fromkeys(circle, circle)
+    return found
 
 
 def _check_conflicts(protocols: Sequence[Placed[Protocol]]) -> None:

@@ -379,10 +379,16 @@ def _shown(value: object) -> str:
     return "nothing" if value is None else f"{value}" if isinstance(value, (int, OddNumber)) else f"the text “{value}”"
 
 
+HINTED_MOST = 200
+"""Among how many words a guess is made: each guess compares with all of them, letter by letter."""
+
+
 def hint(word: str, known: Sequence[str]) -> str:
     """Return what might be meant by a word that is not among those known."""
-    guess = difflib.get_close_matches(word, known, 1)
-    return f"did you mean “{guess[0]}”?" if guess else f"it can be: {', '.join(known)}."
+    few = known[:HINTED_MOST]
+    guess = difflib.get_close_matches(word, few, 1)
+    more = ", …" if len(known) > len(few) else ""
+    return f"did you mean “{guess[0]}”?" if guess else f"it can be: {', '.join(few)}{more}."
 
 
 def _is_key(text: str) -> bool:

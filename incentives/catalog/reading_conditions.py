@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from incentives.catalog.conditions import (
@@ -18,6 +18,7 @@ from incentives.catalog.conditions import (
 )
 from incentives.catalog.fields import Fields, hint
 from incentives.catalog.yaml_tree import Node
+from incentives.kernel.money import AMOUNT_MINOR_MAX
 
 _HOURS_MOST = 8760
 _MISSING = ("fail", "pass")
@@ -147,19 +148,26 @@ def _is_text(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) is int
+    return type(value) is int and abs(value) <= AMOUNT_MINOR_MAX  # as much as every program that reads it can hold
 
 
 def _is_amount(value: object) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= AMOUNT_MINOR_MAX
 
 
 def _is_date(value: object) -> bool:
-    return _parses(date, value) and len(str(value)) == len("2026-12-31")
+    # Weeks (2026-W01-1) are dates for Python too, and for no page and no other program that shows them.
+    return _parses(date, value) and date.fromisoformat(str(value)).isoformat() == value
 
 
 def _is_instant(value: object) -> bool:
-    return _parses(datetime, value) and datetime.fromisoformat(str(value)).tzinfo is not None
+    if not _parses(datetime, value) or not _is_date(str(value)[: len("2026-12-31")]):
+        return False
+    instant = datetime.fromisoformat(str(value))
+    try:
+        return instant.tzinfo is not None and instant.astimezone(UTC) is not None
+    except OverflowError:  # in the first or the last year there is, and in none at Greenwich
+        return False
 
 
 def _parses(kind: type[date], value: object) -> bool:

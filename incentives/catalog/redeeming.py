@@ -8,14 +8,15 @@ _ACTS_FOR_ITSELF = ("person", "key")
 
 
 def redeemer_refusal(
-    incentive: Incentive, actor: Actor, *, issued_by: str, shown_to: str | None = None
+    incentive: Incentive, actor: Actor, *, issued_by: str, shown_to: str | None = None, same_mailbox: bool = False
 ) -> Refusal | None:
     """Return why an actor may not redeem a voucher: who gave it, and who is none of those that are named; else None.
 
-    Nor may whoever was shown its code when it took the place of another one (``shown_to``).
+    Nor may whoever was shown its code when it took the place of another one (``shown_to``), nor who shares a mailbox
+    with one of these two (``same_mailbox``): a second sign-in is no second person.
     """
     if actor.kind in _ACTS_FOR_ITSELF:
-        if issued_by == actor.label:
+        if issued_by == actor.label or same_mailbox:
             return SelfRedemption()
         if shown_to == actor.label:
             return SelfRedemption("You were shown the code of this voucher: somebody else redeems it.")

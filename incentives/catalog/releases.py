@@ -1,7 +1,7 @@
 """Releases of the catalog in the database: which is in force, and what the versions of its items say."""
 
 import uuid
-from collections.abc import Callable, Collection, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -159,6 +159,33 @@ def catalog_of_release(tx: Connection, release_id: uuid.UUID) -> Catalog:
     return _load(tx, release_id, 0).catalog
 
 
+def _stood() -> list[sa.ColumnElement[bool]]:
+    """Return what finds the releases that were in force, are, or will be by themselves.
+
+    One that was approved for later and withdrawn before was never in force: what it defined, nobody was promised.
+    """
+    release = catalog_releases.c
+    return [release.approved_at.is_not(None), release.status != WITHDRAWN]
+
+
+def definition_before(tx: Connection, kind: str, key: str) -> Mapping[str, Any] | None:
+    """Return what an item was when it was last in force, or is; None if it never was.
+
+    What has left the catalog still stands on vouchers.
+    """
+    item, release = catalog_items.c, catalog_releases.c
+    query = (
+        sa.select(item.definition)
+        .join(catalog_release_items, catalog_release_items.c.item_id == item.id)
+        .join(catalog_releases, release.id == catalog_release_items.c.release_id)
+        .where(item.kind == kind, item.key == key, *_stood())
+        .order_by(release.number.desc())
+        .limit(1)
+    )
+    found: Mapping[str, Any] | None = tx.execute(query).scalar_one_or_none()
+    return found
+
+
 def budgets_before(tx: Connection, keys: Collection[str]) -> dict[str, BudgetRule]:
     """Return what budgets of some keys were when they were last in force, or are: their pots are there yet."""
     item, release = catalog_items.c, catalog_releases.c
@@ -166,7 +193,7 @@ def budgets_before(tx: Connection, keys: Collection[str]) -> dict[str, BudgetRul
         sa.select(item.key, item.definition)
         .join(catalog_release_items, catalog_release_items.c.item_id == item.id)
         .join(catalog_releases, release.id == catalog_release_items.c.release_id)
-        .where(item.kind == BudgetRule.item_kind, item.key.in_(keys), release.approved_at.is_not(None))
+        .where(item.kind == BudgetRule.item_kind, item.key.in_(keys), *_stood())
         .order_by(release.number),
     ).all()
     return {row.key: BudgetRule.from_definition(row.definition) for row in rows}

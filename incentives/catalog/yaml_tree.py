@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import Node as RawNode
 from ruamel.yaml.reader import ReaderError
 
 LONGEST_CHARACTERS = 1_000_000
+FOUND_MOST = 500  # who has so many has sent something else than a catalog
 
 _TAG = "tag:yaml.org,2002:"
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")  # 19 digits: all that 64 bits hold
@@ -53,6 +54,8 @@ class Mistakes:
 
     def add(self, node: Node, message: str, *, under: str = "") -> None:
         """Note a mistake at a node, or at a field that is missing under it."""
+        if len(self.found) >= FOUND_MOST:
+            return
         path = f"{node.path}.{under}" if under and node.path else under or node.path
         self.found.append(Mistake(node.line, path, message))
 
@@ -82,6 +85,8 @@ def _composed(text: str, top: Node, mistakes: Mistakes) -> Node | None:
         return _Planter(mistakes).node(document, 1, "") if document is not None else top
     except RecursionError:
         mistakes.add(top, "The file is nested too deeply to be a catalog.")
+    except (ValueError, OverflowError):
+        mistakes.add(top, "A character is written here that does not exist, such as \\U00110000; take it out.")
     except YAMLError as error:
         mistakes.add(Node(None, _line_of(error, text), ""), f"This is not YAML: {_problem_of(error)}.")
     return None

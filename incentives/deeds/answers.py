@@ -31,6 +31,19 @@ class IssuedVoucher:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remainder:
+    """A voucher over what a sale left; its secrets only where no message carries them to the customer."""
+
+    id: uuid.UUID
+    last4: str
+    amount: Money
+    expires_at: datetime
+    code: str | None = None
+    token: str | None = None
+    status: str = "issued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One message on its way."""
 
@@ -74,6 +87,18 @@ def shown(made: lifecycle.Made) -> IssuedVoucher:
         token=made.token,
         amount=Money(row["amount_minor"], row["currency"]),
         expires_at=row["expires_at"],
+    )
+
+
+def left(voucher: IssuedVoucher, *, told: bool) -> Remainder:
+    """Return a voucher over what a sale left as the till sees it: what the customer is told is for their eyes only."""
+    return Remainder(
+        id=voucher.id,
+        last4=voucher.last4,
+        amount=voucher.amount,
+        expires_at=voucher.expires_at,
+        code=None if told else voucher.code,
+        token=None if told else voucher.token,
     )
 
 

@@ -136,7 +136,7 @@ class Foresight:
         """Say whom each row is for: known customers, or strangers that a row before may have named."""
         ready = [(draft, draft.ground) for draft in giving.still_open(batch.drafts) if draft.ground]
         contacts = [ground.contact for _, ground in ready]
-        known = customers.known(tx, self._core, [*contacts, *suspecting.own_contacts(self._actor)])
+        known = customers.known(tx, self._core, [*contacts, *suspecting.own_contacts(tx, self._core, self._actor)])
         groups = customers.groups(tx, set(known.values()))
         together: dict[uuid.UUID, set[uuid.UUID]] = {}
         for each, group in groups.items():

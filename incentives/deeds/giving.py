@@ -202,7 +202,7 @@ def _meet_customers(tx: Connection, core: Core, drafts: Sequence[Draft], now: da
     contacts = [(ground.contact, ground.locale) for _, ground, _ in ready]
     named = any(customers.identities(contact) for contact, _ in contacts) or bool(known_cases)
     hands = {_same_hand(draft.actor): draft.actor for draft in drafts} if named else {}
-    own = [contact for each in hands.values() for contact in suspecting.own_contacts(each)]
+    own = [contact for each in hands.values() for contact in suspecting.own_contacts(tx, core, each)]
     people, fresh = customers.settle(tx, core, contacts, now, beside=own)
     for (draft, ground, incentive), theirs in zip(ready, people, strict=True):
         case = known_cases.get(draft.command.case_id) if draft.command.case_id else None

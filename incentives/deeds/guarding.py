@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from incentives.deeds import same_hands
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import IssuingStopped, RedeemingStopped, Refusal
@@ -67,9 +68,25 @@ def refuse_stopped(tx: Connection, core: Core, what: str, subjects: Subjects) ->
 
     Raises ``IssuingStopped`` and ``RedeemingStopped``.
     """
-    found = switches.stopping(switches.in_force(tx, core), what, subjects.names)
+    found = _stopping(tx, core, what, subjects)
     if found is not None:
         raise refusal_of(found)
+
+
+def _stopping(tx: Connection, core: Core, what: str, subjects: Subjects) -> Switch | None:
+    """Return the widest switch that stops something, or None.
+
+    Who is stopped from giving does not go on by an API key that they made. From redeeming they do: a shop's tills have
+    keys that somebody made who leads there, and they must not all stand still for one person.
+    """
+    found = switches.in_force(tx, core)
+    names = subjects.names
+    if what == ISSUING and any(each.stops == ISSUING and each.scope == "person" for each in found.values()):
+        made_by = {
+            label for key in (subjects.actor, subjects.issued_by) if key for label in same_hands.hands_of(tx, core, key)
+        }
+        names += [("person", label) for label in sorted(made_by) if ("person", label) not in names]
+    return switches.stopping(found, what, names)
 
 
 def refusal_of(switch: Switch) -> Refusal:
@@ -85,7 +102,7 @@ def refusal_of(switch: Switch) -> Refusal:
 
 def stopped(tx: Connection, core: Core, what: str, subjects: Subjects) -> tuple[str, ...]:
     """Return why it could not be done now: the refusal's slug, or nothing. Offers tell it beforehand."""
-    found = switches.stopping(switches.in_force(tx, core), what, subjects.names)
+    found = _stopping(tx, core, what, subjects)
     return () if found is None else (refusal_of(found).slug,)
 
 

@@ -5,15 +5,16 @@ Not a flow: it opens no transaction. Whoever could change the address for nothin
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
-from incentives.deeds import assessment, suspecting
+from incentives.deeds import assessment, suspecting, unneeded
 from incentives.deeds.batch import Batch
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
@@ -21,7 +22,9 @@ from incentives.kernel.errors import CustomerCapReached, InputInvalid, OverLimit
 from incentives.recovery import customers
 from incentives.recovery.customers import Contact, CustomerGiven
 from incentives.spending import budgets, limits
+from incentives.spending.budgets import Charged, Pot
 from incentives.spending.matching import Wanted, matching
+from incentives.vouchers import aftercare, lifecycle
 from incentives.vouchers.tables import issuances
 
 
@@ -50,7 +53,10 @@ class Addressed:
     customers: tuple[uuid.UUID, ...]
     before: tuple[uuid.UUID, ...]
     own: tuple[uuid.UUID, ...] = ()
-    wanted: list[Wanted] = field(default_factory=list)
+
+
+class AddressMoved(Exception):
+    """Somebody else has changed the address meanwhile: customers were met by one that is no more."""
 
 
 def dimensions(catalog: Catalog, actor: Actor, row: Any, people: tuple[uuid.UUID, ...]) -> Dimensions:
@@ -88,16 +94,69 @@ def address(
     )
     if (contact.email, contact.phone) == (old.email, old.phone):
         raise InputInvalid(errors=[{"field": "customer.email", "message": "Send another email or phone number."}])
-    locale, themselves = given.locale or row.locale, suspecting.own_contacts(actor)
+    locale, themselves = given.locale or row.locale, suspecting.own_contacts(tx, core, actor)
     (people,), fresh = customers.settle(tx, core, [(contact, locale)], now, beside=themselves)
-    own = customers.matches(core, themselves[0], fresh.known) if themselves else ()
+    own = suspecting.own_customers(core, themselves, fresh.known)
     return Addressed(contact=contact, locale=locale, customers=people, before=before, own=own)
 
 
-def wanted(tx: Connection, batch: Batch, row: Any, address: Addressed) -> list[Wanted]:
-    """Return the caps and limits of customers who were not charged for this before.
+def check_unchanged(tx: Connection, row: Any, met: Any) -> None:
+    """Lock an issuance, and look that its address is still the one that customers were met by (``met`` is its row).
 
-    Where an address changes back, the pots that it was charged to at first still have it: nothing is promised twice.
+    Raises ``AddressMoved``.
+    """
+    lifecycle.lock_issuance(tx, row.issuance_id)
+    given = issuances.c
+    now = tx.execute(sa.select(given.contact, given.customer_id).where(given.id == row.issuance_id)).one()
+    if (now.contact, now.customer_id) != (met.contact, met.customer_id):
+        raise AddressMoved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What a new address charges, and what it frees of those who have it no more."""
+
+    charged: Sequence[Wanted]
+    released: Sequence[Charged]
+    allocations: list[dict[str, Any]]
+    pots: Collection[Pot]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what the audit trail keeps: enough to count the pots again."""
+        released = {"released": [list(each.pot) for each in self.released]} if self.released else {}
+        taken_back = {"allocations": self.allocations} if self.allocations else {}
+        return {"charged": [list(each.pot) for each in self.charged], **released, **taken_back}
+
+
+def charge(tx: Connection, batch: Batch, row: Any, voucher: Mapping[str, Any], address: Addressed) -> Moved:
+    """Charge the caps and limits of customers who were not charged for this before; free those of who has it no more.
+
+    An issuance has one address: what goes to a stranger is not this voucher alone, but all that is open beside it. Who
+    had it before goes on being charged where they have something of it: a part that was spent, or another voucher.
+    ``voucher`` is the new one's row. Raises ``CustomerCapReached`` and ``OverLimit``.
+    """
+    beside = aftercare.open_beside(tx, row.issuance_id, row.id)
+    charged = budgets.charges_of(tx, [row.issuance_id])
+    wanted = _wanted(tx, batch, row, address, charged)
+    released = [] if beside else _former(charged, address)
+    pots = budgets.lock(tx, batch.core, wanted, batch.now, also=[each.pot for each in released])
+    for each in released:
+        freed = {name: -each.sums[name] for name in ("committed_minor", "committed_count")}
+        batch.move(pots[each.pot], row.issuance_id, row.id, "release", freed)
+    theirs = {each.pot_id: pots[each.pot] for each in released}
+    allocations = unneeded.take_back(tx, batch, {row.issuance_id: row.id}, theirs)
+    minor = voucher["amount_minor"] + sum(beside)
+    for one in wanted:
+        _take(batch, row, voucher["id"], one, pots[one.pot], minor)
+    return Moved(charged=wanted, released=released, allocations=allocations, pots=pots.values())
+
+
+def _wanted(tx: Connection, batch: Batch, row: Any, address: Addressed, charged: Sequence[Charged]) -> list[Wanted]:
+    """Return the caps and limits of customers who were not charged for this before, or are no more.
+
+    Where an address changes back, pots that still have it from the first time are not charged again: nothing is
+    promised twice.
     """
     strangers = tuple(each for each in address.customers if each not in address.before)
     catalog = releases.cached_current(tx, batch.core).catalog
@@ -108,30 +167,33 @@ def wanted(tx: Connection, batch: Batch, row: Any, address: Addressed) -> list[W
     ]
     dims = dimensions(catalog, batch.actor, row, strangers)
     counted = ("committed_minor", "committed_count", "spent_count")
-    charged = budgets.charges_of(tx, [row.issuance_id])
     theirs = {each.pot for each in charged if any(each.sums[name] > 0 for name in counted)}
     found = matching([rule for rule in rules if rule.scope == "customer"], dims, batch.now)
     return [each for each in found if each.pot not in theirs]
 
 
-def charge(
-    tx: Connection, batch: Batch, row: Any, voucher: Mapping[str, Any], wanted: Sequence[Wanted]
-) -> Collection[budgets.Pot]:
-    """Charge what a new voucher is worth to pots; return them. Raises ``CustomerCapReached`` and ``OverLimit``."""
-    pots = budgets.lock(tx, batch.core, wanted, batch.now)
-    amount_minor = voucher["amount_minor"]
-    for each in wanted:
-        pot = pots[each.pot]
-        if not pot.has_room(each.rule, amount_minor):
-            if each.rule.asks_approval:
-                raise OverLimit(reasons=[each.rule.name])
-            raise CustomerCapReached(
-                f"The budget “{each.rule.name}” has no room for this.", budget=each.rule.key, scope=each.rule.scope
-            )
-        pot.rule = each.rule
-        changes = budgets.in_unit(each.rule.currency, {"committed_minor": amount_minor, "committed_count": 1})
-        batch.move(pot, row.issuance_id, voucher["id"], "commit", changes)
-    return pots.values()
+def _former(charged: Sequence[Charged], address: Addressed) -> list[Charged]:
+    """Return the pots of customers who have it no more, where nothing of it was spent."""
+    former = {str(each) for each in address.before} - {str(each) for each in address.customers}
+    return [
+        each
+        for each in charged
+        if each.pot.subject in former
+        and (each.sums["committed_minor"] > 0 or each.sums["committed_count"] > 0)
+        and not (each.sums["spent_minor"] or each.sums["spent_count"])
+    ]
+
+
+def _take(batch: Batch, row: Any, voucher_id: uuid.UUID, one: Wanted, pot: Pot, amount_minor: int) -> None:
+    if not pot.has_room(one.rule, amount_minor):
+        if one.rule.asks_approval:
+            raise OverLimit(reasons=[one.rule.name])
+        raise CustomerCapReached(
+            f"The budget “{one.rule.name}” has no room for this.", budget=one.rule.key, scope=one.rule.scope
+        )
+    pot.rule = one.rule
+    changes = budgets.in_unit(one.rule.currency, {"committed_minor": amount_minor, "committed_count": 1})
+    batch.move(pot, row.issuance_id, voucher_id, "commit", changes)
 
 
 def write(tx: Connection, core: Core, row: Any, address: Addressed, channels: Sequence[str]) -> None:

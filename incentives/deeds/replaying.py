@@ -1,16 +1,19 @@
 """Replaying: what was given is decided once more, under another catalog, on paper.
 
 It walks through ``assessment`` as offering and issuing do. Pots are kept in memory, empty when their period or the
-replay begins; what was allotted to the real ones is allotted to these too. Who would have to ask for an approval is
-taken to get it. What nobody wrote down (the order's total, a customer's attributes) cannot be asked again: a condition
+replay begins; what was allotted to the real ones is allotted to these too, and what was really redeemed is spent of
+these at the same instant. Who would have to ask for an approval is taken to get it. What a case or a customer has open
+at once is not replayed, and the report says so where the catalog limits it. What nobody wrote down (the order's total, a customer's attributes) cannot be asked again: a condition
 that rests on it alone is counted as unknown, and lets pass.
 """
 
+import heapq
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from incentives.catalog.incentive import Incentive
@@ -34,17 +37,24 @@ class PaperPot:
     end_at: datetime | None
     minor: int = 0
     count: int = 0
+    spent_minor: int = 0
+    spent_count: int = 0
 
     def has_room(self, rule: Rule, amount_minor: int) -> bool:
         """Return whether one more of an amount fits under a rule's caps."""
         caps = (
-            (rule.cap_minor if rule.currency else None, self.minor + amount_minor),
-            (rule.cap_count, self.count + 1),
+            (rule.cap_minor if rule.currency else None, self.minor + amount_minor, self.spent_minor),
+            (rule.cap_count, self.count + 1, self.spent_count),
         )
         return all(
-            cap is None or used_of(promised, 0, rule) <= cap + extra
-            for (cap, promised), extra in zip(caps, self.allotted, strict=True)
+            cap is None or used_of(promised, spent, rule) <= cap + extra
+            for (cap, promised, spent), extra in zip(caps, self.allotted, strict=True)
         )
+
+    def spend(self, minor: int, count: int) -> None:
+        """Turn part of what is promised into what is spent."""
+        self.minor, self.spent_minor = self.minor - minor, self.spent_minor + minor
+        self.count, self.spent_count = self.count - count, self.spent_count + count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +82,7 @@ class Past:
     customers: tuple[uuid.UUID, ...]
     asked: bool
     at: datetime
+    uses: tuple[tuple[datetime, int], ...] = ()  # what was redeemed of it when, and still is, in minor units
 
 
 @dataclass(slots=True)
@@ -123,6 +134,8 @@ class Replay:
         self._current = current
         self._allotted = allotted
         self._pots: dict[PotKey, PaperPot] = {}
+        self._uses: list[tuple[datetime, int, tuple[Wanted, ...], int, int]] = []
+        self._numbers = count()
 
     def decide(self, past: Past) -> None:
         """Decide on one, and count what comes of it."""
@@ -131,6 +144,7 @@ class Replay:
         tally.asked_then += past.asked
         if tally.replayed % _PRUNE_EVERY == 0:
             self._forget(past.at)
+        self._spend(past.at)
         sums = [tally.totals.setdefault((what, key, past.currency), Sum()) for what, key in _dimensions(past)]
         for each in sums:
             each.was_count += 1
@@ -216,6 +230,19 @@ class Replay:
                 line = self.tally.budgets.setdefault(rule.key, Sum())
                 line.would_minor += amount_minor if rule.currency else 0
                 line.would_count += 1
+        charged = tuple(each for each in wanted if not (asks and each.rule.asks_approval))
+        for number, (at, minor) in enumerate(past.uses):
+            # As much of what it is worth now as was redeemed of what it was worth then.
+            share = amount_minor * minor // past.amount_minor if past.amount_minor else 0
+            heapq.heappush(self._uses, (at, next(self._numbers), charged, share, int(number == 0)))
+
+    def _spend(self, now: datetime) -> None:
+        """Let what was redeemed until now be spent."""
+        while self._uses and self._uses[0][0] <= now:
+            _, _, charged, minor, number = heapq.heappop(self._uses)
+            for each in charged:
+                if each.pot in self._pots:
+                    self._pots[each.pot].spend(minor if each.rule.currency else 0, number)
 
     def _asks(self, past: Past, proposal: Proposal, wanted: tuple[Wanted, ...]) -> bool:
         """Return whether an approval would be asked for; of those whom nobody knows any more, whether it was."""

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from incentives.books import ledger
 from incentives.catalog import eligibility
 from incentives.catalog.incentive import Incentive
-from incentives.deeds import selling, unneeded
+from incentives.deeds import selling, unneeded, wording
 from incentives.deeds.batch import Batch
 from incentives.deeds.undoing import ANNULMENT, NEW_CODE, NONE, SAME_CODE, Ground, Undoing
 from incentives.kernel.actors import may
@@ -118,7 +118,7 @@ def _ground(tx: Connection, batch: Batch, undoing: Undoing) -> Ground:
         if lifecycle.status_now(voucher, batch.now) not in ("issued", "reserved", "redeemed"):
             raise CodeGone(voucher_status=lifecycle.status_now(voucher, batch.now))
     rest_minor = int(rest.amount_minor) if rest and unused and undoing.restore != NONE else 0
-    return Ground(undoing=undoing, voucher=voucher, rest_minor=rest_minor)
+    return Ground(undoing=undoing, voucher=voucher, rest_minor=rest_minor, rest=rest if rest_minor else None)
 
 
 def _check_frozen(undoing: Undoing, voucher: Any, rest: Any, now: datetime) -> None:
@@ -159,7 +159,7 @@ def _give_back(tx: Connection, batch: Batch, ground: Ground) -> Restored | None:
         expires_at = _good_until(tx, batch, ground)
         status = "issued" if voucher.status == "redeemed" else voucher.status
         values = {"status": status, "redeemed_count": voucher.redeemed_count - 1, "expires_at": expires_at}
-        tx.execute(this.values(**values))
+        tx.execute(this.values(**values, extended_days=ground.extended_days))
         worth = Money(ground.worth_minor, voucher.currency)
         return Restored(id=voucher.id, last4=voucher.last4, amount=worth, expires_at=expires_at, status=status)
     if single:
@@ -173,7 +173,7 @@ def _good_until(tx: Connection, batch: Batch, ground: Ground) -> datetime:
     That a till annuls lets it last a little longer once, and no longer from that end on: a till that redeemed and
     annulled by turns would keep it from ever expiring.
     """
-    ends_at, until_at = ground.voucher.expires_at, ground.undoing.good_until_at
+    ends_at, until_at = ground.ends_at, ground.undoing.good_until_at
     if ground.undoing.kind == ANNULMENT and until_at > ends_at:
         undone, more = redemption_reversals.c, until_at - batch.now
         query = (
@@ -195,14 +195,15 @@ def _new_voucher(tx: Connection, batch: Batch, ground: Ground) -> Restored:
         number=lifecycle.next_number(tx, voucher.issuance_id),
         incentive_item_id=voucher.incentive_item_id,
         amount=Money(ground.worth_minor, voucher.currency),
-        expires_at=max(voucher.expires_at, ground.undoing.good_until_at),
+        expires_at=max(ground.ends_at, ground.undoing.good_until_at),
         time_zone=voucher.time_zone,
         replaces_id=voucher.id if voucher.max_redemptions == 1 else None,
     )
     shown = may_see(batch, row.channels)
     shown_to = batch.actor.label if shown else None  # who sees the code does not redeem it
-    tx.execute(vouchers.insert(), {**made.row, "shown_to": shown_to})  # at once, for the reversal's row names it
-    batch.tell(voucher.issuance_id, made.row["id"], row.channels)
+    more = {"extended_days": ground.extended_days, "shown_to": shown_to}
+    tx.execute(vouchers.insert(), {**made.row, **more})  # at once, for the reversal's row names it
+    batch.tell(voucher.issuance_id, made.row["id"], row.channels, wording.not_before(row))
     return Restored(
         id=made.row["id"],
         last4=made.row["last4"],

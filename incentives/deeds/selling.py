@@ -14,10 +14,10 @@ from sqlalchemy.engine import Connection
 from incentives.books import ledger
 from incentives.catalog import releases
 from incentives.catalog.incentive import NEW_VOUCHER, Incentive, IncentiveKind
-from incentives.deeds import answers, asking, unneeded
-from incentives.deeds.answers import IssuedVoucher
+from incentives.deeds import answers, asking, unneeded, wording
+from incentives.deeds.answers import Remainder
 from incentives.deeds.batch import Batch
-from incentives.kernel.actors import Actor
+from incentives.kernel.actors import Actor, may
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
     AlreadyRedeemed,
@@ -31,6 +31,7 @@ from incentives.kernel.errors import (
 from incentives.kernel.many import insert_many
 from incentives.kernel.money import Money
 from incentives.kernel.throttle import block_of
+from incentives.messages import outbox
 from incentives.spending import budgets, settling
 from incentives.spending.budgets import Charged
 from incentives.vouchers import lifecycle, reservations, shares
@@ -50,7 +51,7 @@ class Redeemed:
     redeemed_at: datetime
     last4: str
     incentive: str
-    remainder: IssuedVoucher | None = None
+    remainder: Remainder | None = None
     use_number: int = 1
     max_redemptions: int = 1
     reservation_id: uuid.UUID | None = None
@@ -229,7 +230,7 @@ def _lay_out(tx: Connection, batch: Batch, spent: Spent) -> Redeemed:
     )
 
 
-def _facts(spent: Spent, use_number: int, remainder: IssuedVoucher | None) -> dict[str, Any]:
+def _facts(spent: Spent, use_number: int, remainder: Remainder | None) -> dict[str, Any]:
     """Return what the audit trail knows of a redemption: enough to count budgets and accounts again from it alone."""
     return {
         "redemption_id": str(spent.redemption_id),
@@ -265,7 +266,7 @@ def _follow(tx: Connection, batch: Batch, spent: Spent) -> None:
         asking.plan(tx, core, now, catalog, voucher.case_id, "redemption", actor=batch.actor)
 
 
-def _redemption_row(batch: Batch, spent: Spent, use_number: int, remainder: IssuedVoucher | None) -> dict[str, Any]:
+def _redemption_row(batch: Batch, spent: Spent, use_number: int, remainder: Remainder | None) -> dict[str, Any]:
     return {
         "id": spent.redemption_id,
         "voucher_id": spent.voucher.id,
@@ -283,8 +284,12 @@ def _redemption_row(batch: Batch, spent: Spent, use_number: int, remainder: Issu
     }
 
 
-def _remainder(tx: Connection, batch: Batch, spent: Spent) -> IssuedVoucher:
-    """Make a new voucher over what was left, good for as long as the one before, told by the same channels."""
+def _remainder(tx: Connection, batch: Batch, spent: Spent) -> Remainder:
+    """Make a new voucher over what was left, good for as long as the one before, told by the same channels.
+
+    Its code is shown at the till only where none of them carries it. A till gives it to whoever comes back with it; a
+    person who may give is no till, and does not redeem what they were shown.
+    """
     voucher = spent.voucher
     made = lifecycle.make(
         core=batch.core,
@@ -296,9 +301,12 @@ def _remainder(tx: Connection, batch: Batch, spent: Spent) -> IssuedVoucher:
         amount=Money(spent.remainder_minor, voucher.currency),
         expires_at=voucher.expires_at,
     )
-    tx.execute(vouchers.insert(), dict(made.row))  # at once, for the redemption's row names it
-    batch.tell(voucher.issuance_id, made.row["id"], voucher.channels)
-    return answers.shown(made)
+    told = bool(voucher.channels)
+    shown_to = batch.actor.label if not told and may(batch.actor, "issuances:create") else None
+    values = {**made.row, "extended_days": voucher.extended_days, "shown_to": shown_to}
+    tx.execute(vouchers.insert(), values)  # at once, for the redemption's row names it
+    batch.tell(voucher.issuance_id, made.row["id"], voucher.channels, wording.not_before(voucher))
+    return answers.left(answers.shown(made), told=told)
 
 
 def _charged(tx: Connection, uses: Sequence[Spent]) -> Mapping[uuid.UUID, Sequence[Charged]]:
@@ -333,6 +341,11 @@ def _spend(
     return {each.pot_id: pots[each.pot_id] for each in charged}
 
 
+def _left_again(tx: Connection, core: Core, row: Mapping[str, Any]) -> Remainder:
+    told = bool(outbox.about_voucher(tx, row["issuance_id"], row["id"]))
+    return answers.left(answers.again(core, row), told=told)
+
+
 def replay(tx: Connection, core: Core, redemption_id: uuid.UUID) -> Redeemed:
     """Return the answer that the first request got."""
     row = lifecycle.redemption_with_voucher(tx, redemption_id)
@@ -346,7 +359,7 @@ def replay(tx: Connection, core: Core, redemption_id: uuid.UUID) -> Redeemed:
         redeemed_at=row.redeemed_at,
         last4=row.last4,
         incentive=row.incentive,
-        remainder=answers.again(core, remainder) if remainder else None,
+        remainder=_left_again(tx, core, remainder) if remainder else None,
         use_number=row.use_number,
         max_redemptions=row.max_redemptions,
         reservation_id=row.reservation_id,

@@ -8,7 +8,7 @@ exact; signals are for what is out of the ordinary.
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,10 +17,21 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog.safeguarding import AbusePolicy
-from incentives.deeds import assessment
+from incentives.deeds import assessment, same_hands
 from incentives.deeds.answers import Issued
 from incentives.deeds.assessment import Proposal
 from incentives.deeds.batch import Batch
+from incentives.deeds.suspecting_lists import (
+    LISTED,
+    LISTED_PERSON,
+    Part,
+    digests_of,
+    listed_part,
+    listed_people,
+    made_by,
+    of_actor,
+    of_contact,
+)
 from incentives.deeds.wanting import Draft
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
@@ -29,18 +40,14 @@ from incentives.kernel.throttle import block_of
 from incentives.recovery import customers
 from incentives.recovery.customers import Contact
 from incentives.safeguards import lists, reviews, signals
-from incentives.safeguards.lists import Value
 from incentives.safeguards.signals import Rule, Suspicion
 from incentives.vouchers.bulk_tables import bulk_jobs
 from incentives.vouchers.tables import issuances
 
 HELD = "held"  # of a message: it waits until somebody has looked at what it is about
 
-LISTED = "list:"
 _SHIFT = "shift"
 _HUNDRED = 100
-
-Part = sa.Select[str, str, int]
 
 Counts = Counter[tuple[str, str | None]]
 """How many there are, by what is counted and for whom."""
@@ -55,6 +62,7 @@ class Watch:
     rules: dict[str, Rule]
     counts: Counts
     own: frozenset[uuid.UUID]
+    emails: Sequence[str] = ()
     listed: dict[uuid.UUID, frozenset[str]] = field(default_factory=dict)
 
     def look(self, draft: Draft) -> Suspicion:
@@ -95,11 +103,7 @@ class Watch:
         return count
 
     def _is_own(self, proposal: Proposal) -> bool:
-        own, theirs = self.actor.email, proposal.ground.contact.email
-        if not own:
-            return False
-        same = theirs is not None and customers.canonical_email(theirs) == customers.canonical_email(own)
-        return same or not self.own.isdisjoint(proposal.customers)
+        return is_own(self.emails, proposal.ground.contact) or not self.own.isdisjoint(proposal.customers)
 
     def saw(self, draft: Draft) -> None:
         """Count a draft that was given or asked for, for those after it.
@@ -125,9 +129,20 @@ def by_list(name: str, action: str) -> Rule:
     return Rule(name=name, count=0, minutes=0, action=action)
 
 
-def own_contacts(actor: Actor) -> list[Contact]:
-    """Return whom an actor may be as a customer: looked up together with those they give to."""
-    return [Contact(email=actor.email)] if actor.email else []
+def own_contacts(tx: Connection, core: Core, actor: Actor) -> list[Contact]:
+    """Return whom an actor may be as a customer, by a key of theirs too: looked up with those they give to."""
+    return [Contact(email=email) for email in same_hands.emails_of(tx, core, actor)]
+
+
+def own_customers(core: Core, own: Sequence[Contact], known: Mapping[str, uuid.UUID]) -> tuple[uuid.UUID, ...]:
+    """Return the customers that an actor is known as; ``known`` are those that were looked up."""
+    return tuple(each for contact in own for each in customers.matches(core, contact, known))
+
+
+def is_own(emails: Iterable[str], contact: Contact) -> bool:
+    """Return whether a contact's address leads to one of the mailboxes."""
+    theirs = contact.email and customers.canonical_email(contact.email)
+    return bool(theirs) and any(customers.canonical_email(each) == theirs for each in emails)
 
 
 def watch(
@@ -143,21 +158,41 @@ def watch(
         for name, rule in signals.rules(policy.signals, signals.ISSUING).items()
         if name not in _NOT_FOR.get(actor.kind, _PERSONAL)
     }
-    own = customers.matches(core, own_contacts(actor)[0], fresh.known) if actor.email else ()
-    found = Watch(actor=actor, policy=policy, rules=rules, counts=Counter(), own=frozenset(own))
-    values = _values(core, actor, asked) if lists.standing(tx, core) else {}
+    themselves = own_contacts(tx, core, actor)
+    own = frozenset(own_customers(core, themselves, fresh.known))
+    emails = [contact.email for contact in themselves if contact.email]
+    found = Watch(actor=actor, policy=policy, rules=rules, counts=Counter(), own=own, emails=emails)
+    any_listed = lists.standing(tx, core)
+    values = _values(core, actor, asked) if any_listed else {}
+    makers = made_by(tx, core, actor) if any_listed else []
     jobs = {draft.command.job_id for draft, _ in asked if draft.command.job_id is not None}
     parts = _parts(actor, [proposal for _, proposal in asked], jobs, rules, now)
     if values:
-        parts.append(listed_part(now, {digest for each in values.values() for digest in each}))
+        parts.append(listed_part(now, {*makers, *(digest for each in values.values() for digest in each)}))
+        parts += listed_people(now, {each for _, proposal in asked for each in proposal.customers})
     on: dict[str, set[str]] = {}
     for name, key, count in tx.execute(sa.union_all(*parts)).all() if parts else ():
         if name.startswith(LISTED):
             on.setdefault(key, set()).add(name.removeprefix(LISTED))
+        elif name.startswith(LISTED_PERSON):
+            on.setdefault(str(uuid.UUID(key)), set()).add(name.removeprefix(LISTED_PERSON))
         else:
             found.counts[name, _key(name, key)] += count
-    found.listed = {draft: frozenset().union(*(on.get(each, ()) for each in values[draft])) for draft in values}
+    if values:
+        found.listed = {draft.id: _listed(on, values[draft.id], makers, proposal) for draft, proposal in asked}
     return found
+
+
+def _listed(
+    on: Mapping[str, set[str]], values: Sequence[str], makers: Sequence[str], proposal: Proposal
+) -> frozenset[str]:
+    """Return the lists that a draft stands on: by what was said, by whom the customer is known to be, by who gives.
+
+    Who is trusted is trusted in person: that a key of theirs gives makes nobody trusted.
+    """
+    told = [*values, *(str(each) for each in proposal.customers)]
+    found = {name for each in told for name in on.get(each, ())}
+    return frozenset(found | {name for each in makers for name in on.get(each, ()) if name != "allow"})
 
 
 _PERSONAL = frozenset({signals.PER_PERSON, signals.PER_KEY, signals.SAME_CUSTOMER, signals.JUST_BELOW_LIMIT,
@@ -190,7 +225,8 @@ def _parts(
     table, nobody = issuances.c, sa.null()
     theirs, alone = table.actor == actor.label, table.job_id.is_(None)
     since = {name: table.requested_at > now - timedelta(minutes=rule.minutes) for name, rule in rules.items()}
-    minutes = {name: rules[name].minutes for name in (signals.PER_PERSON, signals.PER_KEY, signals.BURST) if name in rules}
+    often = (signals.PER_PERSON, signals.PER_KEY, signals.BURST)
+    minutes = {name: rules[name].minutes for name in often if name in rules}
     if signals.BURST in rules:
         minutes[_SHIFT] = signals.SHIFT_MINUTES
     found = []
@@ -255,37 +291,10 @@ def _is_near(near: tuple[int, int], proposal: Proposal) -> bool:
     return near[0] <= proposal.amount.amount_minor <= near[1]
 
 
-def listed_part(now: datetime, sought: set[str]) -> Part:
-    """Return a query of the lists that any of the digests stands on, in the form of a count."""
-    on = lists.matching(now, sought).subquery()
-    name = sa.literal(LISTED, sa.String(40)) + sa.cast(on.c.list, sa.String(40))
-    return sa.select(
-        name.label("name"), sa.cast(on.c.digest, sa.String(64)).label("key"), sa.literal(1).label("number")
-    )
-
-
 def _values(core: Core, actor: Actor, asked: Sequence[tuple[Draft, Proposal]]) -> dict[uuid.UUID, list[str]]:
     """Return the digests under which a draft could be listed, by draft."""
     common = digests_of(core, of_actor(actor))
     return {draft.id: common + digests_of(core, of_contact(proposal.ground.contact)) for draft, proposal in asked}
-
-
-def digests_of(core: Core, values: Sequence[Value]) -> list[str]:
-    """Return every digest under which values could be listed."""
-    return [digest for value in values for digest in lists.digests(core, value)]
-
-
-def of_actor(actor: Actor) -> list[Value]:
-    """Return what of whoever does it could be listed."""
-    block = block_of(actor.ip)
-    return [("actor", actor.label), *([("ip_block", block)] if block else [])]
-
-
-def of_contact(contact: Contact) -> list[Value]:
-    """Return what of a customer could be listed, in the form in which it is."""
-    names = {"reference": "external_ref"}
-    found = [(names.get(kind, kind), text) for kind, text in customers.identities(contact)]
-    return [*found, *([("email_domain", lists.domain_of(contact.email))] if contact.email else [])]
 
 
 def blocked(draft: Draft, actor: Actor, core: Core, now: datetime) -> BlockedBySafeguards | None:

@@ -14,15 +14,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog.safeguarding import AbusePolicy
+from incentives.deeds import same_hands
 from incentives.deeds.batch import Batch
-from incentives.deeds.suspecting import (
-    HELD,
+from incentives.deeds.suspecting import HELD, by_list, counting, is_own
+from incentives.deeds.suspecting_lists import (
     LISTED,
+    LISTED_PERSON,
     Part,
-    by_list,
-    counting,
     digests_of,
     listed_part,
+    listed_people,
+    made_by,
     of_actor,
     of_contact,
 )
@@ -34,7 +36,10 @@ from incentives.recovery import customers
 from incentives.recovery.customers import Contact
 from incentives.safeguards import lists, reviews, signals
 from incentives.safeguards.signals import Rule, Suspicion
+from incentives.safeguards.tables import LISTS
 from incentives.vouchers.tables import issuances
+
+_LIST_OF = {f"{LISTED_PERSON}{name}": f"{LISTED}{name}" for name in LISTS}
 
 
 def look(
@@ -54,17 +59,20 @@ def look(
     """
     rules = signals.rules(policy.signals, signals.ISSUING)
     often = rules.get(signals.SAME_CUSTOMER) if actor.kind == "person" else None
-    parts = [_given_to(actor, row, people, often, now)] if often and people else []
+    parts, makers = [_given_to(actor, row, people, often, now)] if often and people else [], []
     if lists.standing(tx, core):
-        parts.append(listed_part(now, set(digests_of(core, [*of_actor(actor), *of_contact(contact)]))))
-    counts = {each.name: each.number for each in tx.execute(sa.union_all(*parts))} if parts else {}
+        makers = made_by(tx, core, actor)
+        values = digests_of(core, [*of_actor(actor), *of_contact(contact)])
+        parts += [listed_part(now, {*makers, *values}), *listed_people(now, people)]
+    rows = tx.execute(sa.union_all(*parts)).all() if parts else ()
+    counts = {_LIST_OF.get(each.name, each.name): each.number for each in rows if not _trusts(each, makers)}
     if f"{LISTED}deny" in counts:
         return signals.suspicion([(by_list(signals.DENIED, signals.BLOCK), 1)])
     if f"{LISTED}allow" in counts:
         return signals.NOTHING
     found = [(by_list(signals.REVIEWED, signals.HOLD), 1)] if f"{LISTED}review" in counts else []
     itself = rules.get(signals.SELF_DEALING)
-    if itself and (_same_mailbox(actor, contact) or not set(own).isdisjoint(people)):
+    if itself and (is_own(same_hands.emails_of(tx, core, actor), contact) or not set(own).isdisjoint(people)):
         found.append((itself, 1))
     if often and counts.get(signals.SAME_CUSTOMER, 0) >= often.count:
         found.append((often, counts[signals.SAME_CUSTOMER] + 1))
@@ -79,9 +87,9 @@ def _given_to(actor: Actor, row: Any, people: Collection[uuid.UUID], often: Rule
     return counting(signals.SAME_CUSTOMER, sa.null(), table.actor == actor.label, since, theirs)
 
 
-def _same_mailbox(actor: Actor, contact: Contact) -> bool:
-    own, theirs = actor.email, contact.email
-    return bool(own and theirs and customers.canonical_email(own) == customers.canonical_email(theirs))
+def _trusts(row: Any, makers: Collection[str]) -> bool:
+    """Return whether it is the allow list that whoever made an API key stands on: they are trusted in person."""
+    return row.name == f"{LISTED}allow" and row.key in makers
 
 
 def refuse(

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog.safeguarding import AbusePolicy
-from incentives.deeds.suspecting import LISTED, Part, by_list, counting, digests_of, listed_part, of_actor
+from incentives.deeds.suspecting import by_list, counting
+from incentives.deeds.suspecting_lists import LISTED, Part, digests_of, listed_part, of_actor
 from incentives.kernel.actors import Actor, may
 from incentives.kernel.core import Core
 from incentives.kernel.errors import BlockedBySafeguards, StepUpRequired

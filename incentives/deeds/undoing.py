@@ -31,11 +31,22 @@ class Undoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What stands while the rows are locked. ``rest_minor`` is what lies on a remainder that nobody has used."""
+    """What stands while the rows are locked. ``rest_minor`` is what lies on a remainder that nobody has used (``rest``)."""
 
     undoing: Undoing
     voucher: Any
     rest_minor: int
+    rest: Any = None
+
+    @property
+    def ends_at(self) -> datetime:
+        """Return the later end of the voucher and of what is gathered in: a rest that was extended stays so."""
+        return max(each.expires_at for each in (self.voucher, self.rest) if each is not None)
+
+    @property
+    def extended_days(self) -> int:
+        """Return by how many days it was extended so far: what comes in its place is not extended from none again."""
+        return max(int(each.extended_days) for each in (self.voucher, self.rest) if each is not None)
 
     @property
     def spent_minor(self) -> int:

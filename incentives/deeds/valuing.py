@@ -25,10 +25,12 @@ from incentives.kernel.errors import (
     NothingEligible,
     NotUsableHere,
     OrderItemsMissing,
+    OrderRefMissing,
     OrderTooSmall,
     OrderTotalMissing,
 )
 from incentives.kernel.money import Money
+from incentives.queries import mailboxes
 from incentives.vouchers import orders
 from incentives.vouchers.orders import ITEMS_MOST, Order
 from incentives.vouchers.tables import redemptions, vouchers
@@ -72,7 +74,7 @@ def takes_minor(tx: Connection, sale: Sale, voucher: Any, incentive: Incentive) 
     Raises what redeeming refuses for whoever asks, wherever it is, and whatever is bought.
     """
     guard(tx, sale, voucher)
-    _check_who_and_where(sale, voucher, incentive)
+    _check_who_and_where(tx, sale, voucher, incentive)
     _check_currency(sale, voucher, incentive)
     _check_order(sale.order)
     telling.check_redemption(sale.catalog, sale.actor, sale.order.metadata or {}, to_come=sale.to_come)
@@ -89,8 +91,14 @@ def guard(tx: Connection, sale: Sale, voucher: Any) -> None:
     )
 
 
-def _check_who_and_where(sale: Sale, voucher: Any, incentive: Incentive) -> None:
-    refusal = redeeming.redeemer_refusal(incentive, sale.actor, issued_by=voucher.issued_by, shown_to=voucher.shown_to)
+def _check_who_and_where(tx: Connection, sale: Sale, voucher: Any, incentive: Incentive) -> None:
+    refusal = redeeming.redeemer_refusal(
+        incentive,
+        sale.actor,
+        issued_by=voucher.issued_by,
+        shown_to=voucher.shown_to,
+        same_mailbox=mailboxes.shared(tx, sale.actor, voucher.issued_by, voucher.shown_to),
+    )
     if refusal is not None:
         raise refusal
     if not redeeming.usable_at(incentive, sale.place.key if sale.place else None):
@@ -109,9 +117,12 @@ def _check_currency(sale: Sale, voucher: Any, incentive: Incentive) -> None:
 
 
 def _check_order(order: Order) -> None:
-    if order.total is not None and order.total.amount_minor <= 0:
+    if any(item.amount_minor < 0 or item.quantity < 1 for item in order.items or ()):
+        raise _wrong("items", "An item's quantity is above zero, and what is paid for it is not below.")
+    if order.items != () and order.total_minor is not None and order.total_minor <= 0:
         # A sale of nothing would use the voucher up for nothing.
-        raise _wrong("order_total.amount_minor", "A sale's total is above zero.")
+        field = "items" if order.total is None else "order_total.amount_minor"
+        raise _wrong(field, "A sale's total is above zero.")
     before, after = order.initial_total, order.total
     if before is not None and after is not None and before.amount_minor < after.amount_minor:
         raise _wrong("order_initial_total.amount_minor", "Before discounts a sale comes to no less than after them.")
@@ -195,14 +206,18 @@ def _taken_minor(sale: Sale, incentive: Incentive, counted_minor: int | None) ->
 
 
 def check_alone(tx: Connection, sale: Sale, incentive: Incentive) -> None:
-    """Refuse a second voucher of an exclusive group for one order at one place. Raises ``NotCombinable``.
+    """Refuse a second voucher of an exclusive group for one order at one place. Raises ``NotCombinable``, ``OrderRefMissing``.
 
     Whoever asks holds the group's place in the order until the transaction ends, so that two tills cannot both find it
     free. It is asked for before the voucher's row is locked.
     """
     group, ref = incentive.exclusive_group, sale.order.ref
-    if group is None or ref is None:
+    if group is None:
         return
+    if ref is None:
+        if sale.to_come:
+            return
+        raise OrderRefMissing(field="order_ref", exclusive_group=group)
     location = sale.place.key if sale.place else None
     if tx.dialect.name == "postgresql":  # on SQLite one writes at a time
         name = f"exclusive:{group}:{location}:{ref}"

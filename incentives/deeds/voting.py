@@ -122,8 +122,7 @@ def ballot(tx: Connection, core: Core, voting: Voter, asked: Any, now: datetime)
     check_open(asked, now)
     query = sa.select(approval_votes).where(approval_votes.c.approval_id == asked.id).order_by(approval_votes.c.id)
     votes = tx.execute(query).all()
-    if approving.has_voted(votes, voting.actor.label, voting.on_behalf_of):
-        raise AlreadyVoted
+    _check_first(tx, core, voting, votes)
     policy = policy_of(tx, core, asked.policy_item_id)
     where = standing(policy, asked, now)
     who = voting.principal
@@ -134,6 +133,16 @@ def ballot(tx: Connection, core: Core, voting: Voter, asked: Any, now: datetime)
             escalates_at=where.escalates_at.isoformat() if where.escalates_at else None,
         )
     return Ballot(asked=asked, policy=policy, standing=where, votes=votes)
+
+
+def _check_first(tx: Connection, core: Core, voting: Voter, votes: Sequence[Any]) -> None:
+    """Refuse with ``AlreadyVoted`` who has had a say, under whatever sign-in, or for whom somebody had."""
+    if approving.has_voted(votes, voting.actor.label, voting.on_behalf_of):
+        raise AlreadyVoted
+    spoken = {label for vote in votes for label in (vote.actor, vote.on_behalf_of) if label is not None}
+    for who in (voting.actor, voting.principal):
+        if any(same_hands.are_one(tx, core, who, label) for label in sorted(spoken)):
+            raise AlreadyVoted
 
 
 def standing(policy: ApprovalPolicy | None, asked: Any, now: datetime) -> Standing:

@@ -64,6 +64,14 @@ def tell_at(draft: Draft, actor: Actor, now: datetime) -> datetime | None:
     return max((each for each in (draft.command.deliver_after, undo_until(draft, actor, now)) if each), default=None)
 
 
+def not_before(row: Any) -> datetime | None:
+    """Return before when nothing of an issuance is sent, by its row; None: at once. It holds for what is sent later too.
+
+    What was given for a day that is to come is told then, whatever became of its voucher meanwhile.
+    """
+    return max((each for each in (row.undo_until_at, row.deliver_after_at) if each), default=None)
+
+
 def columns(core: Core, draft: Draft, actor: Actor, now: datetime, *, issued: bool) -> dict[str, Any]:
     """Return what an issuance's row keeps of it."""
     text = draft.command.message

@@ -82,8 +82,10 @@ def decide_approval(*, core: Core, actor: Actor, command: DecideApproval) -> Dec
         replayed = _claimed_before(tx, core, actor, command, now)
         if replayed:
             return replayed
+        asked = voting.locked(tx, command.approval_id)
+        # Whose right it is, is read under the lock: while it was waited for, a delegation may have been taken back.
         voter = voting.voter(tx, actor, command.on_behalf_of, now)
-        on = voting.ballot(tx, core, voter, voting.locked(tx, command.approval_id), now)
+        on = voting.ballot(tx, core, voter, asked, now)
         if command.decision == DECLINE:
             return _decline(tx, core, voter, on, command, now)
         return _agree(tx, core, voter, on, command, now)

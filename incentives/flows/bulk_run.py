@@ -116,7 +116,7 @@ def stop_job(*, core: Core, actor: Actor, job_id: uuid.UUID, reason: str | None 
     told = reason or _STOPPED.format(name=actor.name)
     with core.database.write() as tx:
         job = jobbing.seen(tx, actor, job_id)
-        # What was foreseen of one that is being foreseen anew is out of date: whoever starts it again foresees it again.
+        # What was known of one that is being foreseen anew is out of date: it is foreseen when it is started again.
         if not (
             bulk_jobs.move(tx, job_id, ["checking"], "stopping", reason=told, stopped_by=actor.label, totals={})
             or bulk_jobs.move(tx, job_id, ["running"], "stopping", reason=told, stopped_by=actor.label)

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.access.tables import users
 from incentives.books import audit
-from incentives.deeds import casework, reasons
+from incentives.deeds import casework, reasons, same_hands
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import DelegationEnded, DelegationNotFound, InputInvalid, NotPermitted, UserNotFound
@@ -84,7 +84,8 @@ def create_delegation(*, core: Core, actor: Actor, command: CreateDelegation) ->
             "created_by": actor.label,
             "created_at": now,
         }
-        if delegate.id == actor.id:
+        # Their own right somebody may hand on to whom they like; another's never to their own hands.
+        if absent.id != actor.id and same_hands.are_one(tx, core, actor, f"person:{delegate.id}"):
             raise NotPermitted("Nobody hands somebody else's right to themselves.", permission="approvals:delegate")
         tx.execute(delegations.insert(), [row])
         said = {"starts_at": starts_at.isoformat(), "ends_at": command.ends_at.isoformat()}

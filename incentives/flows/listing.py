@@ -7,16 +7,23 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from incentives.books import audit
-from incentives.deeds import reasons
+from incentives.deeds import reasons, same_hands
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import AlreadyListed, InputInvalid, ListedValueNotFound, OtherLocation, Refusal
+from incentives.kernel.errors import (
+    AlreadyListed,
+    InputInvalid,
+    ListedValueNotFound,
+    OtherLocation,
+    OwnListedValue,
+    Refusal,
+)
 from incentives.kernel.throttle import block_of
 from incentives.recovery import customers
 from incentives.safeguards import lists
@@ -27,6 +34,7 @@ _MANAGE = "lists:manage"
 _REFERENCE_LONGEST = 200
 _ACTOR = re.compile(r"(person|key):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 IMPORT_ROWS_MOST = 10_000
+_MAPPED_BITS = 96
 COLUMNS = ("kind", "value", "reason", "expires_at")
 
 
@@ -35,7 +43,8 @@ class ListValue:
     """Put a value on a list (``allow``, ``deny``, ``review``), until an instant or until it is removed.
 
     ``kind`` is ``email``, ``email_domain``, ``phone`` (E.164), ``external_ref``, ``actor`` (a label) or ``ip_block``
-    (any address in it, or the network). Any spelling of an address is the same value.
+    (any address in it, or the network: an IPv4 /24, an IPv6 /48; a smaller one becomes that, and a larger one is
+    listed network by network). Any spelling of an address is the same value.
     """
 
     list: str
@@ -66,15 +75,19 @@ class Imported:
 
 
 def add_listed(*, core: Core, actor: Actor, command: ListValue) -> Listed:
-    """Put a value on a list.
+    """Put a value on a list; nobody lets signals pass by themselves.
 
-    Raises ``AlreadyListed``, ``InputInvalid``, ``EmailInvalid``, ``PhoneInvalid``, ``OtherLocation``, ``NotPermitted``.
+    Raises ``AlreadyListed``, ``OwnListedValue``, ``InputInvalid``, ``EmailInvalid``, ``PhoneInvalid``,
+    ``OtherLocation`` and ``NotPermitted``.
     """
     _permit(actor)
     now = core.clock.now()
     value = _checked(command, now)
     row = _row(core, actor, command, value, now)
     with core.database.write() as tx:
+        _identify(tx, [row])
+        if command.list == "allow" and _is_own(row, _own(tx, core, actor)):
+            raise OwnListedValue(field="value")
         lists.free_lapsed(tx, now, [row["digest"]], actor.label)
         if not lists.add(tx, [row]):
             standing = lists.standing_id(tx, row["list"], row["kind"], row["digest"])
@@ -85,12 +98,17 @@ def add_listed(*, core: Core, actor: Actor, command: ListValue) -> Listed:
 
 
 def remove_listed(*, core: Core, actor: Actor, listed_id: uuid.UUID, reason: str) -> None:
-    """Take an entry off its list. Raises ``ListedValueNotFound``, ``InputInvalid`` and ``NotPermitted``."""
+    """Take an entry off its list; nobody takes themselves off one that has them looked at or refused.
+
+    Raises ``ListedValueNotFound``, ``OwnListedValue``, ``InputInvalid`` and ``NotPermitted``.
+    """
     _permit(actor)
     now = core.clock.now()
     why = reasons.reason(reason)
     with core.database.write() as tx:
         row = lists.by_id(tx, listed_id)
+        if row is not None and row.list != "allow" and _is_own(row._mapping, _own(tx, core, actor)):
+            raise OwnListedValue
         if row is None or not lists.remove(tx, listed_id, {"removed_at": now, "removed_by": actor.label}):
             raise ListedValueNotFound
         _note(tx, core, actor, now, "list.removed", listed_id, why, {"list": row.list, "kind": row.kind})
@@ -115,6 +133,12 @@ def import_listed(*, core: Core, actor: Actor, list_name: str, text: str) -> Imp
     if mistakes:
         return Imported(added=0, known=0, mistakes=tuple(mistakes))
     with core.database.write() as tx:
+        _identify(tx, rows)
+        own = _own(tx, core, actor) if list_name == "allow" else set()
+        themselves = [line for line, row in enumerate(rows, start=2) if _is_own(row, own)]
+        if themselves:
+            found = tuple({"line": line, "message": f"{OwnListedValue.title}."} for line in themselves)
+            return Imported(added=0, known=0, mistakes=found)
         lists.free_lapsed(tx, now, [row["digest"] for row in rows], actor.label)
         added = lists.add(tx, list({(row["kind"], row["digest"]): row for row in rows}.values()))
         for row in rows:
@@ -133,25 +157,26 @@ def _permit(actor: Actor) -> None:
 
 def _records(list_name: str, text: str) -> Sequence[dict[str, str]]:
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), restval="")
-    names = tuple((name or "").strip() for name in reader.fieldnames or ())
+    try:
+        names = tuple((name or "").strip() for name in reader.fieldnames or ())
+        found = _cells(reader, names)
+    except csv.Error as error:
+        raise InputInvalid(errors=[{"field": "file", "message": f"This is no CSV file: {error}."}]) from None
     mistakes = []
     if list_name not in LISTS:
         mistakes.append({"field": "list", "message": f"Send one of {', '.join(LISTS)}."})
-    if not {"kind", "value", "reason"} <= set(names) <= set(COLUMNS):
-        mistakes.append(
-            {"field": "file", "message": "The first line names the columns: kind, value, reason, expires_at."}
-        )
-    try:
-        found = [
-            {name: (value or "").strip() for name, value in zip(names, row.values(), strict=False)} for row in reader
-        ]
-    except csv.Error as error:
-        raise InputInvalid(errors=[{"field": "file", "message": f"This is no CSV file: {error}."}]) from None
+    if not {"kind", "value", "reason"} <= set(names) <= set(COLUMNS) or len(set(names)) < len(names):
+        message = "The first line names the columns, each once: kind, value, reason, expires_at."
+        mistakes.append({"field": "file", "message": message})
     if len(found) > IMPORT_ROWS_MOST:
         mistakes.append({"field": "file", "message": f"{IMPORT_ROWS_MOST} lines are the most."})
     if mistakes:
         raise InputInvalid(errors=mistakes)
     return found
+
+
+def _cells(reader: "csv.DictReader[str]", names: Sequence[str]) -> list[dict[str, str]]:
+    return [{name: (value or "").strip() for name, value in zip(names, row.values(), strict=False)} for row in reader]
 
 
 def _command(list_name: str, record: dict[str, str]) -> ListValue:
@@ -177,10 +202,16 @@ def _checked(command: ListValue, now: datetime) -> Value:
     if command.kind not in LISTED_KINDS:
         raise _wrong("kind", f"Send one of {', '.join(LISTED_KINDS)}.")
     reasons.reason(command.reason)
-    ends = command.expires_at
-    if ends is not None and (ends.tzinfo is None or ends <= now):
+    if command.expires_at is not None and not _is_to_come(command.expires_at, now):
         raise _wrong("expires_at", "Choose an instant that is still to come, with its zone.")
     return command.kind, _canonical(command.kind, command.value.strip())
+
+
+def _is_to_come(ends: datetime, now: datetime) -> bool:
+    try:
+        return ends.tzinfo is not None and ends.astimezone(UTC) > now
+    except OverflowError:  # the last day of the last year, west of Greenwich
+        return False
 
 
 def _canonical(kind: str, text: str) -> str:
@@ -201,10 +232,16 @@ def _canonical(kind: str, text: str) -> str:
 
 def _block(text: str) -> str:
     try:
-        address = str(ipaddress.ip_network(text, strict=False).network_address)
+        network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise _wrong("value", "Write an address or a network, such as 203.0.113.0/24.") from None
-    return block_of(address) or address
+    address = str(network.network_address)
+    block = ipaddress.ip_network(block_of(address) or address)
+    mapped = _MAPPED_BITS if network.version > block.version else 0  # IPv4 within IPv6
+    if network.prefixlen < block.prefixlen + mapped:
+        message = f"This is wider than what is listed (IPv4 /24, IPv6 /48). List each part of it, such as {block}."
+        raise _wrong("value", message)
+    return str(block)
 
 
 def _fits(text: str, test: Any, message: str) -> str:
@@ -217,12 +254,20 @@ def _wrong(field: str, message: str) -> InputInvalid:
     return InputInvalid(errors=[{"field": field, "message": message}])
 
 
+def _identities(core: Core, value: Value) -> Sequence[str]:
+    """Return the digests under which customers go by a value; of what tells no customer apart there are none."""
+    names = {"email": "email", "phone": "phone", "external_ref": "reference"}
+    kind, text = value
+    return core.contacts.digests(names[kind], text) if kind in names else ()
+
+
 def _row(core: Core, actor: Actor, command: ListValue, value: Value, now: datetime) -> dict[str, Any]:
     return {
         "id": core.ids.new(now),
         "list": command.list,
         "kind": command.kind,
         "digest": lists.digests(core, value)[0],
+        "identity_digest": _identities(core, value),
         "hint": lists.hint(value),
         "reason": reasons.reason(command.reason),
         "added_by": actor.label,
@@ -230,6 +275,30 @@ def _row(core: Core, actor: Actor, command: ListValue, value: Value, now: dateti
         "added_at": now,
         "expires_at": command.expires_at,
     }
+
+
+def _identify(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Let entries be found by the customers that are known by them, under whichever key those were met."""
+    sought = {digest for row in rows for digest in row["identity_digest"]}
+    met = customers.met(tx, sought)
+    for row in rows:
+        digests = row["identity_digest"]
+        row["identity_digest"] = next((each for each in digests if each in met), digests[0] if digests else None)
+
+
+def _own(tx: Connection, core: Core, actor: Actor) -> set[str]:
+    """Return the digests under which an actor's own values stand: theirs, their keys' and those of who made their key."""
+    emails = same_hands.emails_of(tx, core, actor)
+    values = [("actor", label) for label in same_hands.all_of(tx, core, actor)]
+    values += [("email", customers.canonical_email(email)) for email in emails]
+    contacts = [customers.Contact(email=email) for email in emails]
+    known_as = set(customers.known(tx, core, contacts).values())
+    theirs = customers.digests_of(tx, customers.together(tx, known_as))
+    return {digest for value in values for digest in lists.digests(core, value)} | theirs
+
+
+def _is_own(row: Any, own: set[str]) -> bool:
+    return not own.isdisjoint({row["digest"], row["identity_digest"]})
 
 
 def _facts(row: Any) -> dict[str, Any]:

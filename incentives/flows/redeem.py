@@ -53,10 +53,10 @@ def redeem_voucher(*, core: Core, actor: Actor, command: RedeemVoucher) -> Redee
     A refused try is recorded too, with what it was refused for; so the refusal is raised after the transaction.
     Raises ``VoucherNotFound``, ``CodeMalformed``, ``AlreadyRedeemed``, ``VoucherExpired``, ``VoucherVoided``,
     ``VoucherReserved``, ``VoucherReplaced``, ``VoucherFrozen``, ``SelfRedemption``, ``RedeemerNotAllowed``,
-    ``CurrencyMismatch``, ``OrderTotalMissing``, ``OrderItemsMissing``, ``OrderTooSmall``, ``NothingEligible``,
-    ``NotCombinable``, ``ConditionNotMet``, ``NotUsableHere``, ``UnknownLocation``, ``OtherLocation``,
-    ``RedeemingStopped``, ``StepUpRequired``, ``BlockedBySafeguards``, ``InputInvalid``, ``IdempotencyKeyReused``,
-    ``IdempotencyKeyInFlight``, ``NoCatalog`` and ``NotPermitted``.
+    ``CurrencyMismatch``, ``OrderTotalMissing``, ``OrderItemsMissing``, ``OrderRefMissing``, ``OrderTooSmall``,
+    ``NothingEligible``, ``NotCombinable``, ``ConditionNotMet``, ``NotUsableHere``, ``UnknownLocation``,
+    ``OtherLocation``, ``RedeemingStopped``, ``StepUpRequired``, ``BlockedBySafeguards``, ``InputInvalid``,
+    ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight``, ``NoCatalog`` and ``NotPermitted``.
     """
     permit(actor, "redemptions:create")
     if (command.code is None) == (command.token is None):

@@ -4,7 +4,7 @@ Old and new in one transaction: the old one is good for nothing from then on, an
 """
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,10 +15,19 @@ from sqlalchemy.engine import Connection
 from incentives.catalog import releases
 from incentives.catalog.safeguarding import AbusePolicy
 from incentives.deeds import aftercare as care
-from incentives.deeds import answers, assessment, guarding, readdressing, reasons, reviewing, suspecting_addresses
+from incentives.deeds import (
+    answers,
+    assessment,
+    guarding,
+    readdressing,
+    reasons,
+    reviewing,
+    suspecting_addresses,
+    wording,
+)
 from incentives.deeds.answers import Delivery, IssuedVoucher
 from incentives.deeds.batch import Batch
-from incentives.deeds.readdressing import Addressed
+from incentives.deeds.readdressing import Addressed, AddressMoved, Moved
 from incentives.deeds.suspecting import HELD
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -28,7 +37,6 @@ from incentives.messages import outbox
 from incentives.messages.tables import outbox_messages
 from incentives.recovery.customers import CustomerGiven
 from incentives.safeguards.signals import NOTHING, Suspicion
-from incentives.spending import budgets
 from incentives.vouchers import aftercare, lifecycle
 from incentives.vouchers.tables import vouchers
 
@@ -65,8 +73,10 @@ class Reissued:
 def reissue_voucher(*, core: Core, actor: Actor, command: ReissueVoucher) -> Reissued:
     """Replace a voucher by one of the same worth, end and uses left; nothing is charged again.
 
-    A customer who is somebody else than before is charged to their own caps, and a new address is asked what issuing
-    to it would be asked. Raises ``NotPermitted``, ``InputInvalid``, ``EmailInvalid``, ``PhoneInvalid``,
+    A customer who is somebody else than before is charged to their own caps, for all that is open of the issuance, and
+    a new address is asked what issuing to it would be asked; whoever has it no more is charged no longer.
+
+    Raises ``NotPermitted``, ``InputInvalid``, ``EmailInvalid``, ``PhoneInvalid``,
     ``ChannelWithoutAddress``, ``VoucherNotFound``, ``AlreadyRedeemed``, ``VoucherExpired``, ``VoucherVoided``,
     ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``, ``CustomerCapReached``, ``OverLimit``,
     ``BlockedBySafeguards`` (of which a review is left), ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
@@ -75,16 +85,19 @@ def reissue_voucher(*, core: Core, actor: Actor, command: ReissueVoucher) -> Rei
     reason, now = reasons.reason(command.reason), core.clock.now()
     names = ("voucher_id", "channels", "customer")
     request = {**{name: getattr(command, name) for name in names}, "reason": reason}
-    try:
-        with core.database.write() as tx:
-            key = command.idempotency_key
-            before = care.done_before(tx, core, actor, "reissues", key, request, now)
-            if before:
-                return _replay(tx, core, actor, before.voucher_id)
-            return _reissue(tx, core, actor, command, reason, now)
-    except BlockedBySafeguards as refusal:
-        _remember(core, actor, refusal, now)
-        raise
+    while True:
+        try:
+            with core.database.write() as tx:
+                key = command.idempotency_key
+                before = care.done_before(tx, core, actor, "reissues", key, request, now)
+                if before:
+                    return _replay(tx, core, actor, before.voucher_id)
+                return _reissue(tx, core, actor, command, reason, now)
+        except AddressMoved:
+            continue  # It begins again whenever somebody else has finished, so it ends.
+        except BlockedBySafeguards as refusal:
+            _remember(core, actor, refusal, now)
+            raise
 
 
 def _remember(core: Core, actor: Actor, refusal: BlockedBySafeguards, now: datetime) -> None:
@@ -97,9 +110,12 @@ def _remember(core: Core, actor: Actor, refusal: BlockedBySafeguards, now: datet
 
 def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, reason: str, now: datetime) -> Reissued:
     # Customers are met before the voucher is locked, as everywhere; who may not see it must not get that far.
-    address = readdressing.address(tx, core, actor, care.find(tx, actor, command.voucher_id), command.customer, now)
+    met = care.find(tx, actor, command.voucher_id)
+    address = readdressing.address(tx, core, actor, met, command.customer, now)
     row = care.take(tx, actor, command.voucher_id)
     care.check(tx, row, now)
+    if command.customer:
+        readdressing.check_unchanged(tx, row, met)
     channels = assessment.addressed(row.channels if command.channels is None else command.channels, address.contact)
     policy, suspicion = _suspect(tx, core, actor, command, row, address, now)
     care.changed(aftercare.replace(tx, row.id, now))
@@ -109,10 +125,9 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
     made = _made(tx, batch, row)
     shown_to = None if channels else actor.label  # who sees the code does not redeem it
     batch.vouchers.append({**made.row, "extended_days": row.extended_days, "shown_to": shown_to})
-    tell_at = max((each for each in (row.undo_until_at, row.deliver_after_at) if each), default=None)
-    messages = batch.tell(row.issuance_id, made.row["id"], channels, tell_at)
+    messages = batch.tell(row.issuance_id, made.row["id"], channels, wording.not_before(row))
     held = suspecting_addresses.hold_back(batch, row, batch.vouchers[-1], suspicion, policy)
-    pots = _readdress(tx, batch, row, made, address, channels) if command.customer else ()
+    moved = _readdress(tx, batch, row, made, address, channels) if command.customer else None
     facts = {
         "voucher_id": str(made.row["id"]),
         "last4": made.row["last4"],
@@ -120,12 +135,13 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
         "replaced_last4": row.last4,
         "amount_minor": made.row["amount_minor"],
         "address_changed": command.customer is not None,
-        "charged": [list(each.pot) for each in address.wanted],
+        "charged": [],
+        **(moved.facts if moved else {}),
         "channels": list(channels),
         **({"held_for": list(suspicion.names)} if held else {}),
     }
     care.note(batch, row, "voucher.reissued", reason, facts)
-    batch.write(tx, pots)
+    batch.write(tx, moved.pots if moved else ())
     return Reissued(
         voucher=answers.shown(made),
         shown=not channels,
@@ -167,12 +183,10 @@ def _made(tx: Connection, batch: Batch, row: Any) -> lifecycle.Made:
 
 def _readdress(
     tx: Connection, batch: Batch, row: Any, made: lifecycle.Made, address: Addressed, channels: Sequence[str]
-) -> Collection[budgets.Pot]:
-    """Write the new address down, and charge the caps of customers who were not charged yet; return the pots."""
-    wanted = readdressing.wanted(tx, batch, row, address)
-    address.wanted.extend(wanted)
+) -> Moved:
+    """Write the new address down, and let its customers' caps be charged instead of those of who has it no more."""
     readdressing.write(tx, batch.core, row, address, channels)
-    return readdressing.charge(tx, batch, row, made.row, wanted)
+    return readdressing.charge(tx, batch, row, made.row, address)
 
 
 def _deliveries(messages: list[dict[str, Any]], *, held: bool) -> tuple[Delivery, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from incentives.deeds import aftercare as care
-from incentives.deeds import assessment, reasons
+from incentives.deeds import assessment, reasons, wording
 from incentives.deeds.aftercare import Cared
 from incentives.deeds.batch import Batch
 from incentives.kernel.actors import Actor, permit
@@ -32,7 +32,7 @@ class ResendVoucher:
 
 
 def resend_voucher(*, core: Core, actor: Actor, command: ResendVoucher) -> Cared:
-    """Send it again, at most ``MOST_COPIES`` times by a channel: a message is rendered when it is sent.
+    """Send it again, not before its day, at most ``MOST_COPIES`` times by a channel: a message is rendered when it is sent.
 
     Raises ``NotPermitted``, ``InputInvalid``, ``ChannelWithoutAddress``, ``VoucherNotFound``, ``AlreadyRedeemed``,
     ``VoucherExpired``, ``VoucherVoided``, ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``,
@@ -78,5 +78,6 @@ def _copy(batch: Batch, row: Any, channel: str, sent: Sequence[Any]) -> dict[str
         voucher_id=row.id,
         channel=channel,
         template="voucher",
+        available_at=wording.not_before(row),
         copy=number,
     )

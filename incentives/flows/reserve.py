@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.books import audit
 from incentives.catalog import releases
-from incentives.deeds import assessment, reasons, reviewing, selling, suspecting_tills, valuing
+from incentives.deeds import assessment, casework, reasons, reviewing, selling, suspecting_tills, valuing
 from incentives.deeds.batch import Batch
 from incentives.deeds.valuing import Sale
 from incentives.kernel import idempotency
@@ -209,6 +209,7 @@ class ExtendReservation:
 
     reservation_id: uuid.UUID
     minutes: int
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,18 +220,22 @@ class Extended:
     voucher_id: uuid.UUID
     expires_at: datetime
     status: str = "held"
+    replayed: bool = False
 
 
 def extend_reservation(*, core: Core, actor: Actor, command: ExtendReservation) -> Extended:
     """Hold a voucher longer: at most 24 hours in all, and never longer than it is good.
 
     Raises ``ReservationNotFound``, ``NotYourReservation``, ``ReservationLapsed``, ``ReservationEnded``,
-    ``VoucherFrozen``, ``InputInvalid`` and ``NotPermitted``.
+    ``VoucherFrozen``, ``InputInvalid``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight`` and ``NotPermitted``.
     """
     permit(actor, "redemptions:create")
     now = core.clock.now()
     _check_minutes("minutes", command.minutes)
     with core.database.write() as tx:
+        if _extended_before(tx, core, actor, command, now):
+            row = reservations.find(tx, command.reservation_id)
+            return Extended(id=row.id, voucher_id=row.voucher_id, expires_at=row.expires_at, replayed=True)
         row, voucher = _locked(tx, command.reservation_id)
         if row.actor != actor.label:
             raise NotYourReservation
@@ -246,6 +251,15 @@ def extend_reservation(*, core: Core, actor: Actor, command: ExtendReservation) 
             raise ReservationLapsed(expires_at=row.expires_at.isoformat())
         _note(tx, core, actor, now, "reservation.extended", row, None, {"expires_at": until.isoformat()})
     return Extended(id=row.id, voucher_id=row.voucher_id, expires_at=until)
+
+
+def _extended_before(
+    tx: Connection, core: Core, actor: Actor, command: ExtendReservation, now: datetime
+) -> uuid.UUID | None:
+    """Claim the key: a till that heard nothing and asks again does not hold it twice as long."""
+    key, about = command.idempotency_key, command.reservation_id
+    request = {"reservation_id": about, "minutes": command.minutes}
+    return casework.claimed_before(tx, core, actor, "reservation-extensions", key, request, about, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

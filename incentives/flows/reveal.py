@@ -18,6 +18,7 @@ from incentives.deeds.answers import IssuedVoucher
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import CodeNotShown, IssuanceNotFound
+from incentives.messages import outbox
 from incentives.spending.tables import approvals
 from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import issuances, vouchers
@@ -88,6 +89,9 @@ def _voucher(tx: Connection, given: Any, now: datetime) -> dict[str, Any]:
     row = tx.execute(latest.with_for_update(key_share=True)).one_or_none()
     if row is None:
         raise CodeNotShown("An apology has no code.", reason="no-voucher")
+    if outbox.about_voucher(tx, given.id, row.id):
+        # It took the place of the one that was handed over, or was sent later: it is the customer's alone.
+        raise CodeNotShown("It went to the customer's own address.", reason="sent-to-customer")
     status = lifecycle.status_now(row, now)
     if status != "issued" or lifecycle.is_frozen(row, now):
         raise CodeNotShown(reason="frozen" if status == "issued" else status)

@@ -61,8 +61,9 @@ class ReverseRedemption:
 def annul_redemption(*, core: Core, actor: Actor, command: AnnulRedemption) -> Undone:
     """Undo a scan by whoever made it, within fifteen minutes.
 
-    The voucher is good for as long as it was, and at least so long that it can be scanned again. Raises
-    ``RedemptionNotFound``, ``NotYourRedemption``, ``AnnulmentTooLate``, ``RedemptionAlreadyReversed``,
+    The voucher is good for as long as it was, and at least so long that it can be scanned again; that is granted once.
+
+    Raises ``RedemptionNotFound``, ``NotYourRedemption``, ``AnnulmentTooLate``, ``RedemptionAlreadyReversed``,
     ``RemainderUsed``, ``CodeGone``, ``VoucherFrozen``, ``InputInvalid``, ``IdempotencyKeyReused``,
     ``IdempotencyKeyInFlight`` and ``NotPermitted``.
     """
@@ -93,10 +94,12 @@ def annul_redemption(*, core: Core, actor: Actor, command: AnnulRedemption) -> U
 def reverse_redemption(*, core: Core, actor: Actor, command: ReverseRedemption) -> Undone:
     """Undo a redemption within the incentive's window, also where the voucher would have expired meanwhile.
 
-    What is given back is good for the incentive's days of grace at least, to the end of the last one. A new code is
-    told to the customer by the issuance's channels; where it has none, whoever may give sees it in the answer.
-    Who belongs to a place reverses what was redeemed or given there; the rest is not there for them. Raises
-    ``RedemptionNotFound``, ``ReversalTooLate``, ``RedemptionAlreadyReversed``, ``RemainderUsed``, ``CodeGone``,
+    What is given back is good for the incentive's days of grace at least, to the end of the last one. Where other uses
+    of the same voucher have lapsed with it, only a new code gives back this one (``CodeGone``). A new code is told to
+    the customer by the issuance's channels; where it has none, whoever may give sees it in the answer. Who belongs to
+    a place reverses what was redeemed or given there; the rest is not there for them.
+
+    Raises ``RedemptionNotFound``, ``ReversalTooLate``, ``RedemptionAlreadyReversed``, ``RemainderUsed``, ``CodeGone``,
     ``VoucherFrozen``, ``InputInvalid``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight`` and ``NotPermitted``.
     """
     permit(actor, "redemptions:reverse")

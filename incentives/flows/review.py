@@ -1,6 +1,7 @@
 """Review: somebody else looks at what signals of abuse held back or refused, and says what becomes of it."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.books import audit
-from incentives.deeds import aftercare, reasons, reviewing
+from incentives.books.tables import audit_events
+from incentives.deeds import aftercare, reasons, reviewing, same_hands
 from incentives.deeds.voiding import void
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
@@ -52,7 +54,7 @@ class Reviewed:
 
 
 def decide_review(*, core: Core, actor: Actor, command: DecideReview) -> Reviewed:
-    """Decide once, and never by whoever caused it.
+    """Decide once, and never by whoever caused it, or agreed to it, under whatever sign-in or key.
 
     What is held is unfrozen and told when it is released, and taken back when it is blocked, in one transaction.
     Raises ``ReviewNotFound``, ``ReviewAlreadyDecided``, ``SelfReview``, ``VoucherReserved`` for one that a till holds
@@ -64,9 +66,9 @@ def decide_review(*, core: Core, actor: Actor, command: DecideReview) -> Reviewe
     with core.database.write() as tx:
         if _claimed_before(tx, core, actor, command, now):
             row = _seen(tx, actor, command.review_id)
-            return Reviewed(review_id=row.id, status=row.status, replayed=True)
+            return Reviewed(review_id=row.id, status=row.status, **_done(tx, row), replayed=True)
         row = _seen(tx, actor, command.review_id)
-        _check(row, actor, command)
+        _check(tx, core, row, actor, command)
         values = {
             "status": DECISIONS[command.decision],
             "decided_by": actor.label,
@@ -100,6 +102,14 @@ def _claimed_before(tx: Connection, core: Core, actor: Actor, command: DecideRev
     return found is not None
 
 
+def _done(tx: Connection, row: Any) -> Mapping[str, int]:
+    """Return what followed from a decision, as its audit entry has it."""
+    table = audit_events.c
+    this = (table.subject_kind == "review", table.subject_id == str(row.id), table.action == f"review.{row.status}")
+    facts: Mapping[str, Any] = tx.execute(sa.select(table.facts).where(*this)).scalar_one()
+    return {name: int(facts.get(name, 0)) for name in ("unfrozen", "voided", "messages")}
+
+
 def _seen(tx: Connection, actor: Actor, review_id: uuid.UUID) -> Any:
     """Return a review that an actor sees, locked."""
     row = reviews.locked(tx, review_id)
@@ -108,10 +118,12 @@ def _seen(tx: Connection, actor: Actor, review_id: uuid.UUID) -> Any:
     return row
 
 
-def _check(row: Any, actor: Actor, command: DecideReview) -> None:
+def _check(tx: Connection, core: Core, row: Any, actor: Actor, command: DecideReview) -> None:
     if row.status != reviews.OPEN:
         raise ReviewAlreadyDecided(decision=row.status, decided_at=row.decided_at.isoformat())
-    if row.actor == actor.label:
+    # Who agreed to pass a budget by does not look at it as the second one either.
+    caused = {row.actor, *(each["approved_by"] for each in row.signals if "approved_by" in each)}
+    if any(same_hands.are_one(tx, core, actor, label) for label in sorted(caused)):
         raise SelfReview
     if command.decision == "note" and row.action == signals.HOLD:
         message = "Something is held back for this: release it, or block it."
@@ -183,5 +195,6 @@ def _note(tx: Connection, core: Core, actor: Actor, row: Any, done: Reviewed, no
             "issuance_id": str(row.issuance_id) if row.issuance_id else None,
             "unfrozen": done.unfrozen,
             "voided": done.voided,
+            "messages": done.messages,
         },
     )

@@ -6,6 +6,7 @@ made; one that is committed later than others with higher ids is in a later seal
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -66,8 +67,7 @@ def seal_late(*, core: Core, reason: str) -> Sealed:
     with core.database.read_snapshot() as tx:
         last = seals.head(tx)
         late = sealed_rows.too_late(tx)
-        found = {} if late is None else {table: sealed_rows.strangers(tx, table, None, late) for table in BOOKS}
-        chosen = {table: list(islice(strange, MOST_ROWS)) for table, strange in found.items()}
+        chosen = {} if late is None else {table: _too_late(tx, table, late) for table in BOOKS}
         parts = [part for table, ids in chosen.items() if (part := _part(table, _by_id(tx, table, ids)))]
     if not parts:
         return Sealed(checkpoint=None, rows=0)
@@ -86,6 +86,11 @@ def seal_late(*, core: Core, reason: str) -> Sealed:
                 facts={part.book: part.row_count for part in parts},
             )
     return Sealed(checkpoint=made, rows=_count(parts) if made else 0)
+
+
+def _too_late(tx: Connection, table: sa.Table, late: uuid.UUID) -> list[uuid.UUID]:
+    with closing(sealed_rows.strangers(tx, table, None, late)) as found:
+        return list(islice(found, MOST_ROWS))
 
 
 def _upto(tx: Connection, late: uuid.UUID | None, settled: uuid.UUID) -> uuid.UUID:

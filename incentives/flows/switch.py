@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 from incentives.access.tables import api_keys, users
 from incentives.books import audit
 from incentives.catalog import releases
-from incentives.deeds import reasons
-from incentives.kernel.actors import Actor, permit
+from incentives.deeds import reasons, same_hands
+from incentives.kernel.actors import SYSTEM, Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
     InputInvalid,
@@ -34,7 +34,8 @@ _LABELS = {"person": "person", "api_key": "key"}
 class SetSwitch:
     """Stop issuing or redeeming for a scope. ``subject`` is a key of the catalog, a source's, or whom it stops.
 
-    A person goes by id, label or email, an API key by id or label; the organization needs no subject.
+    A person goes by id, label or email, an API key by id or label; the organization needs no subject. A key of the
+    catalog may have left it since.
     """
 
     stops: str
@@ -63,7 +64,7 @@ def set_switch(*, core: Core, actor: Actor, command: SetSwitch) -> SwitchSet:
     now = core.clock.now()
     reason = _checked(command)
     with core.database.write() as tx:
-        subject, location = _subject(tx, core, command)
+        subject, location = _subject(tx, command)
         _at_home(actor, location)
         row: dict[str, Any] = {
             "id": core.ids.new(now),
@@ -85,17 +86,18 @@ def set_switch(*, core: Core, actor: Actor, command: SetSwitch) -> SwitchSet:
 def lift_switch(*, core: Core, actor: Actor, switch_id: uuid.UUID, reason: str) -> None:
     """Let what was stopped go on.
 
-    Raises ``SwitchNotFound``, ``SwitchAlreadyLifted``, ``OwnSwitch``, ``InputInvalid`` and ``NotPermitted``.
+    Nobody lifts what stops them, or a key that they made, but what they set themselves; and whoever belongs to one
+    place only what somebody of that place has set, or a signal. Raises ``SwitchNotFound``, ``SwitchAlreadyLifted``,
+    ``OwnSwitch``, ``OtherLocation``, ``InputInvalid`` and ``NotPermitted``.
     """
     permit(actor, _MANAGE)
     now = core.clock.now()
     why = reasons.reason(reason)
     with core.database.write() as tx:
         row = switches.by_id(tx, switch_id)
-        if row is None or (actor.location is not None and location_of(tx, core, row) != actor.location):
+        if row is None or (actor.location is not None and location_of(tx, row) != actor.location):
             raise SwitchNotFound
-        if row.subject == actor.label:
-            raise OwnSwitch
+        _check_may_lift(tx, core, actor, row)
         values = {
             "lifted_by": actor.label,
             "lifted_by_name": actor.name,
@@ -108,13 +110,28 @@ def lift_switch(*, core: Core, actor: Actor, switch_id: uuid.UUID, reason: str) 
     switches.forget(core)
 
 
-def location_of(tx: Connection, core: Core, row: Any) -> str | None:
+def _check_may_lift(tx: Connection, core: Core, actor: Actor, row: Any) -> None:
+    """Refuse whom a switch stops, with ``OwnSwitch``, and with ``OtherLocation`` whom somebody above them stopped."""
+    own_deed = row.set_by == actor.label != row.subject
+    if row.scope in _LABELS and not own_deed and same_hands.are_one(tx, core, actor, row.subject):
+        raise OwnSwitch
+    if actor.location is not None and not own_deed and _place_of(tx, row.set_by) not in (SYSTEM.label, actor.location):
+        raise OtherLocation("Somebody of more than this place has set it: ask them.", location=actor.location)
+
+
+def _place_of(tx: Connection, label: str) -> str | None:
+    """Return the place of whoever set a switch, as it is now; the system's own label for what a signal set."""
+    scope = {kind: scope for scope, kind in _LABELS.items()}.get(label.partition(":")[0])
+    found = _whom(tx, scope, label) if scope else None
+    return label if scope is None else found[1] if found else None
+
+
+def location_of(tx: Connection, row: Any) -> str | None:
     """Return the place that a switch belongs to as a whole; None where it stops more than one place."""
     if row.scope == "location":
         return str(row.subject)
     if row.scope == "team":
-        team = releases.cached_current(tx, core).catalog.teams.get(row.subject)
-        return team.location if team else None
+        return (releases.definition_before(tx, "team", row.subject) or {}).get("location")
     if row.scope in _LABELS:
         found = _whom(tx, row.scope, row.subject)
         return found[1] if found else None
@@ -134,7 +151,7 @@ def _checked(command: SetSwitch) -> str:
     return reasons.reason(command.reason)
 
 
-def _subject(tx: Connection, core: Core, command: SetSwitch) -> tuple[str, str | None]:
+def _subject(tx: Connection, command: SetSwitch) -> tuple[str, str | None]:
     """Return what a switch stops, as records name it, and the place that this belongs to as a whole."""
     scope, subject = command.scope, (command.subject or "").strip()
     if scope == switches.ORGANIZATION:
@@ -149,16 +166,11 @@ def _subject(tx: Connection, core: Core, command: SetSwitch) -> tuple[str, str |
         if len(subject) > _SUBJECT_LONGEST or not subject.isprintable():
             raise _unknown()
         return subject, None
-    catalog = releases.cached_current(tx, core).catalog
-    known = {
-        "location": catalog.locations,
-        "incentive": catalog.incentives,
-        "issue_tag": catalog.issue_tags,
-        "team": catalog.teams,
-    }[scope]
-    if subject not in known:
+    # What has left the catalog too: its vouchers can be redeemed, and must be stopped all the same.
+    item = releases.definition_before(tx, scope, subject)
+    if item is None:
         raise _unknown()
-    return subject, {"location": subject, "team": getattr(known[subject], "location", None)}.get(scope)
+    return subject, {"location": subject, "team": item.get("location")}.get(scope)
 
 
 def _whom(tx: Connection, scope: str, subject: str) -> tuple[str, str | None] | None:

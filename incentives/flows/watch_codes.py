@@ -28,7 +28,8 @@ _EVERYWHERE = "everywhere"
 def watch_codes(*, core: Core) -> bool:
     """Open a review and tell whoever leads, if more unknown codes were tried than usual; return whether that was so.
 
-    One window is told of once: while its review is open, and until the window after it has passed.
+    One window is told of once, decided or not. The next one is told of again: a review that nobody has looked at
+    must not hide the flood that comes after it.
     """
     now = core.clock.now()
     with core.database.read() as tx:
@@ -42,7 +43,7 @@ def watch_codes(*, core: Core) -> bool:
             actor=SYSTEM,
             now=now,
             kind=KIND,
-            subject_id=_EVERYWHERE,
+            subject_id=f"{_EVERYWHERE}/{int(now.timestamp()) // (rule.minutes * 60)}",
             action=signals.ALLOW,
             signals=[rule.shown(found.unknown) | {"tries": found.tries}],
         )
@@ -60,11 +61,11 @@ def watch_codes(*, core: Core) -> bool:
 
 
 def _told_lately(tx: Connection, core: Core, rule: Rule) -> bool:
-    """Return whether an alarm is open, or was told within the window, decided or not."""
+    """Return whether an alarm was told within the window."""
     table = reviews_table.c
     since = core.clock.now() - timedelta(minutes=rule.minutes)
-    lately = sa.or_(table.status == reviews.OPEN, table.opened_at > since)
-    return tx.execute(sa.select(table.id).where(table.kind == KIND, lately).limit(1)).first() is not None
+    lately = (table.kind == KIND, table.opened_at > since)
+    return tx.execute(sa.select(table.id).where(*lately).limit(1)).first() is not None
 
 
 def _leaders(tx: Connection) -> list[uuid.UUID]:

@@ -21,7 +21,7 @@ from incentives.kernel.errors import InputInvalid
 from incentives.recovery.tables import customers
 from incentives.spending.budgets import PotKey
 from incentives.spending.tables import approvals, budget_movements, budget_periods
-from incentives.vouchers.tables import issuances, vouchers
+from incentives.vouchers.tables import issuances, redemptions, vouchers
 
 __all__ = ["Example", "Sum", "WhatIf", "WhatIfReport", "what_if"]
 
@@ -71,6 +71,8 @@ class WhatIfReport:
     """What another catalog would have made of what was given. ``reasons`` count what would have been refused by reason.
 
     One may be refused for several reasons. ``not_known`` let pass: their condition rests on what nobody wrote down.
+    ``not_replayed`` names incentives of which the catalog lets a case or a customer have only so many open at once:
+    that is not counted here, and issuing may refuse more of them.
     """
 
     number: int | None
@@ -82,6 +84,7 @@ class WhatIfReport:
     asked_then: int
     asked_now: int
     not_known: int
+    not_replayed: tuple[str, ...]
     budgets: tuple[BudgetLine, ...]
     totals: tuple[TotalLine, ...]
     examples: tuple[Example, ...]
@@ -160,6 +163,7 @@ def _pasts(tx: Connection, core: Core, from_at: datetime, until_at: datetime) ->
         rows = tx.execute(query.order_by(issuances.c.id).limit(_PAGE)).all()
         if not rows:
             return
+        used = _uses(tx, [row.id for row in rows])
         linked = _linked(tx, {row.customer_id for row in rows if row.customer_id})
         _meet(tx, {row.actor for row in rows} - known.keys(), known)
         for row in rows:
@@ -184,8 +188,24 @@ def _pasts(tx: Connection, core: Core, from_at: datetime, until_at: datetime) ->
                 customers=linked.get(row.customer_id, ()),
                 asked=row.asked,
                 at=row.requested_at,
+                uses=tuple(used.get(row.id, ())),
             )
         last = rows[-1].id
+
+
+def _uses(tx: Connection, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[tuple[datetime, int]]]:
+    """Return what was redeemed of issuances when, and was not undone, by issuance."""
+    table = redemptions.c
+    query = (
+        sa.select(vouchers.c.issuance_id, table.redeemed_at, table.amount_minor)
+        .join(vouchers, vouchers.c.id == table.voucher_id)
+        .where(vouchers.c.issuance_id.in_(ids), table.reversed_at.is_(None))
+        .order_by(table.redeemed_at, table.id)
+    )
+    found: dict[uuid.UUID, list[tuple[datetime, int]]] = {}
+    for row in tx.execute(query):
+        found.setdefault(row.issuance_id, []).append((row.redeemed_at, row.amount_minor))
+    return found
 
 
 def _first_id(at: datetime) -> uuid.UUID:
@@ -253,6 +273,11 @@ def _report(
         asked_then=tally.asked_then,
         asked_now=tally.asked_now,
         not_known=tally.not_known,
+        not_replayed=tuple(
+            key
+            for key, each in catalogs[0].incentives.items()
+            if each.exclusive_group is not None or each.most_open_per_customer is not None
+        ),
         budgets=tuple(_budget_lines(tally, before, catalogs)),
         totals=tuple(
             TotalLine(what=what, key=key, currency=currency, sums=sums)

@@ -689,7 +689,7 @@ class SwitchAlreadyLifted(Refusal):
 
 
 class OwnSwitch(Refusal):
-    """The switch stops the very one who would lift it."""
+    """The switch stops the very one who would lift it, or an API key of theirs, or whoever made this one."""
 
     title = "This switch stops you yourself"
     next_step = "Ask somebody else who leads to lift it."
@@ -747,6 +747,13 @@ class ListedValueNotFound(Refusal):
 
     title = "There is no such entry"
     next_step = "Look at the lists."
+
+
+class OwnListedValue(Refusal):
+    """Somebody would trust themselves, or take themselves off a list that has them looked at or refused."""
+
+    title = "This value is your own"
+    next_step = "Ask somebody else who keeps the lists."
 
 
 class AlreadyListed(Refusal):
@@ -846,6 +853,13 @@ class OrderItemsMissing(Refusal):
     next_step = "Send the order's items: each with its product and what is paid for it."
 
 
+class OrderRefMissing(Refusal):
+    """Only one voucher of its group goes with an order, and nobody said which order it is; ``exclusive_group`` is it."""
+
+    title = "This voucher needs to know the order"
+    next_step = "Send order_ref with the redemption: only one voucher of this kind goes with an order."
+
+
 class NothingEligible(Refusal):
     """Nothing of what is bought counts; ``products``, ``collections`` and ``excluded_products`` say what does."""
 
@@ -931,7 +945,10 @@ class RemainderUsed(Refusal):
 
 
 class CodeGone(Refusal):
-    """The voucher was voided or replaced since: its code must not work again; ``voucher_status`` says which."""
+    """The voucher was voided, replaced, or expired with uses left: its code must not work again.
+
+    ``voucher_status`` says which.
+    """
 
     title = "The old code must not work again"
     next_step = "Reverse it with restore new_code."

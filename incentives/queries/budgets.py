@@ -149,6 +149,8 @@ def _rated(tx: Connection, pots: Sequence[Budget], now: datetime) -> list[Budget
 def pot_of(tx: Connection, core: Core, budget_id: str, period_key: str | None, now: datetime) -> tuple[Budget, Any]:
     """Return a pot with its row, None where nothing has happened to it. Raises ``NotFound`` and ``InputInvalid``."""
     key, _, subject = budget_id.partition(":")
+    if "\x00" in budget_id:  # PostgreSQL would not even look for it
+        raise NotFound("There is no such budget.")
     rule = releases.cached_current(tx, core).catalog.budgets.get(key)
     if rule is None:
         raise NotFound("There is no such budget.")

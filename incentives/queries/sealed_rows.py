@@ -5,7 +5,7 @@ Everything here goes through the rows by id, a few thousand at a time, so that t
 
 import uuid
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -170,7 +170,9 @@ def count_sealed(tx: Connection, book: str, above: uuid.UUID) -> int:
     return found
 
 
-def strangers(tx: Connection, table: sa.Table, above: uuid.UUID | None, upto: uuid.UUID) -> Iterator[uuid.UUID]:
+def strangers(
+    tx: Connection, table: sa.Table, above: uuid.UUID | None, upto: uuid.UUID
+) -> Generator[uuid.UUID, None, None]:
     """Go through the ids of rows that no seal knows."""
     known = (each[:ID_BYTES] for each, _ in sealed(tx, table.name, above))
     next_known = next(known, None)
@@ -207,8 +209,11 @@ def _records(packed: bytes) -> list[bytes]:
 
 def _stream(tx: Connection, query: sa.Select[Any]) -> Iterator[Row]:
     found = tx.execute(query, execution_options={"stream_results": True, "max_row_buffer": _AT_ONCE})
-    for some in found.partitions(_AT_ONCE):
-        yield from map(tuple, some)
+    try:
+        for some in found.partitions(_AT_ONCE):
+            yield from map(tuple, some)
+    finally:
+        found.close()  # whoever has seen enough leaves no cursor open
 
 
 def _spelled(column: Any, dialect: str) -> sa.ColumnElement[Any]:

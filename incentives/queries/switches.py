@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from incentives.access.tables import api_keys
+from incentives.access.tables import api_keys, users
 from incentives.books.tables import audit_events
 from incentives.catalog import releases
 from incentives.kernel.actors import Actor, permit
@@ -117,23 +117,50 @@ def stoppable_keys(*, core: Core, actor: Actor) -> tuple[StoppableKey, ...]:
 def list_switches(
     *, core: Core, actor: Actor, standing: bool | None = True, limit: int = 50, after: str | None = None
 ) -> Page[Switch]:
-    """Return switches, the newest first: those that are set, those that were lifted (False), or all (None)."""
+    """Return switches, the newest first: those that are set, those that were lifted (False), or all (None).
+
+    Whoever belongs to a place sees those that stop it, or more than one place.
+    """
     permit(actor, "switches:read")
     query = sa.select(switches)
     if standing is not None:
         query = query.where(switches.c.lifted_at.is_(None) if standing else switches.c.lifted_at.is_not(None))
     with core.database.read() as tx:
+        query = query.where(_of_place(tx, core, actor))
         found = page(tx, query, switches.c.id, lambda row: row, limit=limit, after=after)
         names = actor_names(tx, {row.subject for row in found.items if row.scope in _STAFF})
         return Page(items=[_switch(row, names) for row in found.items], next=found.next)
 
 
 def count_standing(*, core: Core, actor: Actor) -> int:
-    """Return how many switches are set."""
+    """Return how many switches are set that an actor sees."""
     permit(actor, "switches:read")
     with core.database.read() as tx:
-        query = sa.select(sa.func.count()).select_from(switches).where(switches.c.lifted_at.is_(None))
+        standing = (switches.c.lifted_at.is_(None), _of_place(tx, core, actor))
+        query = sa.select(sa.func.count()).select_from(switches).where(*standing)
         return int(tx.execute(query).scalar_one())
+
+
+def _of_place(tx: Connection, core: Core, actor: Actor) -> sa.ColumnElement[bool]:
+    """Return what finds the switches that somebody of one place sees: not those of other places alone."""
+    if actor.location is None:
+        return sa.true()
+    table = switches.c
+    mine = ("organization", "incentive", "issue_tag", "source")
+    found = [table.scope.in_(mine), (table.scope == "location") & (table.subject == actor.location)]
+    found.append((table.scope == "team") & table.subject.not_in(_teams_elsewhere(tx, core, actor)))
+    for scope, label, people in (("person", "person", users), ("api_key", "key", api_keys)):
+        ids = tx.execute(sa.select(people.c.id).where(seen_by(actor, people.c.location))).scalars()
+        found.append((table.scope == scope) & table.subject.in_([f"{label}:{each}" for each in ids]))
+    return sa.or_(*found)
+
+
+def _teams_elsewhere(tx: Connection, core: Core, actor: Actor) -> list[str]:
+    try:
+        teams = releases.cached_current(tx, core).catalog.teams
+    except NoCatalog:
+        return []
+    return [key for key, team in teams.items() if team.location not in (None, actor.location)]
 
 
 def _switch(row: Any, names: Mapping[str, str]) -> Switch:
@@ -160,7 +187,8 @@ def caught(*, core: Core, actor: Actor, switch_id: uuid.UUID) -> Caught:
     permit(actor, "switches:read")
     now = core.clock.now()
     with core.database.read() as tx:
-        row = tx.execute(sa.select(switches).where(switches.c.id == switch_id)).one_or_none()
+        this = (switches.c.id == switch_id, _of_place(tx, core, actor))
+        row = tx.execute(sa.select(switches).where(*this)).one_or_none()
         if row is None:
             raise SwitchNotFound
         within = _Scope(row.scope, row.subject, _below(tx, core, row))

@@ -14,7 +14,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid, IssuanceNotFound, KeyRetired, Refusal
 from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
-from incentives.queries import letters
+from incentives.queries import letters, mailboxes
 from incentives.recovery import links
 from incentives.vouchers import lifecycle, reservations, shares
 from incentives.vouchers.tables import issuances, vouchers
@@ -93,9 +93,12 @@ def lookup(
         before = lifecycle.standing_redemption(tx, row.id) if row.redeemed_count else None
         status = lifecycle.status_now(row, now)
         held = reservations.find(tx, row.reservation_id) if status == "reserved" else None
+        themselves = mailboxes.shared(tx, actor, row.issued_by, row.shown_to)
     frozen = lifecycle.is_frozen(row, now)
     usable_here = actor.location is None or redeeming.usable_at(incentive, actor.location)
-    refusal = redeeming.redeemer_refusal(incentive, actor, issued_by=row.issued_by, shown_to=row.shown_to)
+    refusal = redeeming.redeemer_refusal(
+        incentive, actor, issued_by=row.issued_by, shown_to=row.shown_to, same_mailbox=themselves
+    )
     reason = _why_not(status, frozen, refusal, usable_here)
     where = redeeming.usable_locations(incentive)
     return TillVoucher(

@@ -129,6 +129,20 @@ def known(tx: Connection, core: Core, contacts: Iterable[Contact]) -> dict[str, 
     return {row.digest: row.customer_id for row in rows}
 
 
+def met(tx: Connection, digests: Collection[str]) -> set[str]:
+    """Return which of some digests customers go by."""
+    table = customer_identities.c
+    found = tx.execute(sa.select(table.digest).where(table.digest.in_(sorted(digests)))) if digests else ()
+    return {digest for (digest,) in found}
+
+
+def digests_of(tx: Connection, ids: Collection[uuid.UUID]) -> set[str]:
+    """Return the digests that some customers go by."""
+    table = customer_identities.c
+    found = tx.execute(sa.select(table.digest).where(table.customer_id.in_(sorted(ids, key=str)))) if ids else ()
+    return {digest for (digest,) in found}
+
+
 def matches(core: Core, contact: Contact, found: Mapping[str, uuid.UUID]) -> tuple[uuid.UUID, ...]:
     """Return the customers behind a contact, the oldest first: two addresses may have been two customers so far."""
     ids = {

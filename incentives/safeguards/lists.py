@@ -41,6 +41,9 @@ def forget(core: Core) -> None:
 def digests(core: Core, value: Value) -> Sequence[str]:
     """Return a value's keyed digests under every key, the newest first; other than those that customers go by."""
     kind, text = value
+    if kind == "email":
+        local, _, host = text.rpartition("@")
+        text = f"{local}@{_spelled(host)}"
     return core.contacts.digests(f"listed-{kind}", text)
 
 
@@ -49,6 +52,13 @@ def matching(now: datetime, sought: Iterable[str]) -> sa.Select[Any]:
     table = listed_values.c
     holds = table.removed_at.is_(None) & (table.expires_at.is_(None) | (table.expires_at > now))
     return sa.select(table.list, table.digest).where(table.digest.in_(sorted(sought)), holds)
+
+
+def matching_identities(now: datetime) -> sa.Select[Any]:
+    """Return a query of what stands on the lists now and tells customers apart (``list``, ``identity_digest``)."""
+    table = listed_values.c
+    holds = table.removed_at.is_(None) & (table.expires_at.is_(None) | (table.expires_at > now))
+    return sa.select(table.list, table.identity_digest).where(table.identity_digest.is_not(None), holds)
 
 
 def hint(value: Value) -> str:
@@ -63,8 +73,16 @@ def hint(value: Value) -> str:
 
 
 def domain_of(email: str) -> str:
-    """Return the host of an address, as it is listed."""
-    return email.casefold().rpartition("@")[2]
+    """Return the host of an address, as it is listed: the one in the alphabet of names on the net."""
+    return _spelled(email.casefold().rpartition("@")[2])
+
+
+def _spelled(host: str) -> str:
+    """Return a host as it is looked up: bücher.example and xn--bcher-kva.example are one."""
+    try:
+        return host.encode("idna").decode() if not host.isascii() else host
+    except UnicodeError:  # no host at all; it is refused where it is listed, and reaches nobody where it is given to
+        return host
 
 
 def is_domain(text: str) -> bool:

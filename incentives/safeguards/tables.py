@@ -47,6 +47,7 @@ listed_values = sa.Table(
     sa.Column("list", sa.String(10), nullable=False),
     sa.Column("kind", sa.String(20), nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("identity_digest", sa.String(64)),  # as customers go by it; NULL: it tells no customer apart
     sa.Column("hint", sa.String(80), nullable=False),
     sa.Column("reason", sa.String(500), nullable=False),
     sa.Column("added_by", sa.String(64), nullable=False),
@@ -58,6 +59,7 @@ listed_values = sa.Table(
     sa.CheckConstraint(sa.column("list").in_(LISTS), name="list"),
     sa.CheckConstraint(sa.column("kind").in_(LISTED_KINDS), name="kind"),
     sa.Index("ix_listed_values_digest", "digest"),
+    sa.Index("ix_listed_values_identity_digest", "identity_digest"),
     sa.Index(
         "uq_listed_values_standing",
         "list",

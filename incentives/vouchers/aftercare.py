@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.vouchers.lifecycle import free, frozen, good
+from incentives.vouchers.shares import left_minor
 from incentives.vouchers.tables import issuances, reservations, vouchers
 
 OPEN = ("issued", "reserved")
@@ -48,6 +49,14 @@ def families(tx: Connection, issuance_ids: Collection[uuid.UUID]) -> Sequence[An
     if not issuance_ids:
         return []
     return tx.execute(sa.select(*names).where(table.issuance_id.in_(issuance_ids)).order_by(table.number)).all()
+
+
+def open_beside(tx: Connection, issuance_id: uuid.UUID, voucher_id: uuid.UUID) -> list[int]:
+    """Return what the vouchers of an issuance that have not ended are still worth, each; one of them left out."""
+    made = vouchers.c
+    this = (made.issuance_id == issuance_id, made.id != voucher_id, made.status.in_(OPEN))
+    rows = tx.execute(sa.select(made.amount_minor, made.max_redemptions, made.redeemed_count).where(*this))
+    return [left_minor(*row) for row in rows]
 
 
 def not_over(now: datetime) -> sa.ColumnElement[bool]:

@@ -89,6 +89,8 @@ _WANTED = (
     issuances.c.actor.label("issued_by"),
     issuances.c.team.label("issued_team"),
     issuances.c.ip_block.label("issued_ip_block"),
+    issuances.c.undo_until_at,
+    issuances.c.deliver_after_at,
 )
 
 
@@ -313,7 +315,8 @@ def redemption_with_voucher(tx: Connection, redemption_id: uuid.UUID) -> Any:
         vouchers.c[name] for name in ("last4", "issuance_id", "incentive_item_id", "time_zone", "max_redemptions")
     )
     of_issuance = (
-        issuances.c.incentive, issuances.c.case_id, issuances.c.channels, issuances.c.location.label("issued_location")
+        issuances.c.incentive, issuances.c.case_id, issuances.c.channels, issuances.c.location.label("issued_location"),
+        issuances.c.undo_until_at, issuances.c.deliver_after_at,
     )  # fmt: skip
     return tx.execute(
         sa.select(redemptions, *of_voucher, *of_issuance)

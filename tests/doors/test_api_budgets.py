@@ -164,3 +164,8 @@ def test_a_budget_says_what_each_basis_would_count_and_how_long_it_lasts(machine
     assert found["run_dry_at"] is None  # The month ends first.
     tight = json_of(machines.get("/budgets/long-wait-day", "finance"))
     assert (tight["a_day"]["amount_minor"], tight["run_dry_at"]) == (0, None)
+
+
+def test_a_name_that_no_database_can_hold_is_not_found(machines: Machines) -> None:
+    for path in ("/budgets/london-month%00", "/budgets/london-month:%00", "/budgets/london-month:%00/history"):
+        assert_problem(machines.get(path, "finance"), 404, "not-found")

@@ -28,8 +28,9 @@ def file_of(number: int, *more: str) -> bytes:
     return "\n".join((HEADER, *rows, *more, "")).encode()
 
 
-def send(machines: Machines, file: bytes, query: str = "", role: str = "manager", media_type: str = "text/csv") -> Any:
-    return machines.call("POST", f"/issuances/bulk{query}", role, data=file, content_type=media_type)
+def send(machines: Machines, file: bytes, query: str = "", role: str = "manager", **more: Any) -> Any:
+    options = {"content_type": "text/csv", **more}
+    return machines.call("POST", f"/issuances/bulk{query}", role, data=file, **options)
 
 
 def work(machines: Machines) -> None:
@@ -75,8 +76,26 @@ def test_the_same_file_again_is_the_same_job(machines: Machines) -> None:
     work(machines)
     assert shown(machines, first["id"])["rows_issued"] == 2
     assert json_of(send(machines, file_of(2)))["status"] == "done"
-    other = json_of(send(machines, file_of(2), "?again=true"))
+
+
+def test_the_same_file_once_more_is_once_more_for_each_key(machines: Machines) -> None:
+    first = json_of(send(machines, file_of(2)))
+    without = send(machines, file_of(2), "?again=true")
+    assert (without.status_code, json_of(without)["field"]) == (400, "Idempotency-Key")
+    other = json_of(send(machines, file_of(2), "?again=true", key="march"))
     assert (other["repeated"], other["id"] == first["id"]) == (False, False)
+    after_a_time_out = json_of(send(machines, file_of(2), "?again=true", key="march"))
+    assert (after_a_time_out["repeated"], after_a_time_out["id"]) == (True, other["id"])
+    assert json_of(send(machines, file_of(2), "?again=true", key="april"))["repeated"] is False
+
+
+def test_a_job_that_has_not_begun_takes_the_mode_that_is_asked_for_last(machines: Machines) -> None:
+    first = json_of(send(machines, file_of(2), "?dry_run=true"))
+    work(machines)
+    again = json_of(send(machines, file_of(2), "?mode=all_or_nothing"))
+    assert (again["id"], again["mode"], again["status"]) == (first["id"], "all_or_nothing", "running")
+    refused = send(machines, file_of(2), "?mode=best_effort")
+    assert (refused.status_code, json_of(refused)["job_status"]) == (409, "running")
 
 
 def test_lines_of_json_are_taken_too(machines: Machines) -> None:
@@ -85,7 +104,7 @@ def test_lines_of_json_are_taken_too(machines: Machines) -> None:
         for n in range(3)
     ]
     lines = "\n".join(json.dumps(each) for each in rows).encode()
-    job = json_of(send(machines, lines, media_type="application/x-ndjson"))
+    job = json_of(send(machines, lines, content_type="application/x-ndjson"))
     work(machines)
     assert shown(machines, job["id"])["rows_issued"] == 3
 
@@ -110,7 +129,7 @@ def test_a_file_that_cannot_be_read_names_its_lines_and_leaves_nothing(machines:
     assert problem["errors"][0]["line"] == 1
     assert "colour" in problem["errors"][0]["message"]
     assert_problem(send(machines, b""), 422, "bulk-file-invalid")
-    assert_problem(send(machines, b"{}", media_type="application/json"), 415, "wrong-content-type")
+    assert_problem(send(machines, b"{}", content_type="application/json"), 415, "wrong-content-type")
     assert_problem(send(machines, file_of(1), "?mode=sometimes"), 422, "input-invalid", field="mode")
     assert machines.rows() == before
 

@@ -1,7 +1,12 @@
 """Finance, cases and the catalog: what stands on the pages is what the records say."""
 
 import re
+from dataclasses import replace
+from datetime import timedelta
 
+from incentives.flows.seal import seal_due
+from incentives.flows.watch_books import watch_books
+from incentives.kernel.clock import FixedClock
 from tests.doors.staff import Page, Staff
 from tests.doors.test_pages import check
 from tests.doors.test_pages_scan import redeem
@@ -48,12 +53,27 @@ def test_the_books_balance_after_a_redemption_and_are_proved_on_demand(staff: St
     assert debit == credit == "£25.00"
 
 
+def test_how_far_the_books_are_sealed_stands_beside_them(staff: Staff) -> None:
+    auditor = staff.role("auditor")
+    found = auditor.get("/finance")
+    check(found)
+    assert "Nothing is sealed yet" in found.words
+    assert "Not proved yet" in found.words
+    assert seal_due(core=replace(staff.core, clock=FixedClock(staff.core.clock.now() + timedelta(minutes=1))))
+    assert watch_books(core=staff.core)
+    found = auditor.get("/finance")
+    check(found)
+    assert "Sealed up to number 1" in found.words
+    assert "Held when last proved" in found.words
+
+
 def test_a_supervisor_sees_budgets_and_no_books(staff: Staff) -> None:
     found = staff.role("supervisor").get("/finance?check")
     check(found)
     assert "London" in found.words
     assert "Trial balance" not in found.words
     assert "Books check" not in found.words
+    assert "Seals" not in found.words
 
 
 def test_a_case_tells_what_happened_in_order(staff: Staff) -> None:

@@ -159,7 +159,7 @@ class World:
             b'{"issue_tag": "long-wait", "incentive": "points", "customer": {"email": "bulk@example.com"}}\n'
         )
         self.job = self.do(load_job, "boss", LoadJob(file=file, format="ndjson", dry_run=True)).id
-        self.stopped_job = self.do(load_job, "boss", LoadJob(file=file, format="ndjson", again=True)).id
+        self.stopped_job = self.do(load_job, "boss", LoadJob(file=file, format="ndjson", again="again")).id
         stop_job(core=self.core, actor=self.boss, job_id=self.stopped_job)
 
     def _cases(self) -> None:

@@ -75,7 +75,7 @@ def test_lines_of_json_and_tables_of_semicolons_say_all_that_a_request_says(shop
         b' "customer": {"email": "a@customer.example", "name": "Ana", "locale": "es"}, "channels": ["email"],'
         b' "order_ref": "O-1", "location": "london", "metadata": {"batch": 7}}\n'
     )
-    table = 'issue_tag;name;note;metadata.batch\n"long-wait";"Zoë; ""Z""";"two\nlines";7\nlong-wait;;;\n'
+    table = 'issue_tag;name;note;metadata.batch\n"long-wait";"Zoë; ""Z""";"two\nlines";7\nlong-wait;Ana;;\n'
     first = done(shop.core, boss, lines, format="ndjson")
     second = done(shop.core, boss, table.encode("utf-8-sig"))
     assert (first.rows_issued, second.rows_issued) == (1, 2)

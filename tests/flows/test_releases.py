@@ -229,3 +229,24 @@ def test_the_languages_are_counted(office: Office) -> None:
     english, spanish = queries.languages(core=office.core, actor=office.fin)
     assert (english.language, english.present, english.total, english.missing) == ("en", 13, 13, ())
     assert (spanish.required, spanish.present, spanish.same_as_default) == (True, 13, ())
+
+
+def test_a_budget_that_was_never_in_force_may_be_another_one(office: Office) -> None:
+    """It was approved for later and withdrawn before: nobody was promised anything out of it."""
+    new = (
+        "  - {key: new, name: New, scope: organization, currency: CURRENCY, cap_minor: 1000, period: none}\nbudgets:\n"
+    )
+    pounds, dollars = (changed("budgets:\n", _first(new, currency), SMALL) for currency in ("GBP", "USD"))
+    office.apply(SMALL)
+    number = office.propose(pounds).number
+    office.approve(number, days=3)
+    office.withdraw(number)
+    assert office.propose(dollars).number == number + 1
+    office.apply(pounds)
+    with pytest.raises(BudgetRedefined):
+        office.propose(dollars)
+
+
+def _first(row: str, currency: str) -> str:
+    line, _, section = row.partition("\n")
+    return f"{section}{line.replace('CURRENCY', currency)}\n"

@@ -1,6 +1,7 @@
 """Reviews: somebody else looks at what was held back, and lets it go or takes it back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -89,7 +90,18 @@ def test_a_repeated_decision_is_answered_again(held: tuple[Shop, Any]) -> None:
     command = DecideReview(review_id=shop.one(reviews).id, decision="block", note="Twice sent.", idempotency_key="once")
     first = decide_review(core=shop.core, actor=shop.manager, command=command)
     again = decide_review(core=shop.core, actor=shop.manager, command=command)
-    assert (first.replayed, again.replayed, again.status) == (False, True, "blocked")
+    assert (first.replayed, again.replayed, again.status, first.voided) == (False, True, "blocked", 1)
+    assert replace(again, replayed=False) == first
+
+
+def test_a_repeated_release_says_what_the_first_one_did(open_shop: Callable[..., Shop]) -> None:
+    shop = open_shop(suspicious(issues_per_person={"count": 1, "minutes": 600, "action": "hold"}))
+    for _ in range(2):
+        shop.issue(shop.agent, amount_minor=500, channels=("email",))
+    command = DecideReview(review_id=shop.one(reviews).id, decision="release", idempotency_key="once")
+    first, again = (decide_review(core=shop.core, actor=shop.manager, command=command) for _ in range(2))
+    assert (first.unfrozen, first.messages) == (1, 1)
+    assert again == replace(first, replayed=True)
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,16 @@ def test_a_flood_of_unknown_codes_is_told_once_a_window(open_shop: Callable[...,
     assert len(shop.all(reviews)) == 2
 
 
+def test_a_review_that_nobody_looks_at_does_not_hide_the_next_flood(open_shop: Callable[..., Shop]) -> None:
+    shop = open_shop(suspicious(unknown_codes={"count": 3, "minutes": 15, "action": "allow"}))
+    for _ in range(2):
+        guess(shop, 4)
+        assert watch_codes(core=shop.core)
+        assert not watch_codes(core=shop.core)
+        shop.later(minutes=16)
+    assert [each.status for each in shop.all(reviews)] == ["open", "open"]
+
+
 def test_a_busy_day_with_typing_mistakes_is_no_flood(open_shop: Callable[..., Shop]) -> None:
     """Unknown codes alarm only where they are a fifth of all tries or more."""
     shop = open_shop(suspicious(unknown_codes={"count": 1, "minutes": 15, "action": "allow"}))

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from incentives.flows.what_if import WhatIf, WhatIfReport, what_if
-from incentives.kernel.errors import CatalogInvalid, InputInvalid, NotPermitted, ReleaseNotFound
+from incentives.kernel.errors import BudgetExhausted, CatalogInvalid, InputInvalid, NotPermitted, ReleaseNotFound
 from incentives.spending.tables import budget_periods
 from tests import dump
 from tests.flows.shop import EMAIL, INCENTIVES, SHOP, Shop, budget, catalog, named, wish
@@ -174,3 +174,28 @@ def test_a_thousand_are_asked_in_a_second_or_so(shop: Shop) -> None:
 def _one(number: int) -> Any:
 
     return wish(customer=named(f"many{number}@example.com"), incentive="points")
+
+
+def test_what_was_redeemed_is_spent_of_a_budget_that_counts_redemptions(open_shop: OpenShop) -> None:
+    """Promises burst nothing there; what is redeemed does, from its instant on."""
+    for cap in ({"cap_minor": 2000}, {"cap_count": 1}):
+        text = catalog(budget("promo", **cap, basis="redemption"))
+        shop, really = open_shop(SHOP), open_shop(text)
+        refused = 0
+        for number in range(5):
+            given = {"customer": named(f"a{number}@example.com"), "amount_minor": 1000}
+            shop.redeem(shop.voucher(**given).code)
+            shop.later(minutes=1)
+            try:
+                really.redeem(really.voucher(**given).code)
+            except BudgetExhausted:
+                refused += 1
+        assert 0 < refused < 5
+        assert asked(shop, text).reasons == {"budget-exhausted": refused}
+
+
+def test_the_report_names_what_it_does_not_count(open_shop: OpenShop) -> None:
+    shop = open_shop(SHOP)
+    shop.issue(amount_minor=1000)
+    assert asked(shop, SHOP).not_replayed == ()
+    assert asked(shop, changed(SHOP, voucher={"most_open_per_customer": 1})).not_replayed == ("voucher",)

@@ -22,7 +22,8 @@ class InBulk(LifeBase):
         ]
         file = io.BytesIO("\n".join(("issue_tag,email,incentive", *rows, "")).encode())
         mode = self.of("best_effort", "best_effort", "all_or_nothing")
-        command = LoadJob(file=file, format="csv", mode=mode, dry_run=self.chance(2), again=self.chance(2))
+        again = self.of(None, "once", "twice")
+        command = LoadJob(file=file, format="csv", mode=mode, dry_run=self.chance(2), again=again)
         self.do("load_job", load_job, self.of(*_MAKERS), command)
 
     def check_jobs(self) -> None:

@@ -76,16 +76,15 @@ class Recount:
         self.beside: Counter[tuple[PotName, str]] = Counter()  # what pots were allotted, and what bulk jobs hold
 
     def tell(self, events: Iterable[Facts]) -> None:
-        """Take in what happened next."""
+        """Take in what happened next. What the request of a budget tells of would be, if somebody agreed."""
         for event in events:
             facts = event["facts"]
             told = getattr(self, "_on_" + event["action"].replace(".", "_"), None)
             if told is not None:
                 told(self.gifts.setdefault(facts.get("issuance_id") or event["subject_id"], Gift()), facts)
-            if event["action"] != "budget.requested":  # that tells what would be, if somebody agrees
-                for each in facts.get("allocations", ()):
-                    for unit in ("minor", "count"):
-                        self.beside[tuple(each["pot"]), f"allotted_{unit}"] += each.get(f"amount_{unit}", 0)
+            for each in facts.get("allocations", ()) if event["action"] != "budget.requested" else ():
+                for unit in ("minor", "count"):
+                    self.beside[tuple(each["pot"]), f"allotted_{unit}"] += each.get(f"amount_{unit}", 0)
 
     def pots(self) -> dict[PotName, dict[str, int]]:
         """Return what each pot has, by counter; counters of nothing and pots of nothing are left out."""
@@ -111,8 +110,7 @@ class Recount:
         """Book amounts to the accounts in their order: expense, liability, settlement, breakage."""
         if sum(amounts):
             raise AssertionError(f"the model books what does not balance: {amounts}")
-        for name, amount in zip(ACCOUNTS, amounts, strict=False):
-            self.accounts[name, facts["currency"]] += amount
+        self.accounts.update({(name, facts["currency"]): by for name, by in zip(ACCOUNTS, amounts, strict=False)})
 
     def _on_voucher_issued(self, gift: Gift, facts: Facts) -> None:
         gift.shares = {tuple(each): Share(owed=facts["amount_minor"]) for each in facts["charged"]}
@@ -177,8 +175,9 @@ class Recount:
 
     def _on_voucher_reissued(self, gift: Gift, facts: Facts) -> None:
         gift.open = gift.open - {facts["replaces_id"]} | {facts["voucher_id"]}
+        gift.shares |= {tuple(pot): Share(counts=False) for pot in facts.get("released", ())}
         for pot in map(tuple, facts["charged"]):
-            gift.shares[pot] = Share(owed=facts["amount_minor"], spent=gift.shares.get(pot, Share()).spent)
+            gift.shares[pot] = Share(owed=gift.owed, spent=gift.shares.get(pot, Share()).spent)
 
     def _on_voucher_adjusted(self, gift: Gift, facts: Facts) -> None:
         delta = facts["delta_minor"]
@@ -192,8 +191,7 @@ class Recount:
     def _on_bulk_held(self, _gift: Gift, facts: Facts) -> None:
         for sign, name in ((1, "held"), (-1, "released")):
             for *pot, minor, count in facts.get(name, ()):
-                self.beside[tuple(pot), "held_minor"] += sign * minor
-                self.beside[tuple(pot), "held_count"] += sign * count
+                self.beside.update({(tuple(pot), "held_minor"): sign * minor, (tuple(pot), "held_count"): sign * count})
 
     _on_bulk_drawn = _on_bulk_released = _on_bulk_held
 

@@ -8,7 +8,6 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from incentives.kernel.database import Database
-from incentives.kernel.ids import Ids
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.flows.shop import Shop
 from tests.machines.lives import Life
@@ -112,6 +111,3 @@ class PostgresPlace:
         self.watcher.close()
         self._databases.drop(self._url)
         self._databases.drop(self._url.replace(self._name, self._template))
-
-
-__all__ = ["Ids", "Place", "PostgresPlace", "SqlitePlace"]

@@ -1,4 +1,4 @@
-"""One play: a seed, a place, so many deeds under fire, and then the quiet in which everything must be found in order."""
+"""One play: a seed, a place, so many deeds under fire, and then the quiet in which all must be found in order."""
 
 import hashlib
 import logging
@@ -286,6 +286,11 @@ class _Complaints(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.heard.append(self.format(record))
 
+    def refuse(self) -> None:
+        """Raise what was heard."""
+        if self.heard:
+            raise Found("\n".join(self.heard))
+
 
 def play(seed: int, place: Place) -> Story:
     """Play one seed. Raises ``Found``, with the step and what happened last, when anything is not as it must be."""
@@ -299,8 +304,7 @@ def play(seed: int, place: Place) -> Story:
             place.fresh()
             play_now = Play(seed, place, truth)
             story = play_now.run()
-            if complaints.heard:
-                raise Found("\n".join(complaints.heard))
+            complaints.refuse()
             return story
     except (Exception, Found) as trouble:
         if play_now is None:

@@ -1,4 +1,4 @@
-"""A provider that does what providers do: takes a letter, refuses it for now, hangs, resets, or takes it and says no."""
+"""A provider as providers are: it takes a letter, refuses it for now, hangs, resets, or takes it and says no."""
 
 import uuid
 from collections import Counter

@@ -41,6 +41,7 @@ class Watch:
         self.effects: defaultdict[str, list[list[str]]] = defaultdict(list)
         self.answers: defaultdict[str, list[Any]] = defaultdict(list)
         self.compared = self.commits = 0
+        self.model.tell(self._news())  # what happened on the first day
 
     def committed(self, request: Request | None) -> None:
         """Take in what a transaction has written, and for which request."""
@@ -88,7 +89,7 @@ class Watch:
     # --- every so often -----------------------------------------------------------------------------------
 
     def money(self) -> None:
-        """Compare every pot and account with the model, and look that nothing is used too often or promised too much."""
+        """Compare pots and accounts with the model, and look that nothing is used too often or promised too much."""
         pots, balances = pots_of(self.core), balances_of(self.core)
         self.compared += len(pots) + len(balances)
         if wrong := disagreements(self.model, pots, balances):
@@ -131,7 +132,7 @@ class Watch:
             copies = self.post.copies[row.id]
             wrong = {
                 "sent": copies == 0,
-                "failed": row.id not in self.post.never and (row.at is None or row.ended_at < row.at + GIVE_UP_AFTER),
+                "failed": row.id not in self.post.never and not _given_up(row),
                 "withdrawn": copies > self.post.excuses[row.id],
                 "held": copies > self.post.excuses[row.id],
             }
@@ -148,3 +149,8 @@ class Watch:
                 raise Found(
                     f"{key} took effect {len(self.effects[key])} times and is kept {kept[key]} times: {answers}"
                 )
+
+
+def _given_up(row: Any) -> bool:
+    """Return whether a message was tried for as long as one is."""
+    return row.at is not None and row.ended_at is not None and row.ended_at >= row.at + GIVE_UP_AFTER

@@ -88,7 +88,8 @@ class Wires:
         def do_commit(proxied: Any) -> None:
             player, judge = current(), self.judge
             if player is None or judge is None:
-                return commit(proxied)
+                commit(proxied)
+                return
             driver = proxied.dbapi_connection
             if judge.point(player, "COMMIT"):
                 raise self._lost(driver)
@@ -96,7 +97,6 @@ class Wires:
             self._writing.pop(id(driver), None)
             if judge.committed(player):
                 raise self._lost(driver)
-            return None
 
         def do_rollback(proxied: Any) -> None:
             driver = getattr(proxied, "dbapi_connection", proxied)

@@ -214,3 +214,29 @@ def test_an_expression_means_what_logic_says(tree: dict[str, Any], values: dict[
     verdict = conditions.explain(tree, Facts(values=values, now=NOW))
     assert verdict.holds is meant(tree, values)
     assert verdict.holds is (verdict.failed == ())
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("time.date", "2026-W47-5"),
+        ("time.date", "20261231"),
+        ("order.placed_at", "2026-W53-5T08:30:00+00:00"),
+        ("order.placed_at", "0001-01-01T00:00:00+23:00"),
+    ],
+)
+def test_a_day_is_written_as_a_day_of_a_month(fact: str, value: str) -> None:
+    told = mistakes_of_offer(f'{{fact: {fact}, after: "{value}"}}')
+    assert "This must be" in told[0]["message"]
+
+
+@pytest.mark.parametrize("number", ["-9999999999999999999", "9999999999999999999", "9007199254740992"])
+def test_a_number_is_one_that_every_program_can_hold(number: str) -> None:
+    told = mistakes_of_offer(f"{{fact: case.severity, at_least: {number}}}")
+    assert "This must be" in told[0]["message"]
+
+
+def mistakes_of_offer(condition: str) -> list[dict[str, Any]]:
+    """Return what is told of a condition under which an incentive is offered."""
+    old = "    redeem_when: {fact: location.group, is: uk}\n"
+    return mistakes(changed(old, f"{old}    offer_when: {condition}\n", GUARDED))

@@ -23,6 +23,7 @@ NOTHING = ""
 
 _USUAL_DAYS = 90
 _DAY_OF_1970 = "2440587.5"
+_FIRST_YEAR, _LAST_YEAR = 2000, 2200  # within what every calendar here can count
 _MOST_DAYS = 800
 _DAY = timedelta(days=1)
 
@@ -73,8 +74,7 @@ def window(catalog: Catalog, now: datetime, asked: Asked, *, usual_days: int = _
     """Return the period that was asked for, else the last ninety days. Raises ``InputInvalid``."""
     zone = ZoneInfo(catalog.brand.time_zone)
     last = asked.until_date or now.astimezone(zone).date()
-    if last.year < 2000 or last.year > 2200:  # noqa: PLR2004 - within what every calendar here can count
-        raise _wrong("until_date", "Choose a day of this century.")
+    within_calendar(Asked(until_date=last))
     first = asked.from_date or last - (usual_days - 1) * _DAY
     if first > last:
         raise _wrong("from_date", "The first day is after the last.")
@@ -87,6 +87,13 @@ def window(catalog: Catalog, now: datetime, asked: Asked, *, usual_days: int = _
         until_at=midnight(last + _DAY, zone),
         time_zone=zone.key,
     )
+
+
+def within_calendar(asked: Asked) -> None:
+    """Refuse days that cannot be counted from: weeks before the first and after the last day there is."""
+    for name, day in (("from_date", asked.from_date), ("until_date", asked.until_date)):
+        if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            raise _wrong(name, "Choose a day of this century.")
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:

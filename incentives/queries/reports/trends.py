@@ -19,7 +19,15 @@ from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid, NoCatalog
 from incentives.queries.letters import actor_names
 from incentives.queries.reports import statistics
-from incentives.queries.reports.asked import Asked, Window, catalog_for, labels_of, week_number, window
+from incentives.queries.reports.asked import (
+    Asked,
+    Window,
+    catalog_for,
+    labels_of,
+    week_number,
+    window,
+    within_calendar,
+)
 from incentives.queries.reports.facts import kept_to
 from incentives.queries.reports.funnel import ON_FEEDBACK, trouble
 from incentives.queries.scope import seen_by
@@ -118,6 +126,7 @@ def _names(tx: Connection, owners: Iterable[str]) -> dict[str, str]:
 
 def whole_weeks(catalog: Catalog, core: Core, asked: Asked) -> Window:
     """Return the whole weeks, Monday to Sunday, within what was asked for; else the last thirteen."""
+    within_calendar(asked)
     today = window(catalog, core.clock.now(), Asked(), usual_days=1).until_date
     last = min(asked.until_date or today, today)
     until = last - timedelta(days=(last.weekday() + 1) % 7) if last < today else last - (last.weekday() + 1) * _DAY
