@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from incentives.deeds import casework
+from incentives.catalog import releases
+from incentives.deeds import casework, guarding
 from incentives.deeds.batch import Batch
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
@@ -137,6 +138,25 @@ def _over(tx: Connection, row: Any, status: str) -> Refusal:
     if status == "expired":
         return VoucherExpired(expires_at=row.expires_at.isoformat(), time_zone=row.time_zone)
     return {"voided": VoucherVoided, "reserved": VoucherReserved, "replaced": VoucherReplaced}[status](last4=row.last4)
+
+
+def refuse_stopped(tx: Connection, core: Core, actor: Actor, row: Any) -> None:
+    """Refuse what gives more, or to somebody else, while giving is stopped for what a voucher was given for.
+
+    Raises ``IssuingStopped``.
+    """
+    catalog = releases.cached_current(tx, core).catalog
+    tags = catalog.lineage(row.issue_tag) if row.issue_tag in catalog.issue_tags else ()
+    subjects = guarding.Subjects(
+        location=row.location,
+        incentive=row.incentive,
+        issue_tags=tags or (row.issue_tag,),
+        team=row.team,
+        actor=actor.label,
+        source=row.source,
+        issued_by=row.issued_by,
+    )
+    guarding.refuse_stopped(tx, core, guarding.ISSUING, subjects)
 
 
 def changed(done: bool) -> None:  # noqa: FBT001 - the answer of a conditional update

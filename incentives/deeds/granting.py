@@ -14,9 +14,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.access.tables import users
-from incentives.catalog import protocols, releases
+from incentives.catalog import eligibility, protocols, releases
+from incentives.catalog.catalog import Catalog
 from incentives.catalog.incentive import Incentive
-from incentives.deeds import assessment, guarding, owning, readdressing, stacking, unneeded
+from incentives.deeds import (
+    assessment,
+    guarding,
+    owning,
+    readdressing,
+    stacking,
+    suspecting_addresses,
+    unneeded,
+)
 from incentives.deeds.answers import Issued
 from incentives.deeds.assessment import Ground, Proposal
 from incentives.deeds.batch import Batch, Gift
@@ -64,7 +73,7 @@ def choose(
     """Return what a vote grants: what is on the table, unless it names less or another incentive.
 
     ``amount_minor`` is the whole promise, as the request shows it. Raises ``ApprovalAmountInvalid``, and of another
-    incentive ``UnknownIncentive`` and what ``assessment.check_allowed`` raises.
+    incentive ``UnknownIncentive`` and what ``assessment.check_allowed`` raises; ``IncentiveNotOfferable``.
     """
     asked, terms = on.asked, on.terms
     on_table = terms.incentive or asked.incentive
@@ -72,6 +81,7 @@ def choose(
     if key == asked.incentive:
         item_id, ground, usual_minor = asked.incentive_item_id, None, asked.requested_amount_minor
         wanted = releases.incentive_of(tx, item_id, core.cache)
+        _check_active(tx, core, key)
     else:
         ground = _ground(tx, core, asked)
         wanted = ground.catalog.incentive(key)
@@ -80,6 +90,16 @@ def choose(
     if ground is not None:
         _check_other(ground, wanted, asked, chosen, now)
     return Choice(incentive=wanted, item_id=item_id, amount=Money(chosen, asked.currency), ground=ground)
+
+
+def _check_active(tx: Connection, core: Core, key: str) -> None:
+    """Refuse with ``IncentiveNotOfferable`` what was taken out of use since it was asked for.
+
+    What else has changed of it holds for who asks from now on: it is granted as it was when it was asked for.
+    """
+    incentive = releases.cached_current(tx, core).catalog.incentives.get(key)
+    if incentive is None or not incentive.active:
+        raise IncentiveNotOfferable(field="incentive", incentive=key, blocked_reasons=[eligibility.INACTIVE])
 
 
 def _amount(incentive: Incentive, terms: Terms, amount_minor: int | None, usual_minor: int) -> int:
@@ -147,7 +167,7 @@ def grant(
 
     It counts under the limits for a day and for a customer of whoever completes it, or of whom they stand in for: they
     give it, and two who have given all that they may cannot grant each other more. Raises ``ApprovalAlreadyDecided``,
-    ``ApproverLimitExceeded``, ``IssuingStopped``, and of another incentive what its budgets refuse.
+    ``ApproverLimitExceeded``, ``IssuingStopped``, ``BlockedBySafeguards``, and of another incentive what its budgets refuse.
     """
     asked, batch = on.asked, Batch(core=core, actor=voting.actor, now=now)
     catalog = releases.cached_current(tx, core).catalog
@@ -172,10 +192,11 @@ def grant(
             tell_at=asked.deliver_after_at,
         )
     )
-    own = _own_limits(tx, core, voting, asked, choice, now)
+    own = _own_limits(tx, catalog, voting, asked, choice, now)
     change = _exchange if choice.other else _commit
     pots, charged = change(tx, batch, asked, choice, own)
     _check_switches(tx, core, voting, asked, choice)
+    suspecting_addresses.refuse_denied(tx, core, voting.actor, asked, catalog.abuse, now)
     facts = {
         **choice.amount.as_json(),
         "incentive": choice.incentive.key,
@@ -248,12 +269,11 @@ _Charged = tuple[Collection[budgets.Pot], list[budgets.PotKey]]
 
 
 def _own_limits(
-    tx: Connection, core: Core, voting: Voter, asked: Any, choice: Choice, now: datetime
+    tx: Connection, catalog: Catalog, voting: Voter, asked: Any, choice: Choice, now: datetime
 ) -> list[budgets.Wanted]:
     """Return the counting parts of the limit of whoever grants. Of an apology by itself nothing is counted."""
     if not choice.incentive.gives_voucher:
         return []
-    catalog = releases.cached_current(tx, core).catalog
     limit = assessment.limit_of(catalog, voting.principal, choice.amount.currency)
     rules = limits.rules(limit, catalog.brand.time_zone)
     by_customer = asked.customer_id and any(rule.scope == "customer" for rule in rules)

@@ -1,8 +1,9 @@
-"""Suspecting an address: which signals of abuse a customer's new address shows, and what follows from them.
+"""Suspecting an address: which signals of abuse a customer's address shows after the gift, and what follows.
 
 Not a flow: it opens no transaction. Whoever changes an address gives to somebody, and is asked the same as at issuing:
 the lists, whether it is their own, and how often they gave to these people. How often somebody gives at all is no
-question here, for nothing more is given. Everything is counted by one statement or none.
+question here. Whoever raises what was given, or grants it, is asked too. Everything is counted by one statement or
+none.
 """
 
 import uuid
@@ -16,7 +17,7 @@ from sqlalchemy.engine import Connection
 from incentives.catalog.safeguarding import AbusePolicy
 from incentives.deeds import same_hands
 from incentives.deeds.batch import Batch
-from incentives.deeds.suspecting import HELD, by_list, counting, is_own
+from incentives.deeds.suspecting import HELD, by_list, counting, is_own, own_contacts, own_customers
 from incentives.deeds.suspecting_lists import (
     LISTED,
     LISTED_PERSON,
@@ -37,7 +38,7 @@ from incentives.recovery.customers import Contact
 from incentives.safeguards import lists, reviews, signals
 from incentives.safeguards.signals import Rule, Suspicion
 from incentives.safeguards.tables import LISTS
-from incentives.vouchers.tables import issuances
+from incentives.vouchers.tables import issuances, vouchers
 
 _LIST_OF = {f"{LISTED_PERSON}{name}": f"{LISTED}{name}" for name in LISTS}
 
@@ -79,6 +80,49 @@ def look(
     return signals.suspicion(found)
 
 
+def look_at_present(
+    tx: Connection, core: Core, actor: Actor, row: Any, policy: AbusePolicy, now: datetime
+) -> tuple[Contact, Suspicion]:
+    """Return whom a voucher was given to, and what giving them more by it is suspected of."""
+    contact = Contact.from_text(core.contacts.decrypt(row.contact))
+    people = customers.together(tx, [row.customer_id]) if row.customer_id else ()
+    own = known_as(tx, core, actor)
+    return contact, look(tx, core, actor, row, contact, people, own, policy, now)
+
+
+def known_as(tx: Connection, core: Core, actor: Actor) -> tuple[uuid.UUID, ...]:
+    """Return the customers that an actor is known as."""
+    themselves = own_contacts(tx, core, actor)
+    return own_customers(core, themselves, customers.known(tx, core, themselves)) if themselves else ()
+
+
+def is_themselves(tx: Connection, core: Core, actor: Actor, asked: Any) -> bool:
+    """Return whether what somebody asked for, as an approval's row says it, would go to an actor."""
+    if is_own(same_hands.emails_of(tx, core, actor), Contact.from_text(core.contacts.decrypt(asked.contact))):
+        return True
+    own = known_as(tx, core, actor) if asked.customer_id else ()
+    return bool(own) and not set(own).isdisjoint(customers.together(tx, [asked.customer_id]))
+
+
+def refuse_denied(tx: Connection, core: Core, actor: Actor, asked: Any, policy: AbusePolicy, now: datetime) -> None:
+    """Refuse to grant what would be denied by now: to its customer, to whoever asked for it, or to who grants it.
+
+    All else that signals want was put to whoever decides. Raises ``BlockedBySafeguards`` as at issuing.
+    """
+    if not lists.standing(tx, core):
+        return
+    contact = Contact.from_text(core.contacts.decrypt(asked.contact))
+    people = customers.together(tx, [asked.customer_id]) if asked.customer_id else ()
+    hands = same_hands.hands_of(tx, core, actor.label) | same_hands.hands_of(tx, core, asked.requested_by)
+    values = [*of_actor(actor), *of_contact(contact), *(("actor", label) for label in sorted(hands))]
+    parts = [listed_part(now, set(digests_of(core, values))), *listed_people(now, people)]
+    on = {_LIST_OF.get(each.name, each.name) for each in tx.execute(sa.union_all(*parts))}
+    if f"{LISTED}deny" in on:
+        found = signals.suspicion([(by_list(signals.DENIED, signals.BLOCK), 1)])
+        worth = Money(asked.requested_amount_minor, asked.currency)
+        refuse(core, actor, asked, contact, worth, found, policy, now)
+
+
 def _given_to(actor: Actor, row: Any, people: Collection[uuid.UUID], often: Rule, now: datetime) -> Part:
     """Return the query that counts what the actor gave to these people beside this."""
     table = issuances.c
@@ -100,7 +144,9 @@ def refuse(
     if found.action != signals.BLOCK:
         return
     refusal = BlockedBySafeguards()
-    subject = f"{actor.label}/{core.contacts.digests(*customers.identities(contact)[0])[0][:32]}/{found.names[0]}"
+    known_by = customers.identities(contact)
+    whose = core.contacts.digests(*known_by[0])[0][:32] if known_by else str(row.customer_id)
+    subject = f"{actor.label}/{whose}/{found.names[0]}"
     refusal.review = {
         "stop_actor": found.stop_actor,
         **_review(core, actor, row, subject, signals.BLOCK, worth, found, policy, now),
@@ -121,6 +167,18 @@ def hold_back(batch: Batch, row: Any, voucher: dict[str, Any], found: Suspicion,
     worth = Money(voucher["amount_minor"], voucher["currency"])
     batch.reviews.append(
         _review(batch.core, batch.actor, row, str(voucher["id"]), signals.HOLD, worth, found, policy, batch.now)
+    )
+    return True
+
+
+def freeze(tx: Connection, batch: Batch, row: Any, total_minor: int, found: Suspicion, policy: AbusePolicy) -> bool:
+    """Freeze a voucher that was raised, and open a review; False where nothing wants it. Its messages wait with it."""
+    if found.action not in (signals.HOLD, signals.STEP_UP):
+        return False
+    tx.execute(vouchers.update().where(vouchers.c.id == row.id).values(frozen_at=batch.now, frozen_until_at=None))
+    worth = Money(total_minor, row.currency)
+    batch.reviews.append(
+        _review(batch.core, batch.actor, row, str(row.id), signals.HOLD, worth, found, policy, batch.now)
     )
     return True
 

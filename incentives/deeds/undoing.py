@@ -31,7 +31,7 @@ class Undoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What stands while the rows are locked. ``rest_minor`` is what lies on a remainder that nobody has used (``rest``)."""
+    """What stands while the rows are locked. ``rest_minor`` lies on a remainder that nobody has used (``rest``)."""
 
     undoing: Undoing
     voucher: Any

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.access.tables import users
 from incentives.catalog.safeguarding import ApprovalPolicy
-from incentives.deeds import owning, same_hands
+from incentives.deeds import owning, same_hands, suspecting_addresses
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
@@ -119,6 +119,8 @@ def ballot(tx: Connection, core: Core, voting: Voter, asked: Any, now: datetime)
     """
     check_place(voting.principal, asked)
     check_not_own(tx, core, voting, asked.requested_by)
+    if any(suspecting_addresses.is_themselves(tx, core, each, asked) for each in {voting.actor, voting.principal}):
+        raise SelfApproval("It would be given to an address of your own.")
     check_open(asked, now)
     query = sa.select(approval_votes).where(approval_votes.c.approval_id == asked.id).order_by(approval_votes.c.id)
     votes = tx.execute(query).all()

@@ -65,9 +65,10 @@ def tell_at(draft: Draft, actor: Actor, now: datetime) -> datetime | None:
 
 
 def not_before(row: Any) -> datetime | None:
-    """Return before when nothing of an issuance is sent, by its row; None: at once. It holds for what is sent later too.
+    """Return before when nothing of an issuance is sent, by its row; None: at once.
 
-    What was given for a day that is to come is told then, whatever became of its voucher meanwhile.
+    It holds for what is sent again too: what was given for a day that is to come is told then, whatever became of its
+    voucher meanwhile.
     """
     return max((each for each in (row.undo_until_at, row.deliver_after_at) if each), default=None)
 

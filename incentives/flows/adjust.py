@@ -12,7 +12,7 @@ from incentives.books import ledger
 from incentives.catalog import releases
 from incentives.catalog.incentive import Incentive
 from incentives.deeds import aftercare as care
-from incentives.deeds import raising, reasons, unneeded
+from incentives.deeds import guarding, raising, reasons, reviewing, suspecting_addresses, unneeded
 from incentives.deeds.aftercare import Cared
 from incentives.deeds.batch import Batch
 from incentives.kernel.actors import Actor, permit
@@ -21,9 +21,12 @@ from incentives.kernel.errors import (
     AmountAboveProtocol,
     AmountNotAdjustable,
     AmountOutOfRange,
+    BlockedBySafeguards,
     InputInvalid,
     VoucherUsed,
 )
+from incentives.kernel.money import Money
+from incentives.safeguards.signals import NOTHING, Suspicion
 from incentives.spending import budgets, settling
 from incentives.vouchers import aftercare
 
@@ -43,18 +46,32 @@ def adjust_voucher(*, core: Core, actor: Actor, command: AdjustVoucher) -> Cared
 
     Raising it takes budgets for the difference, in the periods in which it was promised; it needs a limit that lets
     the whole amount pass, and the difference counts under the limits of whoever raises it, today and for this customer,
-    and in the budgets that are for what they give. Lowering it is free, and takes back what a cap was passed by for it.
+    and in the budgets that are for what they give. Lowering it is free, and takes back what a cap was passed by for it. What is
+    raised is asked what giving it would be: it is refused, or held back until somebody has looked at it.
     Raises ``NotPermitted``, ``InputInvalid``, ``VoucherNotFound``, ``AlreadyRedeemed``,
     ``VoucherExpired``, ``VoucherVoided``, ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``, ``VoucherUsed``,
     ``AmountNotAdjustable``, ``AmountOutOfRange``, ``AmountAboveProtocol``, ``BudgetExhausted``, ``CustomerCapReached``,
-    ``OverLimit``, ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
+    ``OverLimit``, ``IssuingStopped``, ``BlockedBySafeguards`` (of which a review is left), ``IdempotencyKeyReused`` and
+    ``IdempotencyKeyInFlight``.
     """
     permit(actor, "vouchers:adjust")
     reason, now = reasons.reason(command.reason), core.clock.now()
     request = {"voucher_id": command.voucher_id, "amount_minor": command.amount_minor, "reason": reason}
+    try:
+        with core.database.write() as tx:
+            before = care.done_before(tx, core, actor, "adjustments", command.idempotency_key, request, now)
+            return before or _adjust(tx, core, actor, command, reason, now)
+    except BlockedBySafeguards as refusal:
+        _remember(core, actor, refusal, now)
+        raise
+
+
+def _remember(core: Core, actor: Actor, refusal: BlockedBySafeguards, now: datetime) -> None:
+    """Write what rules against abuse keep of what they refused, once nothing else is left of it."""
     with core.database.write() as tx:
-        before = care.done_before(tx, core, actor, "adjustments", command.idempotency_key, request, now)
-        return before or _adjust(tx, core, actor, command, reason, now)
+        stopped = reviewing.remember(tx, core, actor, [refusal], now)
+    if stopped:
+        guarding.forget(core)
 
 
 def _adjust(tx: Connection, core: Core, actor: Actor, command: AdjustVoucher, reason: str, now: datetime) -> Cared:
@@ -67,6 +84,7 @@ def _adjust(tx: Connection, core: Core, actor: Actor, command: AdjustVoucher, re
     delta_minor = total_minor - row.amount_minor
     if not delta_minor:
         raise InputInvalid(errors=[{"field": "amount_minor", "message": "It is worth that already."}])
+    suspicion = _suspect(tx, core, actor, row, total_minor, now) if delta_minor > 0 else NOTHING
     care.changed(aftercare.adjust(tx, row, total_minor, now))
     care.lapse_hold(tx, row)
     batch, source_id = Batch(core=core, actor=actor, now=now), core.ids.new(now)
@@ -78,6 +96,7 @@ def _adjust(tx: Connection, core: Core, actor: Actor, command: AdjustVoucher, re
     allocations: list[dict[str, Any]] = []
     if delta_minor > 0:
         pots, moved = raising.charge(tx, batch, row, source_id, total_minor, delta_minor)
+        care.refuse_stopped(tx, core, actor, row)  # it may have waited for the budgets
     else:
         pots, moved, allocations = _free(tx, batch, row, source_id, -delta_minor)
     facts = {
@@ -87,9 +106,21 @@ def _adjust(tx: Connection, core: Core, actor: Actor, command: AdjustVoucher, re
         "charged": moved,
         **({"allocations": allocations} if allocations else {}),
     }
+    policy = releases.cached_current(tx, core).catalog.abuse
+    if suspecting_addresses.freeze(tx, batch, row, total_minor, suspicion, policy):
+        facts["held_for"] = list(suspicion.names)
     care.note(batch, row, "voucher.adjusted", reason, facts)
     batch.write(tx, pots)
     return care.cared(care.find(tx, actor, row.id), now)
+
+
+def _suspect(tx: Connection, core: Core, actor: Actor, row: Any, total_minor: int, now: datetime) -> Suspicion:
+    """Return what giving more is suspected of, as giving it would be. Raises ``IssuingStopped``, ``BlockedBySafeguards``."""
+    care.refuse_stopped(tx, core, actor, row)
+    policy = releases.cached_current(tx, core).catalog.abuse
+    contact, found = suspecting_addresses.look_at_present(tx, core, actor, row, policy, now)
+    suspecting_addresses.refuse(core, actor, row, contact, Money(total_minor, row.currency), found, policy, now)
+    return found
 
 
 def _total_minor(tx: Connection, core: Core, row: Any, incentive: Incentive, amount_minor: int) -> int:

@@ -2,7 +2,8 @@
 
 Of a policy's levels each wants so many votes; the vote that completes the last of them grants, a decline ends it at
 once. Only the votes of the last level must be within their voters' own limits: who leads nearest may agree to more
-than they may give, and yet nothing is given that somebody who grants it could not give alone.
+than they may give, and yet nothing is given that somebody who grants it could not give alone. Another incentive than is on the table begins its
+level's count anew.
 """
 
 import uuid
@@ -14,13 +15,13 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from incentives.books import audit
-from incentives.deeds import answers, granting, reasons, voting
+from incentives.deeds import answers, granting, guarding, reasons, reviewing, voting
 from incentives.deeds.answers import Issued
 from incentives.deeds.voting import Ballot, Voter
 from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import ApprovalAlreadyDecided, InputInvalid, Refusal
+from incentives.kernel.errors import ApprovalAlreadyDecided, BlockedBySafeguards, InputInvalid, Refusal
 from incentives.kernel.idempotency import Claim
 from incentives.queries.approval_policies import policy_of
 from incentives.spending import approving
@@ -72,12 +73,20 @@ def decide_approval(*, core: Core, actor: Actor, command: DecideApproval) -> Dec
     """Have a say once, by somebody else than the requester.
 
     Raises ``ApprovalNotFound``, ``NotDelegated``, ``SelfApproval``, ``ApprovalExpired``, ``ApprovalAlreadyDecided``,
-    ``AlreadyVoted``, ``NotYourLevel``, ``ApprovalAmountInvalid``, ``ApproverLimitExceeded``, ``IssuingStopped``, of
-    another incentive what issuing it would raise, ``InputInvalid``, ``IdempotencyKeyReused``, ``NotPermitted``.
+    ``AlreadyVoted``, ``NotYourLevel``, ``ApprovalAmountInvalid``, ``ApproverLimitExceeded``, ``IssuingStopped``,
+    ``BlockedBySafeguards``, ``IncentiveNotOfferable`` of what is out of use by now, of another incentive what issuing it would raise, ``InputInvalid``, ``IdempotencyKeyReused``, ``NotPermitted``.
     """
     permit(actor, "approvals:decide")
     now = core.clock.now()
     _check(command)
+    try:
+        return _vote(core, actor, command, now)
+    except BlockedBySafeguards as refusal:
+        _remember(core, actor, refusal, now)
+        raise
+
+
+def _vote(core: Core, actor: Actor, command: DecideApproval, now: datetime) -> Decided:
     with core.database.write() as tx:
         replayed = _claimed_before(tx, core, actor, command, now)
         if replayed:
@@ -89,6 +98,14 @@ def decide_approval(*, core: Core, actor: Actor, command: DecideApproval) -> Dec
         if command.decision == DECLINE:
             return _decline(tx, core, voter, on, command, now)
         return _agree(tx, core, voter, on, command, now)
+
+
+def _remember(core: Core, actor: Actor, refusal: BlockedBySafeguards, now: datetime) -> None:
+    """Write what rules against abuse keep of what they refused, once nothing else is left of it."""
+    with core.database.write() as tx:
+        stopped = reviewing.remember(tx, core, actor, [refusal], now)
+    if stopped:
+        guarding.forget(core)
 
 
 def decide_approvals(*, core: Core, actor: Actor, commands: Sequence[DecideApproval]) -> list[Decided | Refusal]:
@@ -194,10 +211,13 @@ def _agree(tx: Connection, core: Core, voter: Voter, on: Ballot, command: Decide
     choice = granting.choose(tx, core, on, incentive=command.incentive, amount_minor=command.amount_minor, now=now)
     if where.is_last:
         granting.check_limit(tx, core, voter, choice.amount)
-    said = {"amount_minor": choice.amount.amount_minor, "incentive": command.incentive, "comment": command.comment}
+    # Who names what is on the table anyway agrees to it; only another incentive stands in the vote.
+    other = choice.incentive.key if choice.incentive.key != (on.terms.incentive or asked.incentive) else None
+    said = {"amount_minor": choice.amount.amount_minor, "incentive": other, "comment": command.comment}
     voting.record(tx, core, now, voter, on, decision=GRANT, **said)
-    if on.still_needed > 1 or not where.is_last:
-        return _count(tx, core, voter, on, choice, command, now)
+    missing = approving.needed(on.policy, where.level) if other else on.still_needed
+    if missing > 1 or not where.is_last:
+        return _count(tx, core, voter, on, choice, command, missing - 1, now)
     _decide(tx, voter, on, command, now, choice)
     issued = granting.grant(tx, core, voter, on, choice, command.comment, now)
     return Decided(
@@ -217,11 +237,12 @@ def _count(
     on: Ballot,
     choice: granting.Choice,
     command: DecideApproval,
+    missing: int,
     now: datetime,
 ) -> Decided:
     """Keep a vote that is not the last; one that completes a level asks the next, whose time begins now."""
     asked, where = on.asked, on.standing
-    missing, to = on.still_needed - 1, where
+    to = where
     if missing == 0:
         to = approving.standing(on.policy, level=where.level + 1, since_at=now, now=now)
         missing = approving.needed(on.policy, to.level)

@@ -35,7 +35,7 @@ __all__ = [
     "issue_vouchers",
 ]
 
-_TOGETHER = "issue.together"  # in the core's cache: where the requests of one process meet
+_TOGETHER = "issue"
 
 _Wish = tuple[Actor, IssueVoucher]
 
@@ -48,7 +48,7 @@ def issue_voucher(*, core: Core, actor: Actor, command: IssueVoucher) -> Issued 
     ``IssuingStopped``, ``BlockedBySafeguards`` (of which a review is left), ``NotPermitted``.
     """
     permit(actor, "issuances:create")
-    together: Together[_Wish, Issued | AwaitingApproval] = core.cache.get(_TOGETHER) or core.cache.setdefault(
+    together: Together[_Wish, Issued | AwaitingApproval] = core.meetings.get(_TOGETHER) or core.meetings.setdefault(
         _TOGETHER, Together(lambda wishes: _give(core, wishes), _names)
     )
     return together.submit((actor, command))

@@ -86,7 +86,7 @@ def add_listed(*, core: Core, actor: Actor, command: ListValue) -> Listed:
     row = _row(core, actor, command, value, now)
     with core.database.write() as tx:
         _identify(tx, [row])
-        if command.list == "allow" and _is_own(row, _own(tx, core, actor)):
+        if command.list == "allow" and _is_own(row["digest"], row["identity_digest"], _own(tx, core, actor)):
             raise OwnListedValue(field="value")
         lists.free_lapsed(tx, now, [row["digest"]], actor.label)
         if not lists.add(tx, [row]):
@@ -107,7 +107,7 @@ def remove_listed(*, core: Core, actor: Actor, listed_id: uuid.UUID, reason: str
     why = reasons.reason(reason)
     with core.database.write() as tx:
         row = lists.by_id(tx, listed_id)
-        if row is not None and row.list != "allow" and _is_own(row._mapping, _own(tx, core, actor)):
+        if row is not None and row.list != "allow" and _is_own(row.digest, row.identity_digest, _own(tx, core, actor)):
             raise OwnListedValue
         if row is None or not lists.remove(tx, listed_id, {"removed_at": now, "removed_by": actor.label}):
             raise ListedValueNotFound
@@ -135,7 +135,7 @@ def import_listed(*, core: Core, actor: Actor, list_name: str, text: str) -> Imp
     with core.database.write() as tx:
         _identify(tx, rows)
         own = _own(tx, core, actor) if list_name == "allow" else set()
-        themselves = [line for line, row in enumerate(rows, start=2) if _is_own(row, own)]
+        themselves = [line for line, row in enumerate(rows, start=2) if _is_own(row["digest"], row["identity_digest"], own)]
         if themselves:
             found = tuple({"line": line, "message": f"{OwnListedValue.title}."} for line in themselves)
             return Imported(added=0, known=0, mistakes=found)
@@ -287,7 +287,7 @@ def _identify(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _own(tx: Connection, core: Core, actor: Actor) -> set[str]:
-    """Return the digests under which an actor's own values stand: theirs, their keys' and those of who made their key."""
+    """Return the digests under which an actor's own values stand: theirs, their keys', of whoever made their key."""
     emails = same_hands.emails_of(tx, core, actor)
     values = [("actor", label) for label in same_hands.all_of(tx, core, actor)]
     values += [("email", customers.canonical_email(email)) for email in emails]
@@ -297,8 +297,8 @@ def _own(tx: Connection, core: Core, actor: Actor) -> set[str]:
     return {digest for value in values for digest in lists.digests(core, value)} | theirs
 
 
-def _is_own(row: Any, own: set[str]) -> bool:
-    return not own.isdisjoint({row["digest"], row["identity_digest"]})
+def _is_own(digest: str, identity_digest: str | None, own: set[str]) -> bool:
+    return digest in own or identity_digest in own
 
 
 def _facts(row: Any) -> dict[str, Any]:

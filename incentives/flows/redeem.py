@@ -31,7 +31,7 @@ from incentives.vouchers.orders import ITEMS_MOST, Item, OrderTold
 __all__ = ["ITEMS_MOST", "Item", "RedeemVoucher", "Redeemed", "redeem_voucher"]
 
 _TRIES = 3
-_TOGETHER = "redeem.together"  # in the core's cache: where the requests of one process meet
+_TOGETHER = "redeem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def redeem_voucher(*, core: Core, actor: Actor, command: RedeemVoucher) -> Redee
     permit(actor, "redemptions:create")
     if (command.code is None) == (command.token is None):
         raise InputInvalid(errors=[{"field": "code", "message": "Send either code or token."}])
-    together: Together[_Wish, Redeemed] = core.cache.get(_TOGETHER) or core.cache.setdefault(
+    together: Together[_Wish, Redeemed] = core.meetings.get(_TOGETHER) or core.meetings.setdefault(
         _TOGETHER, Together(lambda wishes: _redeem_all(core, wishes), _names)
     )
     return together.submit((actor, command))

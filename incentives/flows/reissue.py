@@ -79,7 +79,8 @@ def reissue_voucher(*, core: Core, actor: Actor, command: ReissueVoucher) -> Rei
     Raises ``NotPermitted``, ``InputInvalid``, ``EmailInvalid``, ``PhoneInvalid``,
     ``ChannelWithoutAddress``, ``VoucherNotFound``, ``AlreadyRedeemed``, ``VoucherExpired``, ``VoucherVoided``,
     ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``, ``CustomerCapReached``, ``OverLimit``,
-    ``BlockedBySafeguards`` (of which a review is left), ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
+    ``IssuingStopped`` (where it comes into other hands than it is in), ``BlockedBySafeguards`` (of which a review is
+    left), ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
     """
     permit(actor, "vouchers:reissue")
     reason, now = reasons.reason(command.reason), core.clock.now()
@@ -117,6 +118,9 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
     if command.customer:
         readdressing.check_unchanged(tx, row, met)
     channels = assessment.addressed(row.channels if command.channels is None else command.channels, address.contact)
+    anew = command.customer is not None or not channels  # it comes into other hands than it is in
+    if anew:
+        care.refuse_stopped(tx, core, actor, row)
     policy, suspicion = _suspect(tx, core, actor, command, row, address, now)
     care.changed(aftercare.replace(tx, row.id, now))
     care.lapse_hold(tx, row)
@@ -128,6 +132,8 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
     messages = batch.tell(row.issuance_id, made.row["id"], channels, wording.not_before(row))
     held = suspecting_addresses.hold_back(batch, row, batch.vouchers[-1], suspicion, policy)
     moved = _readdress(tx, batch, row, made, address, channels) if command.customer else None
+    if anew:
+        care.refuse_stopped(tx, core, actor, row)  # it may have waited for the budgets
     facts = {
         "voucher_id": str(made.row["id"]),
         "last4": made.row["last4"],

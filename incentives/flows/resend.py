@@ -32,7 +32,9 @@ class ResendVoucher:
 
 
 def resend_voucher(*, core: Core, actor: Actor, command: ResendVoucher) -> Cared:
-    """Send it again, not before its day, at most ``MOST_COPIES`` times by a channel: a message is rendered when it is sent.
+    """Send it again, not before its day, at most ``MOST_COPIES`` times by a channel.
+
+    A message is rendered when it is sent.
 
     Raises ``NotPermitted``, ``InputInvalid``, ``ChannelWithoutAddress``, ``VoucherNotFound``, ``AlreadyRedeemed``,
     ``VoucherExpired``, ``VoucherVoided``, ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``,

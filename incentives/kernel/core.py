@@ -25,6 +25,11 @@ class Core:
     cache: dict[str, Any] = field(default_factory=dict)  # what approved versions were read already
 
     @cached_property
+    def meetings(self) -> dict[str, Any]:
+        """Return where requests of this process meet to share a transaction, by what they ask; no other core has it."""
+        return {}
+
+    @cached_property
     def contacts(self) -> ContactCipher:
         """Return the cipher for customers' names and addresses, made at first use."""
         return ContactCipher(self.keys.contacts)

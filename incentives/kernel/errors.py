@@ -854,7 +854,7 @@ class OrderItemsMissing(Refusal):
 
 
 class OrderRefMissing(Refusal):
-    """Only one voucher of its group goes with an order, and nobody said which order it is; ``exclusive_group`` is it."""
+    """Of a voucher's ``exclusive_group`` one goes with an order, and nobody said which order it is."""
 
     title = "This voucher needs to know the order"
     next_step = "Send order_ref with the redemption: only one voucher of this kind goes with an order."

@@ -220,8 +220,15 @@ def has_voted(votes: Iterable[Vote], *labels: str | None) -> bool:
 
 
 def still_needed(policy: Policy | None, votes: Sequence[Vote], level: int) -> int:
-    """Return how many more must grant at a level."""
-    granted = sum(1 for vote in votes if vote.level == level and vote.decision == GRANT)
+    """Return how many more must grant at a level.
+
+    Who chooses another incentive than was on the table begins its count anew: nobody before them agreed to that. What
+    an earlier level passed on it has passed on, for another incentive is never dearer.
+    """
+    granted = 0
+    for vote in votes:
+        if vote.level == level and vote.decision == GRANT:
+            granted = 1 if vote.incentive is not None else granted + 1
     return max(0, needed(policy, level) - granted)
 
 

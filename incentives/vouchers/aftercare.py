@@ -34,6 +34,7 @@ def selected() -> sa.Select[Any]:
         given.locale,
         given.undo_until_at,
         given.deliver_after_at,
+        given.source,
     ).join(issuances, given.id == vouchers.c.issuance_id)
 
 

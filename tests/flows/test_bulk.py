@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from incentives.deeds import giving
 from incentives.flows import bulk_run, people
 from incentives.flows.bulk_run import Pace, retry_job, run_chunk, start_job, stop_job
 from incentives.flows.issue import CustomerGiven, IssueVoucher, issue_voucher
@@ -263,14 +264,14 @@ def finished_quietly(shop: Shop, job_id: Any) -> None:
 
 def breaking(monkeypatch: pytest.MonkeyPatch, email: str = "") -> None:
     """Let giving meet a bug at the rows whose address begins so."""
-    real = bulk_run.give
+    real = giving.give
 
     def give(tx: Any, core: Any, actor: Actor, commands: Any, *more: Any, **named: Any) -> Any:
         if any((each.customer.email or "").startswith(email) for each in commands):
             raise ZeroDivisionError
         return real(tx, core, actor, commands, *more, **named)
 
-    monkeypatch.setattr(bulk_run, "give", give)
+    monkeypatch.setattr("incentives.flows.bulk_run.give", give)
 
 
 def test_a_bug_at_every_row_stops_the_job_with_its_lines(

@@ -27,7 +27,7 @@ from incentives.kernel.errors import (
 )
 from incentives.queries import catalog as queries
 from tests import dump
-from tests.unit.catalog_files import SMALL, changed
+from tests.unit.catalog_files import SMALL, added, changed
 from tests.unit.catalog_safeguards import GUARDED
 from tests.world import actor, make_core
 
@@ -233,11 +233,8 @@ def test_the_languages_are_counted(office: Office) -> None:
 
 def test_a_budget_that_was_never_in_force_may_be_another_one(office: Office) -> None:
     """It was approved for later and withdrawn before: nobody was promised anything out of it."""
-    new = (
-        "  - {key: new, name: New, scope: organization, currency: CURRENCY, cap_minor: 1000, period: none}\nbudgets:\n"
-    )
-    pounds, dollars = (changed("budgets:\n", _first(new, currency), SMALL) for currency in ("GBP", "USD"))
-    office.apply(SMALL)
+    new = "{key: new, name: New, scope: organization, currency: CURRENCY, cap_minor: 1000, period: none}"
+    pounds, dollars = (added("budgets", new.replace("CURRENCY", each)) for each in ("GBP", "USD"))
     number = office.propose(pounds).number
     office.approve(number, days=3)
     office.withdraw(number)
@@ -245,8 +242,3 @@ def test_a_budget_that_was_never_in_force_may_be_another_one(office: Office) -> 
     office.apply(pounds)
     with pytest.raises(BudgetRedefined):
         office.propose(dollars)
-
-
-def _first(row: str, currency: str) -> str:
-    line, _, section = row.partition("\n")
-    return f"{section}{line.replace('CURRENCY', currency)}\n"

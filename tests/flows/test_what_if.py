@@ -178,12 +178,13 @@ def _one(number: int) -> Any:
 
 def test_what_was_redeemed_is_spent_of_a_budget_that_counts_redemptions(open_shop: OpenShop) -> None:
     """Promises burst nothing there; what is redeemed does, from its instant on."""
-    for cap in ({"cap_minor": 2000}, {"cap_count": 1}):
+    caps: list[dict[str, Any]] = [{"cap_minor": 2000}, {"cap_count": 1}]
+    for cap in caps:
         text = catalog(budget("promo", **cap, basis="redemption"))
         shop, really = open_shop(SHOP), open_shop(text)
         refused = 0
         for number in range(5):
-            given = {"customer": named(f"a{number}@example.com"), "amount_minor": 1000}
+            given: dict[str, Any] = {"customer": named(f"a{number}@example.com"), "amount_minor": 1000}
             shop.redeem(shop.voucher(**given).code)
             shop.later(minutes=1)
             try:

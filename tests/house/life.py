@@ -8,6 +8,8 @@ from typing import Any
 import worker
 from incentives.flows.bulk_check import check_next
 from incentives.flows.bulk_run import run_next
+from incentives.flows.seal import seal_due
+from incentives.flows.watch_books import watch_books
 from tests.house.care import Care
 from tests.recovering_catalog import LOCATION, TAG
 from tests.small_catalog import INCENTIVE
@@ -176,3 +178,6 @@ def live(life: Life) -> None:
     life.in_bulk()
     worker.drain(life.office.core)
     life.budgets()
+    life.care.wait(hours=1)  # What was written so long ago is sealed, and the books are proved by the clock.
+    seal_due(core=life.office.core)
+    watch_books(core=life.office.core)

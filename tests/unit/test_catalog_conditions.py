@@ -227,13 +227,13 @@ def test_an_expression_means_what_logic_says(tree: dict[str, Any], values: dict[
 )
 def test_a_day_is_written_as_a_day_of_a_month(fact: str, value: str) -> None:
     told = mistakes_of_offer(f'{{fact: {fact}, after: "{value}"}}')
-    assert "This must be" in told[0]["message"]
+    assert any(each["message"].startswith("This must be") for each in told)
 
 
 @pytest.mark.parametrize("number", ["-9999999999999999999", "9999999999999999999", "9007199254740992"])
 def test_a_number_is_one_that_every_program_can_hold(number: str) -> None:
     told = mistakes_of_offer(f"{{fact: case.severity, at_least: {number}}}")
-    assert "This must be" in told[0]["message"]
+    assert any(each["message"].startswith("This must be") for each in told)
 
 
 def mistakes_of_offer(condition: str) -> list[dict[str, Any]]:
