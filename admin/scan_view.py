@@ -75,6 +75,7 @@ def voucher(found: TillVoucher) -> dict[str, Any]:
         "where": ", ".join(found.where_to_use),
         "terms": found.terms,
         "needs_total": found.needs_order_total,
+        "needs_ref": found.needs_order_ref,
         "counts": _counts(found),
         "least": words.money(found.min_order) if found.min_order else "",
         "uses": f"{found.uses_left} of {found.max_redemptions}" if found.max_redemptions > 1 else "",

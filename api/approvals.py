@@ -150,6 +150,7 @@ def simulate_approval_policies(query: dict[str, Any]) -> WouldDecide:
     errors.ApprovalAmountInvalid,
     errors.ApproverLimitExceeded,
     errors.IssuingStopped,
+    errors.BlockedBySafeguards,
     *TROUBLE_REFUSALS,
     errors.UnknownIncentive,
     errors.IncentiveNotInProtocol,

@@ -57,10 +57,7 @@ class BulkQuery(Query):
     )
     again = QueryTruth(
         load_default=False,
-        metadata={
-            "description": "Give the same file once more, instead of showing its job: once for each Idempotency-Key, "
-            "which must be sent with it."
-        },
+        metadata={"description": "Give the same file once more: once for each Idempotency-Key, which must be sent."},
     )
     file_name = Text(200)
     incident_id = fields.UUID(metadata={"description": "Each customer in their case of this incident, once."})
@@ -233,7 +230,8 @@ def issue_in_bulk(query: dict[str, Any], *, idempotency_key: str | None) -> Any:
     The same file of the same caller is the same job again, so it may be sent again after a time-out. Until it has
     begun, its job takes the mode that is asked for last; once it has, another mode is refused.
     """
-    again = _again(query, idempotency_key)
+    if query["again"] and idempotency_key is None:  # Sent twice, it would be given twice more.
+        raise errors.IdempotencyKeyMissing(field=IDEMPOTENCY_KEY)
     if request.mimetype not in _FORMATS or request.content_encoding not in (None, "identity"):
         raise UnsupportedMediaType
     request.max_content_length = FILE_BYTES_MAX
@@ -242,7 +240,7 @@ def issue_in_bulk(query: dict[str, Any], *, idempotency_key: str | None) -> Any:
         while block := request.stream.read(_BLOCK_BYTES):
             file.write(block)
         file.seek(0)
-        loaded = load_job(core=core, actor=actor, command=_command(query, file, again))
+        loaded = load_job(core=core, actor=actor, command=_command(query, file, idempotency_key))
     job = bulk.one_job(core=core, actor=actor, job_id=loaded.id)
     if loaded.replayed and job.dry_run and not query["dry_run"]:
         bulk_run.start_job(core=core, actor=actor, job_id=job.id)
@@ -250,21 +248,12 @@ def issue_in_bulk(query: dict[str, Any], *, idempotency_key: str | None) -> Any:
     return {**_shown(job), "repeated": loaded.replayed}, 202, {"Location": f"/api/v1/jobs/{job.id}"}
 
 
-def _again(query: Mapping[str, Any], key: str | None) -> str | None:
-    """Return what tells this time of giving the same file from others, where it is to be given once more."""
-    if not query["again"]:
-        return None
-    if key is None:  # A repeated request would give the file one more time.
-        raise errors.IdempotencyKeyMissing(field=IDEMPOTENCY_KEY)
-    return key
-
-
-def _command(query: Mapping[str, Any], file: IO[bytes], again: str | None) -> LoadJob:
+def _command(query: Mapping[str, Any], file: IO[bytes], key: str | None) -> LoadJob:
     how = ("dry_run", "mode", "again", "file_name", "incident_id")
     defaults = {name: value for name, value in query.items() if name not in how}
     if "channels" in defaults:
         defaults["channels"] = defaults["channels"].split()
-    said = {**{name: query[name] for name in how if name in query}, "again": again}
+    said = {**{name: query[name] for name in how if name in query}, "again": key if query["again"] else None}
     return LoadJob(file=file, format=_FORMATS[request.mimetype], defaults=defaults, **said)  # type: ignore[arg-type]  # a file is one
 
 

@@ -222,7 +222,9 @@ def void(body: dict[str, Any], *, voucher_id: uuid.UUID, idempotency_key: str | 
 @blueprint.asks("vouchers:reissue")
 @blueprint.arguments(ReissueBody(), example=_EXAMPLE)
 @blueprint.idempotent(required=False)
-@blueprint.refuses(*_STUCK, errors.ChannelWithoutAddress, errors.KeyRetired, errors.NotFound)
+@blueprint.refuses(
+    *_STUCK, errors.ChannelWithoutAddress, errors.IssuingStopped, errors.NoCatalog, errors.KeyRetired, errors.NotFound
+)
 @blueprint.answers({201: ReissuedSchema()})
 def reissue(body: dict[str, Any], *, voucher_id: uuid.UUID, idempotency_key: str | None) -> Any:
     """Put a new voucher in the place of one; nothing is charged again, and the old one is good for nothing."""
@@ -241,6 +243,7 @@ def reissue(body: dict[str, Any], *, voucher_id: uuid.UUID, idempotency_key: str
     errors.CustomerCapReached,
     errors.OverLimit,
     errors.BlockedBySafeguards,
+    errors.IssuingStopped,
     errors.NoCatalog,
     errors.KeyRetired,
     errors.NotFound,
@@ -327,6 +330,8 @@ def extend(body: dict[str, Any], *, voucher_id: uuid.UUID, idempotency_key: str 
     errors.AmountNotAdjustable,
     errors.AmountOutOfRange,
     errors.AmountAboveProtocol,
+    errors.IssuingStopped,
+    errors.BlockedBySafeguards,
     errors.BudgetExhausted,
     errors.CustomerCapReached,
     errors.OverLimit,

@@ -84,6 +84,7 @@ class TillVoucherSchema(Answer):
         MoneySchema, allow_none=True, metadata={"description": "What has to be bought at least, of what counts."}
     )
     needs_order_total = fields.Boolean()
+    needs_order_ref = fields.Boolean(metadata={"description": "Whether the till must say which order it is."})
     needs_items = fields.Boolean(metadata={"description": "Whether the till must say what is bought."})
     products = fields.List(fields.String(), metadata={"description": "What counts; with collections, either."})
     collections = fields.List(fields.String())

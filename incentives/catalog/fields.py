@@ -379,13 +379,9 @@ def _shown(value: object) -> str:
     return "nothing" if value is None else f"{value}" if isinstance(value, (int, OddNumber)) else f"the text “{value}”"
 
 
-HINTED_MOST = 200
-"""Among how many words a guess is made: each guess compares with all of them, letter by letter."""
-
-
 def hint(word: str, known: Sequence[str]) -> str:
     """Return what might be meant by a word that is not among those known."""
-    few = known[:HINTED_MOST]
+    few = known[:200]  # A guess compares with each of them, letter by letter.
     guess = difflib.get_close_matches(word, few, 1)
     more = ", …" if len(known) > len(few) else ""
     return f"did you mean “{guess[0]}”?" if guess else f"it can be: {', '.join(few)}{more}."

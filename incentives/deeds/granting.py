@@ -167,7 +167,8 @@ def grant(
 
     It counts under the limits for a day and for a customer of whoever completes it, or of whom they stand in for: they
     give it, and two who have given all that they may cannot grant each other more. Raises ``ApprovalAlreadyDecided``,
-    ``ApproverLimitExceeded``, ``IssuingStopped``, ``BlockedBySafeguards``, and of another incentive what its budgets refuse.
+    ``ApproverLimitExceeded``, ``IssuingStopped``, ``BlockedBySafeguards``, and of another incentive what its budgets
+    refuse.
     """
     asked, batch = on.asked, Batch(core=core, actor=voting.actor, now=now)
     catalog = releases.cached_current(tx, core).catalog

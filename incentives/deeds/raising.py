@@ -39,7 +39,7 @@ def charge(
     people = customers.together(tx, [row.customer_id]) if row.customer_id else ()
     dims = readdressing.dimensions(catalog, batch.actor, row, people)
     rules = {each.key: assessment.budget_rule(each) for each in catalog.budgets.values()}
-    still = _still(rules, budgets.charges_of(tx, [row.issuance_id]), people)
+    still = _still(budgets.charges_of(tx, [row.issuance_id]))
     promised, over = _promised(tx, rules, still, batch.now)
     before = {each.pot for each in (*promised, *over)}
     personal = (*limits.rules(limit, catalog.brand.time_zone), *(rule for rule in rules.values() if _is_personal(rule)))
@@ -63,20 +63,18 @@ def _is_personal(rule: Rule) -> bool:
     return rule.scope == "agent" and rule.currency is not None
 
 
-def _still(rules: Mapping[str, Rule], charged: Sequence[Charged], people: Collection[uuid.UUID]) -> list[Charged]:
-    """Return the budgets that hold something of a promise now: of customers', those of who has it now.
+def _still(charged: Sequence[Charged]) -> list[Charged]:
+    """Return the budgets that hold money of a promise now: not those of what was asked for, or of whose it was before.
 
     A limit is whose it is: who raises has their own.
     """
-    now_theirs = {str(each) for each in people}
-    found = []
-    for each in charged:
-        rule = rules.get(each.pot.budget)
-        holds = each.sums["committed_minor"] > 0 or each.sums["committed_count"] > 0
-        anothers = rule is not None and rule.scope == "customer" and each.pot.subject not in now_theirs
-        if holds and not anothers and each.currency is not None and not limits.is_limit(each.pot.budget):
-            found.append(each)
-    return found
+    return [
+        each
+        for each in charged
+        if (each.sums["committed_minor"] > 0 or each.sums["committed_count"] > 0)
+        and each.currency is not None
+        and not limits.is_limit(each.pot.budget)
+    ]
 
 
 def _promised(

@@ -24,7 +24,7 @@ from incentives.recovery.customers import Contact, CustomerGiven
 from incentives.spending import budgets, limits
 from incentives.spending.budgets import Charged, Pot
 from incentives.spending.matching import Wanted, matching
-from incentives.vouchers import aftercare, lifecycle
+from incentives.vouchers import aftercare
 from incentives.vouchers.tables import issuances
 
 
@@ -105,9 +105,9 @@ def check_unchanged(tx: Connection, row: Any, met: Any) -> None:
 
     Raises ``AddressMoved``.
     """
-    lifecycle.lock_issuance(tx, row.issuance_id)
     given = issuances.c
-    now = tx.execute(sa.select(given.contact, given.customer_id).where(given.id == row.issuance_id)).one()
+    query = sa.select(given.contact, given.customer_id).where(given.id == row.issuance_id)
+    now = tx.execute(query.with_for_update(key_share=True)).one()
     if (now.contact, now.customer_id) != (met.contact, met.customer_id):
         raise AddressMoved
 

@@ -28,13 +28,17 @@ def are_one(tx: Connection, core: Core, actor: Actor, label: str) -> bool:
     another key of whoever made it, or of whoever shares a mailbox with them. Tills are not asked this: a shop's keys
     are made by somebody who gives there, too.
     """
-    if label == actor.label:
+    return is_any_of(tx, core, actor, [label])
+
+
+def is_any_of(tx: Connection, core: Core, actor: Actor, labels: Iterable[str]) -> bool:
+    """Return whether an actor is one of those that labels name, as ``are_one`` has it; by few statements."""
+    one = hands_of(tx, core, actor.label)
+    others = {hand for label in labels for hand in hands_of(tx, core, label)}
+    if not one.isdisjoint(others):
         return True
-    one, other = hands_of(tx, core, actor.label), hands_of(tx, core, label)
-    if not one.isdisjoint(other):
-        return True
-    theirs = mailboxes.emails_of(tx, other)
-    own = [*([actor.email] if actor.email else []), *(mailboxes.emails_of(tx, one) if theirs else [])]
+    theirs = mailboxes.emails_of(tx, others)
+    own = emails_of(tx, core, actor) if theirs else []
     return any(approving.same_mailbox(each, their) for each in own for their in theirs)
 
 

@@ -77,13 +77,13 @@ class Watch:
             return signals.NOTHING
         found = [] if "review" not in on else [(by_list(signals.REVIEWED, signals.HOLD), 1)]
         for name, rule in self.rules.items():
-            count = self._count(name, draft, proposal)
+            count = self._count(name, proposal)
             if count > (0 if name == signals.SELF_DEALING else rule.count):
                 found.append((rule, count))
         return signals.suspicion(found)
 
-    def _count(self, name: str, draft: Draft, proposal: Proposal) -> int:
-        """Return how many there are of what a signal counts, the draft itself included."""
+    def _count(self, name: str, proposal: Proposal) -> int:
+        """Return how many there are of what a signal counts, the proposal itself included."""
         if name == signals.SELF_DEALING:
             return int(self._is_own(proposal))
         return self._given(name, proposal)

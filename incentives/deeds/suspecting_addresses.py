@@ -98,10 +98,11 @@ def known_as(tx: Connection, core: Core, actor: Actor) -> tuple[uuid.UUID, ...]:
 
 def is_themselves(tx: Connection, core: Core, actor: Actor, asked: Any) -> bool:
     """Return whether what somebody asked for, as an approval's row says it, would go to an actor."""
-    if is_own(same_hands.emails_of(tx, core, actor), Contact.from_text(core.contacts.decrypt(asked.contact))):
+    themselves = own_contacts(tx, core, actor)
+    emails = [each.email for each in themselves if each.email]
+    if is_own(emails, Contact.from_text(core.contacts.decrypt(asked.contact))):
         return True
-    own = known_as(tx, core, actor) if asked.customer_id else ()
-    return bool(own) and not set(own).isdisjoint(customers.together(tx, [asked.customer_id]))
+    return asked.customer_id is not None and customers.is_one_of(tx, core, themselves, asked.customer_id)
 
 
 def refuse_denied(tx: Connection, core: Core, actor: Actor, asked: Any, policy: AbusePolicy, now: datetime) -> None:

@@ -41,7 +41,8 @@ class Ground:
     @property
     def ends_at(self) -> datetime:
         """Return the later end of the voucher and of what is gathered in: a rest that was extended stays so."""
-        return max(each.expires_at for each in (self.voucher, self.rest) if each is not None)
+        latest: datetime = max(each.expires_at for each in (self.voucher, self.rest) if each is not None)
+        return latest
 
     @property
     def extended_days(self) -> int:

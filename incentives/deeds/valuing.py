@@ -206,10 +206,10 @@ def _taken_minor(sale: Sale, incentive: Incentive, counted_minor: int | None) ->
 
 
 def check_alone(tx: Connection, sale: Sale, incentive: Incentive) -> None:
-    """Refuse a second voucher of an exclusive group for one order at one place. Raises ``NotCombinable``, ``OrderRefMissing``.
+    """Refuse a second voucher of an exclusive group for one order at one place, and one for an order that nobody names.
 
     Whoever asks holds the group's place in the order until the transaction ends, so that two tills cannot both find it
-    free. It is asked for before the voucher's row is locked.
+    free. It is asked for before the voucher's row is locked. Raises ``NotCombinable`` and ``OrderRefMissing``.
     """
     group, ref = incentive.exclusive_group, sale.order.ref
     if group is None:

@@ -142,9 +142,8 @@ def _check_first(tx: Connection, core: Core, voting: Voter, votes: Sequence[Any]
     if approving.has_voted(votes, voting.actor.label, voting.on_behalf_of):
         raise AlreadyVoted
     spoken = {label for vote in votes for label in (vote.actor, vote.on_behalf_of) if label is not None}
-    for who in (voting.actor, voting.principal):
-        if any(same_hands.are_one(tx, core, who, label) for label in sorted(spoken)):
-            raise AlreadyVoted
+    if spoken and any(same_hands.is_any_of(tx, core, who, spoken) for who in {voting.actor, voting.principal}):
+        raise AlreadyVoted
 
 
 def standing(policy: ApprovalPolicy | None, asked: Any, now: datetime) -> Standing:

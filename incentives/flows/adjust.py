@@ -46,8 +46,9 @@ def adjust_voucher(*, core: Core, actor: Actor, command: AdjustVoucher) -> Cared
 
     Raising it takes budgets for the difference, in the periods in which it was promised; it needs a limit that lets
     the whole amount pass, and the difference counts under the limits of whoever raises it, today and for this customer,
-    and in the budgets that are for what they give. Lowering it is free, and takes back what a cap was passed by for it. What is
-    raised is asked what giving it would be: it is refused, or held back until somebody has looked at it.
+    and in the budgets that are for what they give. Lowering it is free, and takes back what a cap was passed by for it.
+    What is raised is asked what giving it would be: it is refused, or held back until somebody has looked at it.
+
     Raises ``NotPermitted``, ``InputInvalid``, ``VoucherNotFound``, ``AlreadyRedeemed``,
     ``VoucherExpired``, ``VoucherVoided``, ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``, ``VoucherUsed``,
     ``AmountNotAdjustable``, ``AmountOutOfRange``, ``AmountAboveProtocol``, ``BudgetExhausted``, ``CustomerCapReached``,
@@ -115,7 +116,7 @@ def _adjust(tx: Connection, core: Core, actor: Actor, command: AdjustVoucher, re
 
 
 def _suspect(tx: Connection, core: Core, actor: Actor, row: Any, total_minor: int, now: datetime) -> Suspicion:
-    """Return what giving more is suspected of, as giving it would be. Raises ``IssuingStopped``, ``BlockedBySafeguards``."""
+    """Return what giving more is suspected of. Raises ``IssuingStopped`` and ``BlockedBySafeguards``."""
     care.refuse_stopped(tx, core, actor, row)
     policy = releases.cached_current(tx, core).catalog.abuse
     contact, found = suspecting_addresses.look_at_present(tx, core, actor, row, policy, now)

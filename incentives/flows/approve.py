@@ -2,8 +2,8 @@
 
 Of a policy's levels each wants so many votes; the vote that completes the last of them grants, a decline ends it at
 once. Only the votes of the last level must be within their voters' own limits: who leads nearest may agree to more
-than they may give, and yet nothing is given that somebody who grants it could not give alone. Another incentive than is on the table begins its
-level's count anew.
+than they may give, and yet nothing is given that somebody who grants it could not give alone. Another incentive
+than is on the table begins its level's count anew.
 """
 
 import uuid
@@ -74,7 +74,8 @@ def decide_approval(*, core: Core, actor: Actor, command: DecideApproval) -> Dec
 
     Raises ``ApprovalNotFound``, ``NotDelegated``, ``SelfApproval``, ``ApprovalExpired``, ``ApprovalAlreadyDecided``,
     ``AlreadyVoted``, ``NotYourLevel``, ``ApprovalAmountInvalid``, ``ApproverLimitExceeded``, ``IssuingStopped``,
-    ``BlockedBySafeguards``, ``IncentiveNotOfferable`` of what is out of use by now, of another incentive what issuing it would raise, ``InputInvalid``, ``IdempotencyKeyReused``, ``NotPermitted``.
+    ``BlockedBySafeguards``, ``IncentiveNotOfferable`` of what is out of use by now, of another incentive what issuing
+    it would raise, ``InputInvalid``, ``IdempotencyKeyReused``, ``NotPermitted``.
     """
     permit(actor, "approvals:decide")
     now = core.clock.now()

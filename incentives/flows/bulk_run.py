@@ -175,6 +175,7 @@ def run_chunk(*, core: Core, job_id: uuid.UUID, pace: Pace) -> Chunk:
     """
     now, began = core.clock.now(), elapsed_seconds()
     taken: list[Kept] = []
+    job: Any = None
     stopped = False
     try:
         with core.database.write() as tx:
@@ -191,6 +192,8 @@ def run_chunk(*, core: Core, job_id: uuid.UUID, pace: Pace) -> Chunk:
     except Refusal as refusal:
         return _stopped(core, job_id, refusal.detail, now)
     except Exception:
+        if job is None:
+            raise  # It was not even looked at: nothing is known to be wrong with it.
         log.exception("job %s stumbled", job_id)
         return _broken(core, job, taken, pace, now)
     if not taken:

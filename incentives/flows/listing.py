@@ -135,7 +135,8 @@ def import_listed(*, core: Core, actor: Actor, list_name: str, text: str) -> Imp
     with core.database.write() as tx:
         _identify(tx, rows)
         own = _own(tx, core, actor) if list_name == "allow" else set()
-        themselves = [line for line, row in enumerate(rows, start=2) if _is_own(row["digest"], row["identity_digest"], own)]
+        names = [(row["digest"], row["identity_digest"]) for row in rows]
+        themselves = [line for line, (digest, known_by) in enumerate(names, start=2) if _is_own(digest, known_by, own)]
         if themselves:
             found = tuple({"line": line, "message": f"{OwnListedValue.title}."} for line in themselves)
             return Imported(added=0, known=0, mistakes=found)

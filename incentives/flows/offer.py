@@ -1,7 +1,7 @@
 """Offer: what may this person offer this customer for this trouble, now? It decides as issuing does."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,17 +10,19 @@ from sqlalchemy.engine import Connection
 from incentives.catalog import eligibility, releases, scripts
 from incentives.catalog.incentive import Incentive
 from incentives.catalog.protocols import Loser
-from incentives.deeds import assessment, guarding, stacking, telling
+from incentives.deeds import assessment, guarding, stacking, suspecting, telling
 from incentives.deeds.assessment import Ground, Proposal, Trouble
 from incentives.deeds.stacking import Stack
 from incentives.deeds.telling import Told
+from incentives.deeds.wanting import Draft, IssueVoucher
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
-from incentives.kernel.errors import CaseNotFound, Refusal
+from incentives.kernel.errors import BlockedBySafeguards, CaseNotFound, Refusal, slug_of
 from incentives.kernel.money import Money
 from incentives.queries.came_back import CameBack, came_back
 from incentives.recovery import cases, customers
 from incentives.recovery.customers import CustomerGiven
+from incentives.safeguards import signals
 from incentives.spending import budgets
 from incentives.vouchers.history import EarlierRecovery, earlier_recoveries
 
@@ -108,7 +110,8 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
     now = core.clock.now()
     with core.database.read() as tx:
         ground = assessment.ground(releases.cached_current(tx, core), actor, command)
-        direct = customers.matches(core, ground.contact, customers.known(tx, core, [ground.contact]))
+        known = customers.known(tx, core, [ground.contact, *suspecting.own_contacts(tx, core, actor)])
+        direct = customers.matches(core, ground.contact, known)
         found = customers.together(tx, direct)
         # Issuing would make a new customer, whose caps begin with empty pots and may be too small all the same.
         people = found or ((_STRANGER,) if customers.identities(ground.contact) else ())
@@ -123,6 +126,7 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
             pots=budgets.read(tx, [each for candidate in candidates for each in candidate.wanted]),
             stack=stacking.stack(tx, wishes, now, lock=False),
             stopped={each.proposal.incentive: _stopped(tx, core, actor, each.proposal) for each in candidates},
+            suspected=_suspected(tx, core, actor, command, candidates, known, now),
             now=now,
         )
         earlier = earlier_recoveries(tx, found, now)
@@ -162,6 +166,7 @@ class _Look:
     pots: Mapping[budgets.PotKey, budgets.Pot]
     stack: Stack
     stopped: Mapping[str, tuple[str, ...]]
+    suspected: Mapping[str, Draft]
     now: datetime
 
 
@@ -189,6 +194,28 @@ def _stopped(tx: Connection, core: Core, actor: Actor, proposal: Proposal) -> tu
     return guarding.stopped(tx, core, guarding.ISSUING, subjects)
 
 
+def _suspected(
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    trouble: Trouble,
+    candidates: Sequence[_Candidate],
+    known: Mapping[str, uuid.UUID],
+    now: datetime,
+) -> dict[str, Draft]:
+    """Return each candidate as the draft that issuing it would be, with what it would be suspected of."""
+    command = IssueVoucher(issue_tag=trouble.issue_tag, customer=trouble.customer)
+    drafts = [
+        Draft(actor=actor, command=command, id=core.ids.new(now), claim=None, proposal=each.proposal)
+        for each in candidates
+    ]
+    met = customers.Newcomers(customers=frozenset(), digests=frozenset(), known=known)
+    watch = suspecting.watch(tx, core, actor, drafts, met, now)
+    for draft in drafts:
+        draft.suspicion = watch.look(draft) if watch else draft.suspicion
+    return {each.proposal.incentive: draft for each, draft in zip(candidates, drafts, strict=True)}
+
+
 def _candidate(ground: Ground, actor: Actor, key: str, people: tuple[uuid.UUID, ...], now: datetime) -> _Candidate:
     incentive = ground.catalog.incentive(key)
     proposal = assessment.propose(ground, actor, incentive, amount_minor=None, customers=people)
@@ -211,7 +238,10 @@ def _offer(look: _Look, candidate: _Candidate) -> Offer:
     incentive, proposal = candidate.incentive, candidate.proposal
     ground, words = look.ground, look.ground.catalog.words
     explanations = tuple(_explanations(look, candidate))
-    reasons = () if explanations else assessment.approval_reasons(proposal, look.actor, candidate.wanted, look.pots)
+    reasons: tuple[str, ...] = ()
+    if not explanations:
+        reasons = assessment.approval_reasons(proposal, look.actor, candidate.wanted, look.pots)
+        reasons += suspecting.reasons(look.suspected[proposal.incentive], asked=bool(reasons))
     return Offer(
         incentive=incentive.key,
         kind=incentive.kind,
@@ -248,6 +278,8 @@ def _explanations(look: _Look, candidate: _Candidate) -> Iterator[Explanation]:
     ]
     for slug in look.stopped[proposal.incentive]:
         yield Explanation(reason=slug, words="It is stopped at present.")
+    if look.suspected[proposal.incentive].suspicion.action == signals.BLOCK:
+        yield Explanation(reason=slug_of(BlockedBySafeguards), words=f"{BlockedBySafeguards.title}.")
     for refusal in refusals:
         # A budget's name is said, how much it holds is not.
         yield Explanation(reason=refusal.slug, words=refusal.detail or f"{refusal.title}.")

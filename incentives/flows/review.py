@@ -123,7 +123,7 @@ def _check(tx: Connection, core: Core, row: Any, actor: Actor, command: DecideRe
         raise ReviewAlreadyDecided(decision=row.status, decided_at=row.decided_at.isoformat())
     # Who agreed to pass a budget by does not look at it as the second one either.
     caused = {row.actor, *(each["approved_by"] for each in row.signals if "approved_by" in each)}
-    if any(same_hands.are_one(tx, core, actor, label) for label in sorted(caused)):
+    if same_hands.is_any_of(tx, core, actor, caused):
         raise SelfReview
     if command.decision == "note" and row.action == signals.HOLD:
         message = "Something is held back for this: release it, or block it."

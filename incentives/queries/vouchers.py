@@ -69,6 +69,7 @@ class TillVoucher:
     time_zone: str
     where_to_use: tuple[str, ...]
     usable_here: bool
+    needs_order_ref: bool = False
     hold: Hold | None = None
     redeemed_at: datetime | None = None
     redeemed_location: str | None = None
@@ -117,6 +118,7 @@ def lookup(
         min_order=Money(incentive.min_order_minor, row.currency) if incentive.min_order_minor is not None else None,
         needs_order_total=incentive.percent is not None or incentive.min_order_minor is not None,
         needs_items=bool(incentive.products or incentive.collections or incentive.excluded_products),
+        needs_order_ref=incentive.exclusive_group is not None,
         products=incentive.products,
         collections=incentive.collections,
         excluded_products=incentive.excluded_products,

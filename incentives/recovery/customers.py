@@ -129,6 +129,18 @@ def known(tx: Connection, core: Core, contacts: Iterable[Contact]) -> dict[str, 
     return {row.digest: row.customer_id for row in rows}
 
 
+def is_one_of(tx: Connection, core: Core, contacts: Iterable[Contact], customer_id: uuid.UUID) -> bool:
+    """Return whether a customer, or anybody who is the same, goes by an identity of the contacts; by one statement."""
+    named = [each for contact in contacts for each in identities(contact)]
+    digests = [digest for kind, text in named for digest in core.contacts.digests(kind, text)]
+    if not digests:
+        return False
+    table, known_by = customers.c, customer_identities.c
+    theirs = sa.select(table.group_id).where(table.id == customer_id).scalar_subquery()
+    query = sa.select(known_by.digest).join(customers, table.id == known_by.customer_id)
+    return tx.execute(query.where(known_by.digest.in_(digests), table.group_id == theirs).limit(1)).first() is not None
+
+
 def met(tx: Connection, digests: Collection[str]) -> set[str]:
     """Return which of some digests customers go by."""
     table = customer_identities.c

@@ -167,5 +167,5 @@ def test_a_budget_says_what_each_basis_would_count_and_how_long_it_lasts(machine
 
 
 def test_a_name_that_no_database_can_hold_is_not_found(machines: Machines) -> None:
-    for path in ("/budgets/london-month%00", "/budgets/london-month:%00", "/budgets/london-month:%00/history"):
+    for path in ("/budgets/london-month%00", "/budgets/agent-day:%00", "/budgets/agent-day:%00/history"):
         assert_problem(machines.get(path, "finance"), 404, "not-found")

@@ -38,7 +38,7 @@ from incentives.spending.tables import budget_allocations
 from incentives.vouchers.tables import reservations, vouchers
 from tests.flows.aftercare import Care
 from tests.flows.shop import LIMITS, Shop, budget, catalog, moved
-from tests.flows.till_shop import commit, hold, redeem, release, reverse, till_catalog, tried
+from tests.flows.till_shop import commit, hold, redeem, release, reverse, secret_of, till_catalog, tried
 from tests.world import person, publish_catalog
 
 OpenShop = Callable[..., Shop]
@@ -166,7 +166,7 @@ def test_a_remainder_that_is_gathered_in_is_neither_told_of_nor_held(shop: Shop)
     shop.deliver()
     assert done.remainder is not None
     Care(shop).resend(done.remainder.id)
-    hold(shop, done.remainder.code)
+    hold(shop, secret_of(shop, done.remainder.id))
     shop.later(minutes=16)
     reverse(shop, done.id)
     waits = shop.all(outbox_messages, outbox_messages.c.voucher_id == done.remainder.id)

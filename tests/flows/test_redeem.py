@@ -307,6 +307,8 @@ def test_no_code_stands_in_the_records(shop: Shop) -> None:
     refused_try(shop, AlreadyRedeemed, token=voucher.token)
     written = repr(shop.everything())
     assert done.remainder is not None
+    assert done.remainder.code is not None
+    assert done.remainder.token is not None
     for secret in (voucher.code, voucher.token, done.remainder.code, done.remainder.token):
         assert secret not in written
         assert secret.replace("-", "") not in written

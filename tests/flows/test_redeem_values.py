@@ -145,6 +145,7 @@ def test_a_credit_is_spent_bit_by_bit_to_the_last_penny(shop: Shop) -> None:
         done = shop.redeem(code, order_total=pounds(499))
         assert done.remainder is not None
         assert done.remainder.amount == pounds(2000 - 499 * spent)
+        assert done.remainder.code is not None
         code = done.remainder.code
         shop.check()
     assert shop.redeem(code, order_total=pounds(4)).remainder is None

@@ -1,6 +1,7 @@
 """Whose caps hold what was given, when the address changes: those of who has it, for all of it, and nobody else's."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from incentives.books.tables import audit_events
 from incentives.flows.issue import IssuedVoucher, issue_voucher
@@ -38,11 +39,8 @@ def _has_siblings(shop: Shop) -> tuple[IssuedVoucher, IssuedVoucher]:
     assert undone.voucher is not None
     shop.deliver()
     (letter,) = (each for each in shop.sender().letters if each.code != voucher.code)
-    return voucher, IssuedVoucher(**{**_fields(voucher), "id": undone.voucher.id, "code": letter.code})
-
-
-def _fields(voucher: IssuedVoucher) -> dict[str, object]:
-    return {name: getattr(voucher, name) for name in voucher.__slots__}
+    assert letter.code is not None
+    return voucher, replace(voucher, id=undone.voucher.id, code=letter.code)
 
 
 def test_a_stranger_is_charged_for_all_that_goes_to_their_address(open_shop: OpenShop) -> None:

@@ -47,6 +47,21 @@ def test_a_gift_that_is_adjusted_to_less(open_shop: OpenShop) -> None:
     shop.check()
 
 
+def test_no_more_is_taken_back_than_there_was(open_shop: OpenShop) -> None:
+    shop = open_shop(catalog(budget("cap", "customer", cap_minor=3000)))
+    desk = Care(shop)
+    first = shop.voucher(amount_minor=3000)
+    voucher = shop.voucher(amount_minor=2000, override_reason=BAD)
+    desk.adjust(voucher.id, 1200)
+    desk.void(first.id)  # what it frees is the cap's own
+    desk.adjust(voucher.id, 500)
+    assert _allotted(shop) == (0, 0)
+    desk.void(voucher.id)
+    assert _allotted(shop) == (0, 0)
+    shop.voucher(amount_minor=3000)
+    shop.check()
+
+
 def test_a_request_of_which_less_is_granted(open_shop: OpenShop) -> None:
     shop = open_shop(catalog(budget("cap", "customer", cap_minor=1000)))
     shop.voucher(amount_minor=1000)

@@ -23,6 +23,7 @@ from incentives.flows.reverse import AnnulRedemption, ReverseRedemption, Undone,
 from incentives.kernel.actors import Actor
 from incentives.kernel.errors import Refusal
 from incentives.kernel.money import Money
+from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import vouchers
 from tests.flows.shop import INCENTIVES, Shop, catalog, moved
 
@@ -31,6 +32,12 @@ def till_catalog(*budgets: Any, **changes: Any) -> str:
     """Return the shop's catalog with some incentives changed by name: ``voucher={"max_redemptions": 3}``."""
     changed = [{**each, **changes.get(each["key"], {})} for each in INCENTIVES]
     return catalog(*budgets, incentives=changed)
+
+
+def secret_of(shop: Shop, voucher_id: uuid.UUID) -> str:
+    """Return the code of a voucher, as its customer knows it."""
+    with shop.core.database.read() as tx:
+        return lifecycle.secrets_of(shop.core, voucher_id, lifecycle.state(tx, voucher_id).code_key_id)[0]
 
 
 def pounds(amount_minor: int) -> Money:

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from incentives.catalog.document import parse
 from incentives.flows import publish
+from incentives.deeds.answers import Remainder
 from incentives.flows.issue import AwaitingApproval, Issued, IssuedVoucher, IssueVoucher, issue_voucher, issue_vouchers
 from incentives.flows.redeem import Redeemed
 from incentives.kernel.actors import Actor
@@ -62,7 +63,7 @@ class Gift:
     approval_id: Any = None
     asked_by: Actor | None = None
     ends_at: datetime
-    voucher: IssuedVoucher | None = None
+    voucher: IssuedVoucher | Remainder | None = None
 
     def sums(self, *, kept: bool = False) -> Sums:
         return self.held, self.owed, self.spent + (self.lapsed if kept else 0)
@@ -240,7 +241,7 @@ class Till(RuleBasedStateMachine):
             return min((total_minor * 15 + 50) // 100, worth)
         return worth if incentive == "points" else min(total_minor, worth)
 
-    def spend(self, gift: Gift, spent: int, left: int, remainder: IssuedVoucher | None) -> None:
+    def spend(self, gift: Gift, spent: int, left: int, remainder: Remainder | None) -> None:
         gift.state, gift.spent, gift.owed, gift.voucher = "spent", gift.spent + spent, 0, remainder
         self.booked["voucher-liability"] += spent
         self.booked["redemption-settlement"] -= spent

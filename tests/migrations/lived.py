@@ -197,6 +197,7 @@ def watch(pen: Pen) -> None:
     stop = {"stops": "issuing", "scope": "organization", "subject": "organization", "reason": WHY}
     pen.add(switches, **stop, set_by=ANA, set_by_name="Ana", set_at=START, **lifted)
     value = {"list": "deny", "kind": "email", "digest": "0" * 64, "hint": "e…@customer.example", "reason": WHY}
+    value["identity_digest"] = "1" * 64
     times = {"added_at": START, "expires_at": LATER, "removed_by": BEA, "removed_at": LATER}
     pen.add(listed_values, **value, added_by=ANA, added_by_name="Ana", **times)
     given = pen.first(issuances)["id"]
