@@ -63,7 +63,7 @@ def maker(tx: Connection, job: Any) -> Actor | None:
 
 
 def seen(tx: Connection, actor: Actor, job_id: uuid.UUID, *, lock: bool = False) -> Any:
-    """Return a job that an actor may see, and with ``lock`` nobody else changes meanwhile. Raises ``BulkJobNotFound``."""
+    """Return a job that an actor may see, locked if asked for. Raises ``BulkJobNotFound``."""
     query = sa.select(jobs).where(jobs.c.id == job_id, seen_by(actor, jobs.c.location))
     job = tx.execute(query.with_for_update() if lock else query).one_or_none()
     if job is None:

@@ -3,8 +3,8 @@
 It walks through ``assessment`` as offering and issuing do. Pots are kept in memory, empty when their period or the
 replay begins; what was allotted to the real ones is allotted to these too, and what was really redeemed is spent of
 these at the same instant. Who would have to ask for an approval is taken to get it. What a case or a customer has open
-at once is not replayed, and the report says so where the catalog limits it. What nobody wrote down (the order's total, a customer's attributes) cannot be asked again: a condition
-that rests on it alone is counted as unknown, and lets pass.
+at once is not replayed, and the report says so where the catalog limits it. What nobody wrote down (the order's total,
+a customer's attributes) cannot be asked again: a condition that rests on it alone is counted as unknown, and lets pass.
 """
 
 import heapq

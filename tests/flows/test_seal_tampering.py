@@ -225,7 +225,8 @@ def test_each_of_a_thousand_tamperings_is_found_and_its_row_named(core: Core, ba
             numbers = {fault.seal_number for fault in verdict.faults}
             assert numbers & {done.seal_number, (done.seal_number or 0) + 1}, told
     columns = {f"{table.name}.{column.name}" for table in BOOKS for column in table.c}
-    assert len(seen & columns) > len(columns) * (0.8 if backend == "sqlite" else 0.5), "the dice have left out many columns"
+    share = 0.8 if backend == "sqlite" else 0.5
+    assert len(seen & columns) > len(columns) * share, "the dice have left out many columns"
 
 
 def test_only_an_anchor_tells_that_the_newest_seals_are_gone_with_their_rows(core: Core) -> None:

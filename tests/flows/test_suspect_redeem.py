@@ -152,9 +152,9 @@ def test_a_denied_till_holds_and_commits_nothing(shop: Shop) -> None:
     command = ListValue(list="deny", kind="actor", value=shop.till.label, reason="Stolen.")
     add_listed(core=shop.core, actor=shop.manager, command=command)
     before = dump.of(shop.core, without=TRIED)
-    for deed, what in ((hold, free), (commit, held)):
+    for deed in (lambda: hold(shop, free), lambda: commit(shop, held)):
         with pytest.raises(BlockedBySafeguards):
-            deed(shop, what)
+            deed()
         assert shop.all(redemption_attempts)[-1].outcome == "blocked-by-safeguards"
     assert len(shop.all(reviews)) == 2
     assert dump.differences(before, dump.of(shop.core, without=TRIED)) == {}

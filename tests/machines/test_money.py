@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from incentives.catalog.document import parse
-from incentives.flows import publish
 from incentives.deeds.answers import Remainder
+from incentives.flows import publish
 from incentives.flows.issue import AwaitingApproval, Issued, IssuedVoucher, IssueVoucher, issue_voucher, issue_vouchers
 from incentives.flows.redeem import Redeemed
 from incentives.kernel.actors import Actor
