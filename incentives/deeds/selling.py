@@ -172,6 +172,7 @@ def settle_all(tx: Connection, batch: Batch, uses: Sequence[tuple[Actor, Spent]]
     """Write redemptions, each of another issuance, their entries and what follows; the budgets come last."""
     uses = sorted(uses, key=lambda use: use[1].voucher.id) if len(uses) > 1 else uses
     done = [_lay_out(tx, batch.by(actor), spent) for actor, spent in uses]
+    notes = batch.events[-len(uses) :]
     following = [(actor, spent) for actor, spent in uses if _is_followed(tx, batch, spent)]
     if following:
         # Who asks again looks at what was redeemed.
@@ -181,13 +182,12 @@ def settle_all(tx: Connection, batch: Batch, uses: Sequence[tuple[Actor, Spent]]
             _follow(tx, batch.by(actor), spent)
     charged = _charged(tx, [spent for _, spent in uses])
     pots = budgets.lock_ids(tx, (each.pot_id for some in charged.values() for each in some))
-    for (actor, spent), told in zip(uses, done, strict=True):
+    for (actor, spent), note in zip(uses, notes, strict=True):
         own = batch.by(actor)
         theirs = _spend(own, spent, charged.get(spent.voucher.issuance_id, ()), pots)
         # What was promised beyond a cap and lapses now is no room for somebody else.
         allocations = unneeded.take_back(tx, own, {spent.voucher.issuance_id: spent.redemption_id}, theirs)
-        facts = _facts(spent, told.use_number, told.remainder) | ({"allocations": allocations} if allocations else {})
-        own.note("voucher.redeemed", spent.voucher.issuance_id, spent.voucher.case_id, None, facts)
+        note["facts"].update({"allocations": allocations} if allocations else {})
     batch.write(tx, pots.values())
     return done
 
@@ -214,6 +214,7 @@ def _lay_out(tx: Connection, batch: Batch, spent: Spent) -> Redeemed:
             actor=batch.actor.label,
         )
     )
+    batch.note("voucher.redeemed", voucher.issuance_id, voucher.case_id, None, _facts(spent, use_number, remainder))
     return Redeemed(
         id=spent.redemption_id,
         voucher_id=voucher.id,

@@ -70,7 +70,7 @@ def test_every_operation_has_a_name_a_summary_and_its_problems(machines: Machine
         *("decide", "open_recovery_case", "split_recovery_case", "apologize_in_case", "write_case_note"),
         *("void", "reissue", "change_address", "resend", "extend", "adjust", "freeze", "unfreeze"),
         *("write_case_task", "open_form", "share_recovery_case", "annul", "decide_on_budget_request"),
-        *("decide_on_review", "decide_many", "withdraw_approval", "delegate_approvals"),
+        *("decide_on_review", "decide_many", "withdraw_approval", "delegate_approvals", "extend_held", "issue_in_bulk"),
     }
 
 

@@ -112,20 +112,21 @@ def test_a_verb_takes_so_many_statements(open_shop: OpenShop, verb: str, record_
     }
     number = counted(shop.core, deeds[verb])
     record_property("statements", number)
-    assert number == STATEMENTS[verb]
+    assert number == STATEMENTS[verb][0 if shop.core.database.sqlite else 1]
 
 
-# As many as there are: whoever adds one should know that they do.
+# As many as there are, on SQLite and on PostgreSQL, which takes the rows of several tables at once: whoever adds one
+# should know that they do.
 STATEMENTS = {
-    "void": 12,
-    "reissue": 10,
-    "address": 17,
-    "resend": 4,
-    "extend": 4,
-    "adjust up": 15,
-    "adjust down": 12,
-    "freeze": 4,
-    "unfreeze": 6,
+    "void": (12, 8),
+    "reissue": (10, 8),
+    "address": (22, 20),
+    "resend": (4, 3),
+    "extend": (4, 4),
+    "adjust up": (21, 17),
+    "adjust down": (13, 9),
+    "freeze": (4, 4),
+    "unfreeze": (6, 6),
 }
 
 
