@@ -214,7 +214,6 @@ _LINKS = {
 @blueprint.takes(_FILE)
 @blueprint.refuses(
     errors.BulkFileInvalid,
-    errors.IdempotencyKeyMissing,
     errors.InputInvalid,
     errors.BulkJobNotReady,
     errors.BudgetExhausted,
@@ -231,7 +230,8 @@ def issue_in_bulk(query: dict[str, Any], *, idempotency_key: str | None) -> Any:
     begun, its job takes the mode that is asked for last; once it has, another mode is refused.
     """
     if query["again"] and idempotency_key is None:  # Sent twice, it would be given twice more.
-        raise errors.IdempotencyKeyMissing(field=IDEMPOTENCY_KEY)
+        message = "Send a key with again, and the same one when you send the file again."
+        raise errors.InputInvalid(errors=[{"field": IDEMPOTENCY_KEY, "message": message}])
     if request.mimetype not in _FORMATS or request.content_encoding not in (None, "identity"):
         raise UnsupportedMediaType
     request.max_content_length = FILE_BYTES_MAX

@@ -32,6 +32,7 @@ from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import CaseNotFound, InputInvalid, Refusal
 from incentives.kernel.idempotency import Claim
+from incentives.kernel.together import NotTogetherError
 from incentives.recovery import cases, customers
 from incentives.recovery.customers import CustomerGiven
 from incentives.spending import budgets
@@ -69,12 +70,14 @@ def give_all(
     now: datetime,
     *,
     job: JobHold | None = None,
+    strangers: bool = False,
 ) -> list[Issued | AwaitingApproval | Refusal]:
     """Give incentives in numbers within the caller's transaction; each command gets its own answer, in order.
 
     A refusal is an answer and leaves no trace. Raises nothing that is about one command, but
-    ``IdempotencyKeyInFlight``. ``job`` is what a bulk job holds of the budgets: what its rows charge is given back of
-    it first, in the very same locks.
+    ``IdempotencyKeyInFlight``. Those of ``strangers`` know nothing of each other: where one is refused that has told
+    something of another's customer, ``NotTogetherError`` is raised, for that must leave no trace. ``job`` is what a
+    bulk job holds of the budgets: what its rows charge is given back of it first, in the very same locks.
     """
     if not wishes:
         return []
@@ -105,10 +108,10 @@ def give_all(
         given.note(draft)
         if not isinstance(draft.result, Refusal):
             stack.add(proposal, draft.result.case_id, draft.id)
-        if watch and not isinstance(draft.result, Refusal):
-            watch.saw(draft)
+            _tell(watches, draft)
     if lent:
         lent.settle(batch, pots)
+    _keep_apart(drafts if strangers else (), fresh)
     overriding.explain(core, drafts, fresh)
     batch.write(tx, pots.values())
     _give_back(tx, core, drafts, fresh)
@@ -215,15 +218,24 @@ def _meet_customers(tx: Connection, core: Core, drafts: Sequence[Draft], now: da
     return fresh
 
 
+_Watches = dict[tuple[str, str | None], suspecting.Watch]
+
+
 def _watches(
     tx: Connection, core: Core, drafts: Sequence[Draft], fresh: customers.Newcomers, now: datetime
-) -> dict[tuple[str, str | None], suspecting.Watch]:
+) -> _Watches:
     """Return what there is to know of everybody who gives, by who they are and where they sit."""
     by_hand: dict[tuple[str, str | None], list[Draft]] = {}
     for draft in drafts:
         by_hand.setdefault(_same_hand(draft.actor), []).append(draft)
     found = {hand: suspecting.watch(tx, core, some[0].actor, some, fresh, now) for hand, some in by_hand.items()}
     return {hand: watch for hand, watch in found.items() if watch is not None}
+
+
+def _tell(watches: _Watches, draft: Draft) -> None:
+    """Let everybody who watches know of a gift."""
+    for each in watches.values():
+        each.saw(draft)
 
 
 def _same_hand(actor: Actor) -> tuple[str, str | None]:
@@ -237,6 +249,16 @@ def _weigh(draft: Draft, case: cases.KnownCase | None, now: datetime) -> None:
     if case is not None:
         case.check(draft.proposal.customers)
     draft.wanted.extend(assessment.charges(draft.proposal, draft.actor, now))
+
+
+def _keep_apart(drafts: Sequence[Draft], fresh: customers.Newcomers) -> None:
+    """Raise ``NotTogetherError`` where what a refused command told has become part of somebody else's customer."""
+    theirs = [(draft, set(draft.proposal.customers)) for draft in drafts if draft.proposal]
+    for draft, own in theirs:
+        if len(drafts) > 1 and isinstance(draft.result, Refusal) and own:
+            others = (found for other, found in theirs if other is not draft)
+            if not own.isdisjoint(fresh.linked.union(*others)):
+                raise NotTogetherError
 
 
 def _give_back(tx: Connection, core: Core, drafts: Sequence[Draft], fresh: customers.Newcomers) -> None:

@@ -170,7 +170,12 @@ def settle(tx: Connection, batch: Batch, spent: Spent) -> Redeemed:
 
 def settle_all(tx: Connection, batch: Batch, uses: Sequence[tuple[Actor, Spent]]) -> list[Redeemed]:
     """Write redemptions, each of another issuance, their entries and what follows; the budgets come last."""
-    uses = sorted(uses, key=lambda use: use[1].voucher.id) if len(uses) > 1 else uses
+    # In one order everywhere, so that two tills' sequences cannot wait for each other in a ring.
+    uses = sorted(uses, key=lambda use: (str(use[1].voucher.customer_id), use[1].voucher.issuance_id))
+    several = [spent for _, spent in uses if spent.remainder_minor or lifecycle.has_siblings(spent.voucher)]
+    if several:
+        # Where an issuance may have several vouchers, no two of them both count as the first.
+        lifecycle.lock_issuance(tx, *(spent.voucher.issuance_id for spent in several))
     done = [_lay_out(tx, batch.by(actor), spent) for actor, spent in uses]
     notes = batch.events[-len(uses) :]
     following = [(actor, spent) for actor, spent in uses if _is_followed(tx, batch, spent)]
@@ -311,13 +316,7 @@ def _remainder(tx: Connection, batch: Batch, spent: Spent) -> Remainder:
 
 
 def _charged(tx: Connection, uses: Sequence[Spent]) -> Mapping[uuid.UUID, Sequence[Charged]]:
-    """Return what the issuances have in which pots.
-
-    Where one may have several vouchers its row is locked, so that two of them do not both count as the first.
-    """
-    siblings = [spent.voucher.issuance_id for spent in uses if lifecycle.has_siblings(spent.voucher)]
-    if siblings:
-        lifecycle.lock_issuance(tx, *siblings)
+    """Return what the issuances have in which pots."""
     charged: dict[uuid.UUID, list[Charged]] = {}
     for each in budgets.charges_of(tx, {spent.voucher.issuance_id for spent in uses}):
         charged.setdefault(each.issuance_id, []).append(each)

@@ -106,7 +106,7 @@ class Watch:
         return is_own(self.emails, proposal.ground.contact) or not self.own.isdisjoint(proposal.customers)
 
     def saw(self, draft: Draft) -> None:
-        """Count a draft that was given or asked for, for those after it.
+        """Count a draft that was given or asked for, by the same hand or from the same network, for those after it.
 
         A bulk job counts as one gift where it is counted how many somebody gives, for that it gives to many is what it
         is for; who has a customer in several files, or several times in one, is counted row by row.
@@ -114,8 +114,12 @@ class Watch:
         proposal = draft.proposal
         if proposal is None:
             return
+        if draft.command.job_id is None and block_of(draft.actor.ip) == block_of(self.actor.ip):
+            self.counts[signals.PER_IP_BLOCK, None] += 1
+        if draft.actor.label != self.actor.label:
+            return
         if draft.command.job_id is None:
-            for name in (signals.PER_PERSON, signals.PER_KEY, signals.PER_IP_BLOCK, signals.BURST, _SHIFT):
+            for name in (signals.PER_PERSON, signals.PER_KEY, signals.BURST, _SHIFT):
                 self.counts[name, None] += 1
         for each in proposal.customers[:1]:
             self.counts[signals.SAME_CUSTOMER, str(each)] += 1

@@ -3,6 +3,8 @@
 Not a flow: it opens no transaction. It counts as ``suspecting`` does, by one statement or none.
 """
 
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,8 +22,25 @@ from incentives.safeguards import lists, reviews, signals
 from incentives.safeguards.signals import Rule, Suspicion
 from incentives.vouchers.tables import redemption_attempts
 
-Seen = dict[tuple[str, str | None], dict[str, int]]
-"""What one sequence has counted of who redeems and where they sit, with what it lets pass itself."""
+
+@dataclass(slots=True)
+class Seen:
+    """What one sequence has counted of who redeems and where they sit, and whom it has let pass since."""
+
+    counts: dict[tuple[str, str | None], dict[str, int]] = field(default_factory=dict)
+    passed: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+
+    def counted(self, label: str, block: str | None) -> dict[str, int]:
+        """Return the counts of a hand, with what has passed."""
+        found = dict(self.counts[label, block])
+        for name, key in ((signals.PER_TILL, label), (signals.REDEEMED_PER_IP_BLOCK, block)):
+            found[name] = found.get(name, 0) + self.passed[name, key]
+        return found
+
+    def let_pass(self, label: str, block: str | None) -> None:
+        """Count one that has passed."""
+        self.passed[signals.PER_TILL, label] += 1
+        self.passed[signals.REDEEMED_PER_IP_BLOCK, block] += 1
 
 
 def refuse_redeeming(
@@ -42,18 +61,15 @@ def refuse_redeeming(
     """
     rules = signals.rules(policy.signals, signals.REDEEMING)
     block = block_of(actor.ip)
-    counts = None if seen is None else seen.get((actor.label, block))
-    if counts is None:
-        counts = _counts(tx, core, actor, block, rules, now)
-        if seen is not None:
-            seen[actor.label, block] = counts
-    found = _at_till(rules, counts, block, voucher, now)
+    seen = seen or Seen()
+    if (actor.label, block) not in seen.counts:
+        seen.counts[actor.label, block] = _counts(tx, core, actor, block, rules, now)
+    found = _at_till(rules, seen.counted(actor.label, block), block, voucher, now)
     if found.action in (signals.BLOCK, signals.HOLD):
         raise _refused(BlockedBySafeguards(), core, actor, voucher, location, found, policy, now)
     if found.action == signals.STEP_UP and not may(actor, "reviews:decide"):
         raise _refused(StepUpRequired(), core, actor, voucher, location, found, policy, now)
-    for name in (signals.PER_TILL, signals.REDEEMED_PER_IP_BLOCK):
-        counts[name] = counts.get(name, 0) + 1
+    seen.let_pass(actor.label, block)
 
 
 def _counts(

@@ -49,7 +49,7 @@ def issue_voucher(*, core: Core, actor: Actor, command: IssueVoucher) -> Issued 
     """
     permit(actor, "issuances:create")
     together: Together[_Wish, Issued | AwaitingApproval] = core.meetings.get(_TOGETHER) or core.meetings.setdefault(
-        _TOGETHER, Together(lambda wishes: _give(core, wishes), _names)
+        _TOGETHER, Together(lambda wishes, shared: _give(core, wishes, shared=shared), _names)
     )
     return together.submit((actor, command))
 
@@ -68,19 +68,34 @@ def issue_vouchers(
     Raises ``NotPermitted``; every other refusal is an answer.
     """
     permit(actor, "issuances:create")
-    return _give(core, [(actor, command) for command in commands])
-
-
-def _give(core: Core, wishes: Sequence[_Wish]) -> list[Issued | AwaitingApproval | Refusal]:
     now = core.clock.now()
     with core.database.write() as tx:
-        results = give_all(tx, core, wishes, now)
+        results = give_all(tx, core, [(actor, command) for command in commands], now)
+    _remember(core, actor, [each for each in results if isinstance(each, Refusal)], now)
+    return results
+
+
+def _give(core: Core, wishes: Sequence[_Wish], *, shared: bool = True) -> list[Issued | AwaitingApproval | Exception]:
+    """Give what is wished in one transaction. Requests that turn out to be about the same people do not go together."""
+    now = core.clock.now()
+    with core.database.write(shared=shared) as tx:
+        results = give_all(tx, core, wishes, now, strangers=True)
         if all(isinstance(each, Refusal) for each in results):
             tx.rollback()  # There is nothing to keep.
-    for (actor, _), result in zip(wishes, results, strict=True):
-        if isinstance(result, Refusal):
-            _remember(core, actor, [result], now)
-    return results
+    return [_remembered(core, actor, result, now) for (actor, _), result in zip(wishes, results, strict=True)]
+
+
+def _remembered(
+    core: Core, actor: Actor, result: Issued | AwaitingApproval | Refusal, now: datetime
+) -> Issued | AwaitingApproval | Exception:
+    """Return the answer to one request, once what its refusal leaves behind is written; nobody else waits for that."""
+    if not isinstance(result, Refusal):
+        return result
+    try:
+        _remember(core, actor, [result], now)
+    except Exception as error:  # noqa: BLE001 - the others were answered already, and their gifts stand
+        return error
+    return result
 
 
 def _remember(core: Core, actor: Actor, refusals: Sequence[Refusal], now: datetime) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
 from incentives.catalog.incentive import Incentive
-from incentives.deeds import reviewing, selling, suspecting_tills, valuing
+from incentives.deeds import guarding, reviewing, selling, suspecting_tills, valuing
 from incentives.deeds.batch import Batch
 from incentives.deeds.selling import Redeemed, Spent
 from incentives.deeds.valuing import Sale
@@ -62,16 +62,17 @@ def redeem_voucher(*, core: Core, actor: Actor, command: RedeemVoucher) -> Redee
     if (command.code is None) == (command.token is None):
         raise InputInvalid(errors=[{"field": "code", "message": "Send either code or token."}])
     together: Together[_Wish, Redeemed] = core.meetings.get(_TOGETHER) or core.meetings.setdefault(
-        _TOGETHER, Together(lambda wishes: _redeem_all(core, wishes), _names)
+        _TOGETHER, Together(lambda wishes, shared: _redeem_all(core, wishes, shared=shared), _names)
     )
     return together.submit((actor, command))
 
 
 def _names(wish: _Wish) -> list[tuple[str, ...]]:
-    """Return what no two that go together may share: the key, and the code as it was sent."""
+    """Return what no two that go together may share: the key, the code as it was sent, and the order."""
     actor, command = wish
     keys = [(actor.label, command.idempotency_key)] if command.idempotency_key else []
-    return [*keys, ("code", command.code or command.token or "")]
+    orders = [("order", command.order_ref)] if command.order_ref else []  # Two of its vouchers may exclude each other.
+    return [*keys, *orders, ("code", command.code or command.token or "")]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,13 +89,14 @@ class _Try:
     incentive: Incentive | None = None
     takes_minor: int | None = None
     count: int | None = None
+    passed: bool = False
     replayed: bool = False
     result: Redeemed | Refusal | Again | None = None
 
 
-def _redeem_all(core: Core, wishes: Sequence[_Wish]) -> list[Redeemed | Refusal | Again]:
+def _redeem_all(core: Core, wishes: Sequence[_Wish], *, shared: bool = True) -> list[Redeemed | Refusal | Again]:
     now = core.clock.now()
-    with core.database.write() as tx:
+    with core.database.write(shared=shared) as tx:
         batch = Batch(core=core, actor=wishes[0][0], now=now)
         tries = [
             _Try(batch=batch.by(actor), command=command, claim=_claim(core, actor, command, now))
@@ -102,7 +104,7 @@ def _redeem_all(core: Core, wishes: Sequence[_Wish]) -> list[Redeemed | Refusal 
         ]
         _replay(tx, core, tries, now)
         _weigh(tx, core, tries, now)
-        _refuse(tx, core, tries, now)
+        stopped = _refuse(tx, core, tries, now)
         for each in _open(tries):
             if each.sale is not None:
                 # Whoever waited for the voucher's row asks again: what was stopped meanwhile is undone with all others.
@@ -113,6 +115,8 @@ def _redeem_all(core: Core, wishes: Sequence[_Wish]) -> list[Redeemed | Refusal 
             done = {redeemed.id: redeemed for redeemed in selling.settle_all(tx, batch, uses)}
             for each, use in spent:
                 each.result = done[use.redemption_id]
+    if stopped:
+        guarding.forget(core)
     return [each.result for each in tries if each.result is not None]
 
 
@@ -140,7 +144,7 @@ def _replay(tx: Connection, core: Core, tries: Sequence[_Try], now: datetime) ->
 
 def _weigh(tx: Connection, core: Core, tries: Sequence[_Try], now: datetime) -> None:
     """Find the vouchers, weigh each in its sale, and spend one use of those that are good."""
-    seen: suspecting_tills.Seen = {}
+    seen = suspecting_tills.Seen()
     catalog = releases.cached_current(tx, core).catalog
     for each in _open(tries):
         _attempt(each, lambda this: _begin(core, this, catalog, now))
@@ -187,13 +191,19 @@ def _check(tx: Connection, core: Core, each: _Try, seen: suspecting_tills.Seen) 
     each.incentive = releases.incentive_of(tx, voucher.incentive_item_id, core.cache)
     each.takes_minor = valuing.takes_minor(tx, sale, voucher, each.incentive)
     valuing.check_alone(tx, sale, each.incentive)
-    suspecting_tills.refuse_redeeming(
-        tx, core, sale.actor, voucher, each.location, sale.catalog.abuse, sale.now, seen=seen
-    )
+    if not each.passed:  # Once: what was let pass is counted.
+        suspecting_tills.refuse_redeeming(
+            tx, core, sale.actor, voucher, each.location, sale.catalog.abuse, sale.now, seen=seen
+        )
+        each.passed = True
 
 
-def _refuse(tx: Connection, core: Core, tries: Sequence[_Try], now: datetime) -> None:
-    """Note what was refused, for what, and let its key go, with that of what is tried again."""
+def _refuse(tx: Connection, core: Core, tries: Sequence[_Try], now: datetime) -> bool:
+    """Note what was refused, for what, and let its key go, with that of what is tried again.
+
+    Returns whether somebody was stopped for it.
+    """
+    stopped = False
     given_up = [each for each in tries if not each.replayed and isinstance(each.result, Refusal | Again)]
     idempotency.release(tx, [each.claim for each in given_up if each.claim])
     for each in given_up:
@@ -202,7 +212,8 @@ def _refuse(tx: Connection, core: Core, tries: Sequence[_Try], now: datetime) ->
             selling.note_attempt(
                 tx, each.batch, voucher=each.voucher, code=code, location=each.location, outcome=outcome
             )
-            reviewing.remember(tx, core, each.batch.actor, [each.result], now)
+            stopped = reviewing.remember(tx, core, each.batch.actor, [each.result], now) or stopped
+    return stopped
 
 
 def _spent(core: Core, each: _Try, now: datetime) -> Spent:

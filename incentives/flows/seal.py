@@ -2,6 +2,9 @@
 
 Whoever writes to the books waits for nothing and knows nothing of it. Rows are sealed a few seconds after they were
 made; one that is committed later than others with higher ids is in a later seal. The worker does it by itself.
+
+How old a row is goes by the database's clock, which all machines share: what a machine wrote whose clock is ahead waits
+until that time has come, for rows of the others must not be too late because of it.
 """
 
 import uuid
@@ -20,7 +23,7 @@ from incentives.deeds import reasons
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.queries import sealed_rows
-from incentives.queries.sealed_rows import BOOKS, between
+from incentives.queries.sealed_rows import BOOKS, between, shared_now
 
 SETTLED = timedelta(seconds=5)
 """So old rows are when they are sealed: nearly all that have lower ids are committed by then."""
@@ -43,8 +46,8 @@ class Sealed:
 
 def seal_due(*, core: Core) -> Sealed:
     """Seal what is due, up to ``MOST_ROWS`` of each book. Of several processes at it one does, the others nothing."""
-    now = core.clock.now()
     with core.database.read_snapshot() as tx:
+        now = shared_now(tx, core.clock.now())
         last = seals.head(tx)
         late = sealed_rows.too_late(tx)
         upto = _upto(tx, late, sealed_rows.floor_id(now - SETTLED))

@@ -43,12 +43,27 @@ class Combiner(Generic[Item, Result]):
             self._waiting.append(mine)
             leads, self._running = not self._running, True
         if not leads:
-            mine.turn.wait()
+            self._wait(mine)
         if not mine.result and mine.error is None:
             self._lead()
         if mine.error is not None:
             raise mine.error
         return mine.result[0]
+
+    def _wait(self, mine: _Place[Item, Result]) -> None:
+        """Wait for a result or the lead. Whoever is interrupted steps out of the line, and lets the next one lead."""
+        try:
+            mine.turn.wait()
+        except BaseException:
+            with self._lock:
+                led = mine.turn.is_set() and not mine.result and mine.error is None
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+                following = self._waiting[0] if led and self._waiting else None
+                self._running = self._running and (not led or following is not None)
+            if following is not None:
+                following.turn.set()
+            raise
 
     def _lead(self) -> None:
         """Run everything that has gathered, the leader's own item first, and hand the lead to the next who waits."""

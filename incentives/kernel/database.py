@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator
 
-from incentives.kernel.errors import StorageUnavailable
+from incentives.kernel.errors import IdempotencyKeyInFlight, StorageUnavailable
 
 metadata = sa.MetaData(
     naming_convention={
@@ -98,13 +98,16 @@ class Database:
         self._reader = _engine(self.url, pool_size, read_only=True)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, shared: bool = False) -> Iterator[Connection]:
         """Open one unit of work: it commits when the block ends, and leaves nothing behind when it raises.
 
-        Raises ``StorageUnavailable`` when the database cannot be reached or went away.
+        One that several requests share waits for no lock for long: each of them can wait by itself. Raises
+        ``StorageUnavailable`` when the database cannot be reached or went away.
         """
         try:
             with self.engine.begin() as connection:
+                if shared and not self.sqlite:
+                    connection.exec_driver_sql(_IMPATIENT)
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             _let_go(self._reader, error)
@@ -204,6 +207,13 @@ def unavailable(error: Exception) -> Exception:
     return StorageUnavailable(retry_after_seconds=2)
 
 
+def is_away(error: BaseException) -> bool:
+    """Return whether an error is about reaching the database, and not about what stands in it."""
+    if isinstance(error, (OperationalError, InterfaceError)):
+        error = unavailable(error)
+    return isinstance(error, (StorageUnavailable, PoolTimeout))
+
+
 def _engine(url: sa.URL, pool_size: int, *, read_only: bool) -> Engine:
     if url.get_backend_name() == "sqlite":
         made = _sqlite_engine(url, pool_size, read_only=read_only)
@@ -236,11 +246,17 @@ def is_of_one_deed(error: BaseException) -> bool:
 
     A deadlock or a lock that did not come is; a database that cannot be reached is not.
     """
-    if not isinstance(error, StorageUnavailable):
+    return not isinstance(error, StorageUnavailable) or is_for_want_of_a_lock(error)
+
+
+def is_for_want_of_a_lock(error: BaseException) -> bool:
+    """Return whether a transaction failed since it waited in vain: it may go through when it is tried again."""
+    if isinstance(error, IdempotencyKeyInFlight):
         return True
     return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in _OF_ONE_DEED
 
 
+_IMPATIENT = "SET LOCAL lock_timeout = '1s'"
 _OF_ONE_DEED = ("40P01", "55P03", "57014")  # a deadlock, a lock that did not come in time, a statement that took long
 
 

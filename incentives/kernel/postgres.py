@@ -22,6 +22,7 @@ _PROBE_SECONDS = 3
 _CONNECT_SECONDS = 5
 _KNOWN_SECONDS = 1.0
 _POOL_TIMEOUT_SECONDS = 5
+_PREPARED_MOST = 400  # Deeds that go together spell what they write in more ways than the driver's hundred.
 _GIVEN_UP = "the server does not answer"
 
 # No statement here runs for so long that compiling it first would pay; the reports lose half a second to it. The server
@@ -58,6 +59,7 @@ class Watch:
             self._gone_at = time.monotonic()
             raise
         connection.watch = self
+        connection.prepared_max = _PREPARED_MOST
         return connection
 
     def finds_nobody(self) -> bool:
@@ -90,9 +92,18 @@ class Watched(psycopg.Connection[Any]):
     watch: Watch
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Wait for an answer, as long as somebody may be working on it."""
-        if timeout is not None:
-            return super().wait(gen, interval, timeout)
+        """Wait for an answer, as long as somebody may be working on it.
+
+        An error says what is wrong and no more: its details and its context quote rows, which go into no log.
+        """
+        try:
+            return super().wait(gen, interval, timeout) if timeout is not None else self._wait(gen, interval)
+        except psycopg.Error as error:
+            if error.diag.message_primary:
+                error.args = (error.diag.message_primary,)
+            raise
+
+    def _wait(self, gen: Any, interval: float) -> Any:
         while True:
             try:
                 return super().wait(gen, interval, PATIENCE_SECONDS)

@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -17,14 +18,19 @@ from incentives.books.tables import seal_parts
 from incentives.books.tables import seals as seals_table
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
+from incentives.kernel.database import is_away
 from incentives.kernel.keys import KeyRing
 from incentives.queries import sealed_rows
-from incentives.queries.sealed_rows import BOOKS, Recorder
+from incentives.queries.sealed_rows import BOOKS, Recorder, SealedPart
 
 __all__ = ["Checkpoint", "Fault", "Known", "Verdict", "checkpoint_of", "verify", "verify_books"]
 
 _MOST_NAMED = 10
 _HEADS_AT_ONCE = 500
+_FIRST = uuid.UUID(int=0)
+_UNREADABLE = "cannot be read"
+
+_Link = tuple[Any, list[Any]]  # a seal, and the heads of its parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +111,14 @@ def verify(
     """Verify within a transaction in which all statements see the books at one instant; see ``verify_books``."""
     after = known if only_new else None
     faults, count, head = _chain(tx, ring, after)
-    faults += _anchors(tx, ring, anchors, head)
-    if known is not None and _hash_in(tx, known.number) != known.hash:
-        faults.append(Fault(seal_number=known.number, what="is gone or is another one than when it was verified"))
-    late = sealed_rows.too_late(tx)
+    with _told(tx, faults):
+        faults += _parts_alone(tx, after.number if after else 0)
+        faults += _anchors(tx, ring, anchors, head)
+        if known is not None and _hash_in(tx, known.number) != known.hash:
+            faults.append(Fault(seal_number=known.number, what="is gone or is another one than when it was verified"))
+    late = None
+    with _told(tx, faults):
+        late = sealed_rows.too_late(tx)
     found = [_book(tx, table, late, after.number if after else 0) for table in BOOKS]
     return Verdict(
         seals=count,
@@ -119,51 +129,107 @@ def verify(
     )
 
 
+@contextmanager
+def _told(tx: Connection, faults: list[Fault], **where: Any) -> Iterator[None]:
+    """Make a fault of whatever goes wrong while seals and rows are read, unless the database is away.
+
+    Whoever can write to the database can put there what no program of ours can read: that must not keep us from looking
+    at all the rest, nor from telling. The savepoint keeps the transaction usable.
+    """
+    try:
+        with tx.begin_nested():
+            yield
+    except Exception as error:
+        if is_away(error):
+            raise
+        faults.append(Fault(what=f"{_UNREADABLE} ({type(error).__name__})", **where))
+
+
 def checkpoint_of(row: Any) -> Checkpoint:
     """Return a seal's row as a checkpoint."""
     return Checkpoint(number=row.number, hash=row.hash, at=row.at, key_id=row.key_id, signature=row.signature)
 
 
 def _chain(tx: Connection, ring: KeyRing, after: Known | None) -> tuple[list[Fault], int, Checkpoint | None]:
-    """Return what is wrong with the seals themselves, how many there are, and the newest."""
-    expected, previous = (after.number, after.hash) if after else (0, BEGINNING)
+    """Return what is wrong with the seals themselves, how many there are, and the newest that can be read."""
+    expected: int = after.number if after else 0
+    previous: str | None = after.hash if after else BEGINNING
     faults: list[Fault] = []
     head: Checkpoint | None = None
     count = 0
-    for seal, parts in _links(tx, expected):
-        if seal.number != expected + 1:
-            what = "is missing" if seal.number == expected + 2 else f"is missing, and all before seal {seal.number}"
-            faults.append(Fault(seal_number=expected + 1, what=what))
-        head = checkpoint_of(seal)
-        faults += _link(ring, seal, parts, None if seal.number != expected + 1 else previous)
-        expected, previous, count = seal.number, seal.hash, count + 1
-        if len(faults) >= _MOST_NAMED:
-            break
+    with _told(tx, faults):
+        for number, link in _links(tx, expected):
+            if not isinstance(number, int):  # SQLite takes anything for a number
+                faults.append(Fault(seal_number=expected + 1, what=f"is missing, or its number is {number!r:.40}"))
+                break
+            if number != expected + 1:
+                what = "is missing" if number == expected + 2 else f"is missing, and all before seal {number}"
+                faults.append(Fault(seal_number=expected + 1, what=what))
+                previous = None
+            head, previous = _linked(ring, number, link, previous, faults) or (head, None)
+            expected, count = number, count + 1
+            if len(faults) >= _MOST_NAMED:
+                break
     return faults, count, head
 
 
-def _links(tx: Connection, above: int) -> Iterator[tuple[Any, list[Any]]]:
-    """Go through the seals with the heads of their parts."""
+def _linked(
+    ring: KeyRing, number: int, link: _Link | None, previous: str | None, faults: list[Fault]
+) -> tuple[Checkpoint, str] | None:
+    """Judge one seal; return it and its hash, or None for one that cannot be read."""
+    try:
+        if link is not None:
+            seal, parts = link
+            faults += _link(ring, seal, parts, previous)
+            return checkpoint_of(seal), seal.hash
+    except (TypeError, ValueError, AttributeError):
+        pass  # SQLite holds anything in any column
+    faults.append(Fault(seal_number=number, what=_UNREADABLE))
+    return None
+
+
+def _links(tx: Connection, above: int) -> Iterator[tuple[Any, _Link | None]]:
+    """Go through the seals by number, each with the heads of its parts; None for one that cannot be read."""
+    while some := _some_links(tx, above):
+        yield from some
+        above = some[-1][0]
+        if not isinstance(above, int):
+            return
+
+
+def _some_links(tx: Connection, above: int) -> list[tuple[Any, _Link | None]]:
+    """Return the next seals: many at once, or the next one only where there is one among them that cannot be read."""
+    some = _read(tx, above, _HEADS_AT_ONCE)
+    if some is not None:
+        return some
+    some = _read(tx, above, 1)
+    if some is not None:
+        return some
+    number = seals_table.c.number
+    return [(tx.execute(sa.select(number).where(number > above).order_by(number).limit(1)).scalar_one(), None)]
+
+
+def _read(tx: Connection, above: int, most: int) -> list[tuple[Any, _Link | None]] | None:
     part, seal = seal_parts.c, seals_table.c
     heads = [column for column in part if column.name != "content"]
-    while True:
-        some = tx.execute(
-            sa.select(seals_table).where(seal.number > above).order_by(seal.number).limit(_HEADS_AT_ONCE)
-        ).all()
-        if not some:
-            return
-        upto = some[-1].number
-        rows = tx.execute(
-            sa.select(*heads).where(part.seal_number > above, part.seal_number <= upto).order_by(part.seal_number)
-        ).all()
-        parts = {number: list(group) for number, group in groupby(rows, key=lambda row: row.seal_number)}
-        for each in some:
-            yield each, parts.get(each.number, [])
-        above = upto
+    try:
+        with tx.begin_nested():
+            found = sa.select(seals_table).where(seal.number > above).order_by(seal.number).limit(most)
+            some = tx.execute(found).all()
+            if not some:
+                return []
+            wanted = (part.seal_number > above, part.seal_number <= some[-1].number)
+            rows = tx.execute(sa.select(*heads).where(*wanted).order_by(part.seal_number)).all()
+    except Exception as error:
+        if is_away(error):
+            raise
+        return None
+    parts = {number: list(group) for number, group in groupby(rows, key=lambda row: row.seal_number)}
+    return [(each.number, (each, parts.get(each.number, []))) for each in some]
 
 
 def _link(ring: KeyRing, seal: Any, parts: list[Any], previous: str | None) -> Iterator[Fault]:
-    """Say what is wrong with one seal; of one whose predecessor is missing, only what can be told by itself."""
+    """Say what is wrong with one seal; of one whose predecessor is not known, only what can be told by itself."""
     if previous is not None and seal.previous_hash != previous:
         yield Fault(seal_number=seal.number, what="does not follow the seal before it")
     if seal.row_count != sum(part.row_count for part in parts):
@@ -183,16 +249,25 @@ def _hash(seal: Any, parts: list[Any]) -> str:
         return ""  # what stands there is no hash
 
 
+def _parts_alone(tx: Connection, after: int) -> Iterator[Fault]:
+    """Name parts that belong to no seal: whatever rows they speak for, nobody signed that."""
+    part, seal = seal_parts.c, seals_table.c
+    alone = ~sa.exists().where(seal.number == part.seal_number)
+    query = sa.select(part.seal_number, part.book).where(part.seal_number > after, alone).limit(_MOST_NAMED)
+    for number, book in tx.execute(query).all():
+        yield Fault(book=book, seal_number=number, what="has rows sealed by it, and is not there")
+
+
 def _anchors(tx: Connection, ring: KeyRing, anchors: Sequence[Checkpoint], head: Checkpoint | None) -> list[Fault]:
     """Compare with what was kept outside: it alone tells that the newest seals are gone, rows and all."""
     faults = []
     for anchor in anchors:
-        row = tx.execute(sa.select(seals_table).where(seals_table.c.number == anchor.number)).one_or_none()
+        found = _hash_in(tx, anchor.number)
         if not seals.is_signed(ring, anchor):
             faults.append(Fault(seal_number=anchor.number, what="the anchor is not signed by a key of this house"))
-        elif row is None:
+        elif found is None:
             faults.append(Fault(seal_number=anchor.number, what=f"the anchor knows it, and it is gone; {_ends(head)}"))
-        elif row.hash != anchor.hash:
+        elif found != anchor.hash:
             faults.append(Fault(seal_number=anchor.number, what="is another one than the anchor knows"))
     return faults
 
@@ -210,33 +285,45 @@ def _ends(head: Checkpoint | None) -> str:
 def _book(tx: Connection, table: sa.Table, late: uuid.UUID | None, after: int) -> _Found:
     """Go through what seals hold of a book and what stands in it, side by side."""
     found = _Found()
-    recorders, hashes = _parts(tx, table, after)
-    start = _start(tx, table, after) if after else None
-    if after and start is None:
-        return found
-
-    def seen(number: int, packed: bytes) -> None:
-        if number > after and hashlib.sha256(packed).hexdigest() != hashes[number]:
-            what = "its list of rows was changed"
-            found.faults.append(Fault(book=table.name, seal_number=number, what=what))
-
-    above = None if start is None else uuid.UUID(int=start.int - 1)
-    known = sealed_rows.sealed(tx, table.name, above, seen)
-    rows = sealed_rows.rows(tx, table, sealed_rows.between(table, above, None))
-    for row, expected in sealed_rows.side_by_side(rows, known):
-        if row is None:
-            record, number = expected  # type: ignore[misc]  # one of the two is always there
-            found.faults.append(_fault(table, record[: seals.ID_BYTES], number, "is gone"))
-        elif expected is None:
-            _stranger(found, table, row, late)
-        else:
-            record, number = expected
-            found.rows += 1
-            if number > after and recorders[number](row) != record:
-                found.faults.append(_fault(table, record[: seals.ID_BYTES], number, "is not as it was sealed"))
-        if len(found.faults) >= _MOST_NAMED:
-            break
+    with _told(tx, found.faults, book=table.name):
+        start = _start(tx, table, after) if after else _FIRST
+        if start is not None:
+            _compare(tx, table, found, late, after, above=uuid.UUID(int=start.int - 1) if start.int else None)
     return found
+
+
+def _compare(
+    tx: Connection, table: sa.Table, found: _Found, late: uuid.UUID | None, after: int, *, above: uuid.UUID | None
+) -> None:
+    recorders: dict[str, Recorder] = {}
+
+    def seen(part: SealedPart, packed: bytes) -> None:
+        if part.number > after and hashlib.sha256(packed).hexdigest() != part.content_hash:
+            what = "its list of rows was changed"
+            found.faults.append(Fault(book=table.name, seal_number=part.number, what=what))
+
+    def record_of(row: sealed_rows.Row, columns: str) -> bytes:
+        if columns not in recorders:
+            recorders[columns] = _recorder(table, columns)
+        return recorders[columns](row)
+
+    # Both are closed before the savepoint ends, even when reading one fails: with it their cursors are gone.
+    with (
+        closing(sealed_rows.sealed(tx, table.name, above, seen)) as known,
+        closing(sealed_rows.rows(tx, table, sealed_rows.between(table, above, None))) as rows,
+    ):
+        for row, expected in sealed_rows.side_by_side(rows, known):
+            if expected is None:
+                _stranger(found, table, row or (), late)
+            elif row is None:
+                found.faults.append(_fault(table, expected[0], expected[1].number, "is gone"))
+            else:
+                record, part = expected
+                found.rows += 1
+                if part.number > after and record_of(row, part.columns) != record:
+                    found.faults.append(_fault(table, record, part.number, "is not as it was sealed"))
+            if len(found.faults) >= _MOST_NAMED:
+                break
 
 
 def _stranger(found: _Found, table: sa.Table, row: sealed_rows.Row, late: uuid.UUID | None) -> None:
@@ -250,37 +337,24 @@ def _stranger(found: _Found, table: sa.Table, row: sealed_rows.Row, late: uuid.U
         found.unsealed += 1
 
 
-def _parts(tx: Connection, table: sa.Table, after: int) -> tuple[dict[int, Recorder], dict[int, str]]:
-    """Return what makes the records of each part anew, and what the hash of its content must be."""
-    part = seal_parts.c
-    query = sa.select(part.seal_number, part.columns, part.content_hash).where(
-        part.book == table.name, part.seal_number > after
-    )
-    known: dict[str, Recorder] = {}
-    recorders, hashes = {}, {}
-    for row in tx.execute(query).all():
-        if row.columns not in known:
-            known[row.columns] = _recorder(table, row.columns)
-        recorders[row.seal_number], hashes[row.seal_number] = known[row.columns], row.content_hash
-    return recorders, hashes
-
-
 def _recorder(table: sa.Table, columns: str) -> Recorder:
     try:
         names = orjson.loads(columns)
     except ValueError:
         names = []
-    return Recorder(table, [str(name) for name in names])
+    return Recorder(table, [str(name) for name in names] if isinstance(names, list) else ())
 
 
 def _start(tx: Connection, table: sa.Table, after: int) -> uuid.UUID | None:
-    """Return the lowest id that was sealed after a seal."""
+    """Return the lowest id that was sealed after a seal.
+
+    The few parts after it are found by their numbers; asked for in order, a database may go through all ids instead.
+    """
     part = seal_parts.c
-    wanted = (part.book == table.name, part.seal_number > after)
-    query = sa.select(part.first_id).where(*wanted).order_by(part.first_id).limit(1)
-    found: uuid.UUID | None = tx.execute(query).scalar_one_or_none()
-    return found
+    query = sa.select(part.first_id).where(part.book == table.name, part.seal_number > after)
+    return min(tx.execute(query).scalars(), default=None)
 
 
-def _fault(table: sa.Table, row_id: bytes, number: int | None, what: str) -> Fault:
-    return Fault(book=table.name, row_id=str(uuid.UUID(bytes=row_id)), seal_number=number, what=what)
+def _fault(table: sa.Table, record: bytes, number: int | None, what: str) -> Fault:
+    row_id = str(uuid.UUID(bytes=record[: seals.ID_BYTES]))
+    return Fault(book=table.name, row_id=row_id, seal_number=number, what=what)

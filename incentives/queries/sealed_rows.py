@@ -7,7 +7,8 @@ import uuid
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -47,6 +48,8 @@ whose clock is behind. An older one that no seal knows was put there afterwards,
 _AT_ONCE = 5_000
 _TIME_BITS = 80  # what follows the milliseconds in an id
 
+_RECORD = itemgetter(0)
+
 Row = tuple[Any, ...]
 
 
@@ -60,10 +63,22 @@ def time_of(row_id: uuid.UUID) -> datetime:
     return datetime.fromtimestamp((row_id.int >> _TIME_BITS) / 1000, UTC)
 
 
+def shared_now(tx: Connection, now: datetime) -> datetime:
+    """Return the present instant by the clock that all machines share.
+
+    On PostgreSQL that is the server's; an SQLite file has one machine only, and that machine's clock has told ``now``.
+    """
+    if tx.dialect.name != "postgresql":
+        return now
+    found: datetime = tx.execute(sa.select(sa.func.now(type_=UtcDateTime()))).scalar_one()
+    return found
+
+
 def too_late(tx: Connection) -> uuid.UUID | None:
     """Return the id below which no row is sealed by itself any more; None before the first seal.
 
-    It goes by the ids that are sealed, and by no clock: a machine whose clock is wrong would else shut out the others.
+    It goes by the ids that are sealed, none of which is of later than the shared clock said then: a machine whose clock
+    is ahead shuts out no other, and one that is behind by less than ``LATE`` is in time.
     """
     newest = [found for table in BOOKS if (found := last_id(tx, table)) is not None]
     return floor_id(time_of(max(newest)) - LATE) if newest else None
@@ -83,7 +98,7 @@ def between(table: sa.Table, above: uuid.UUID | None, upto: uuid.UUID | None) ->
     return bounds if upto is None else [*bounds, table.c.id <= upto]
 
 
-def rows(tx: Connection, table: sa.Table, conditions: Sequence[sa.ColumnElement[bool]]) -> Iterator[Row]:
+def rows(tx: Connection, table: sa.Table, conditions: Sequence[sa.ColumnElement[bool]]) -> Generator[Row, None, None]:
     """Go through rows by id, each as its columns are spelled."""
     shown = [_spelled(column, tx.dialect.name) for column in table.c]
     yield from _stream(tx, sa.select(*shown).where(*conditions).order_by(table.c.id))
@@ -127,34 +142,46 @@ class Recorder:
         return id_bytes(row[0]) + digest(values)
 
 
-def sealed(
-    tx: Connection, book: str, above: uuid.UUID | None = None, seen: Callable[[int, bytes], None] | None = None
-) -> Iterator[tuple[bytes, int]]:
-    """Go through what seals hold of a book: each record and its seal's number, by id.
+class SealedPart(NamedTuple):
+    """What says how the records of a part were made, as it stands there."""
 
-    Parts may overlap, for what came late is in a later one; they are merged as they come. ``seen`` is told each seal's
-    number with its whole content.
+    number: int
+    columns: str
+    content_hash: str
+
+
+def sealed(
+    tx: Connection, book: str, above: uuid.UUID | None = None, seen: Callable[[SealedPart, bytes], None] | None = None
+) -> Generator[tuple[bytes, SealedPart], None, None]:
+    """Go through what seals hold of a book: each record and its part, by id.
+
+    Parts may overlap, for what came late is in a later one; they are merged as they come, so that no more of them is
+    held than what overlaps. ``seen`` is told each part with its whole content.
     """
     part = seal_parts.c
     wanted = [part.book == book] if above is None else [part.book == book, part.last_id > above]
     low = b"" if above is None else above.bytes + b"\xff" * (RECORD_BYTES - ID_BYTES)
-    waiting: list[tuple[bytes, int]] = []
-    for number, first in tx.execute(sa.select(part.seal_number, part.first_id).where(*wanted).order_by(part.first_id)):
-        cut = bisect_left(waiting, (first.bytes,))
+    waiting: list[tuple[bytes, SealedPart]] = []
+    first = _spelled(part.first_id, tx.dialect.name)
+    heads = sa.select(first, part.seal_number, part.columns, part.content_hash).where(*wanted).order_by(part.first_id)
+    for first_id, *head in _stream(tx, heads):
+        this = SealedPart(*head)
+        cut = bisect_left(waiting, id_bytes(first_id), key=_RECORD)
         yield from waiting[:cut]
-        packed = content(tx, book, number)
+        packed = content(tx, book, this.number)
         if seen is not None:
-            seen(number, packed)
-        waiting = waiting[cut:] + [(each, number) for each in _records(packed) if each > low]
-        waiting.sort()
+            seen(this, packed)
+        waiting = waiting[cut:] + [(each, this) for each in _records(packed) if each > low]
+        waiting.sort(key=_RECORD)
     yield from waiting
 
 
 def content(tx: Connection, book: str, number: int) -> bytes:
-    """Return the records of one part."""
+    """Return the records of one part; none where what stands there are no bytes, which SQLite lets happen."""
     part = seal_parts.c
-    query = sa.select(part.content).where(part.book == book, part.seal_number == number)
-    return bytes(tx.execute(query).scalar_one())
+    query = sa.select(_spelled(part.content, tx.dialect.name)).where(part.book == book, part.seal_number == number)
+    found = tx.execute(query).scalar_one()
+    return found if isinstance(found, bytes) else b""
 
 
 def count_sealed(tx: Connection, book: str, above: uuid.UUID) -> int:
@@ -184,8 +211,8 @@ def strangers(
 
 
 def side_by_side(
-    found: Iterator[Row], known: Iterator[tuple[bytes, int]]
-) -> Iterator[tuple[Row | None, tuple[bytes, int] | None]]:
+    found: Iterator[Row], known: Iterator[tuple[bytes, SealedPart]]
+) -> Iterator[tuple[Row | None, tuple[bytes, SealedPart] | None]]:
     """Go through rows and records, both by id, in pairs; what has no other half comes alone."""
     expected = next(known, None)
     for row in found:
@@ -204,7 +231,8 @@ def side_by_side(
 
 
 def _records(packed: bytes) -> list[bytes]:
-    return [packed[start : start + RECORD_BYTES] for start in range(0, len(packed), RECORD_BYTES)]
+    whole = len(packed) - len(packed) % RECORD_BYTES  # what is left over is no record, and tells by its hash
+    return [packed[start : start + RECORD_BYTES] for start in range(0, whole, RECORD_BYTES)]
 
 
 def _stream(tx: Connection, query: sa.Select[Any]) -> Iterator[Row]:

@@ -173,6 +173,7 @@ class Newcomers:
     customers: frozenset[uuid.UUID]
     digests: frozenset[str]
     known: Mapping[str, uuid.UUID] = field(default_factory=dict)
+    linked: frozenset[uuid.UUID] = frozenset()  # customers who turned out to be the same people just now
 
 
 def settle(
@@ -198,11 +199,10 @@ def settle(
     insert_many(tx, customers, made)
     claimed = _claim_identities(tx, wanted, found)
     owners = frozenset(owner for owner, _ in wanted.values())
-    fresh = Newcomers(customers=owners - before, digests=claimed, known=found)
+    new, linked = owners - before, set[uuid.UUID]()
     direct = [matches(core, contact, found) for contact, _ in contacts]
-    return [
-        each if fresh.customers.issuperset(each[:1]) and len(each) == 1 else _linked(tx, each) for each in direct
-    ], fresh
+    people = [each if new.issuperset(each[:1]) and len(each) == 1 else _linked(tx, each, linked) for each in direct]
+    return people, Newcomers(customers=new, digests=claimed, known=found, linked=frozenset(linked))
 
 
 def matched_by(core: Core, contact: Contact, fresh: Newcomers) -> tuple[str, ...]:
@@ -231,9 +231,10 @@ def _groups(tx: Connection, ids: Collection[uuid.UUID]) -> Sequence[Any]:
     return tx.execute(sa.select(table.id, table.group_id).where(table.group_id.in_(theirs)).order_by(table.id)).all()
 
 
-def _linked(tx: Connection, ids: Collection[uuid.UUID]) -> tuple[uuid.UUID, ...]:
+def _linked(tx: Connection, ids: Collection[uuid.UUID], linked: set[uuid.UUID]) -> tuple[uuid.UUID, ...]:
     """Return customers with all who are the same people; those that one contact names become the same from here on.
 
+    ``linked`` notes whom that changed.
     Nothing is merged: each keeps its records and its pots, and from here on all their pots are charged together.
     """
     rows = _groups(tx, ids)
@@ -241,6 +242,7 @@ def _linked(tx: Connection, ids: Collection[uuid.UUID]) -> tuple[uuid.UUID, ...]
         _lock_links(tx)
         rows = _groups(tx, ids)
         members = [row.id for row in rows]
+        linked.update(members)
         tx.execute(customers.update().where(customers.c.id.in_(members)).values(group_id=members[0]))
     return tuple(row.id for row in rows)
 

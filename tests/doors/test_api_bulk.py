@@ -81,7 +81,7 @@ def test_the_same_file_again_is_the_same_job(machines: Machines) -> None:
 def test_the_same_file_once_more_is_once_more_for_each_key(machines: Machines) -> None:
     first = json_of(send(machines, file_of(2)))
     without = send(machines, file_of(2), "?again=true")
-    assert (without.status_code, json_of(without)["field"]) == (400, "Idempotency-Key")
+    assert (without.status_code, json_of(without)["field"]) == (422, "Idempotency-Key")
     other = json_of(send(machines, file_of(2), "?again=true", key="march"))
     assert (other["repeated"], other["id"] == first["id"]) == (False, False)
     after_a_time_out = json_of(send(machines, file_of(2), "?again=true", key="march"))

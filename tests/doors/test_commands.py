@@ -159,7 +159,7 @@ def test_fresh_keys_can_be_appended_to_those_of_any_day(operator: Operator) -> N
 
 
 def test_the_id_of_fresh_keys_can_be_chosen(operator: Operator) -> None:
-    assert operator.gets("keys", "new", "--id", "spring-27").count("=spring-27:") == 4
+    assert operator.gets("keys", "new", "--id", "spring-27").count("=spring-27:") == 5
     for wrong in ("", "Spring", "a:b", "x" * 17):
         assert "--id" in operator.is_refused("keys", "new", "--id", wrong, status=2)
 

@@ -144,7 +144,7 @@ def test_what_was_used_is_open_no_more(open_shop: OpenShop) -> None:
     shop = open_shop(changed(fixed=MONEY))
     first = shop.issue(incentive="fixed")
     assert first.voucher is not None
-    shop.redeem(first.voucher.code)
+    shop.redeem(first.voucher.code, order_ref="T-1")
     assert shop.issue(incentive="fixed", case_id=first.case_id).voucher
     shop.later(days=60)
     assert shop.issue(incentive="fixed", case_id=first.case_id).voucher  # expired, whether anybody swept it or not

@@ -60,7 +60,9 @@ def test_each_gift_is_in_the_name_of_its_giver(shop: Shop) -> None:
 
 def test_one_gift_too_many_is_refused_whoever_asks_for_it(open_shop: OpenShop) -> None:
     shop = open_shop(catalog(budget("pot", cap_count=2)))
-    given = give(shop, *((by, wish()) for by in (shop.manager, shop.agent, shop.manager, shop.agent)))
+    givers = (shop.manager, shop.agent, shop.manager, shop.agent)
+    wishes = [(by, wish(customer=named(f"n{number}@example.com"))) for number, by in enumerate(givers)]
+    given = give(shop, *wishes)
     assert [type(each) for each in given] == [Issued, Issued, BudgetExhausted, BudgetExhausted]
     assert len(shop.all(issuances)) == 2
     shop.check()

@@ -64,3 +64,40 @@ def test_many_threads_over_and_over_get_every_answer() -> None:
     combiner: Combiner[int, int] = Combiner(lambda items: [-item for item in items], most=5)
     with ThreadPoolExecutor(12) as pool:
         assert list(pool.map(combiner.submit, range(3000))) == [-each for each in range(3000)]
+
+
+def test_who_is_interrupted_steps_out_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, wait = threading.Event(), threading.Event.wait
+
+    def run(items: list[str]) -> list[str]:
+        if items == ["first"]:
+            wait(gate, 10)
+        return items
+
+    def interrupted(event: threading.Event, timeout: float | None = None) -> bool:
+        if threading.current_thread().name == "interrupted":
+            raise KeyboardInterrupt
+        return wait(event, timeout)
+
+    combiner = Combiner(run)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(combiner.submit, "first")
+        while not combiner._running:
+            time.sleep(0.001)
+        monkeypatch.setattr(threading.Event, "wait", interrupted)
+        heard: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                combiner.submit("gone")
+            except KeyboardInterrupt as error:
+                heard.append(error)
+
+        gone = threading.Thread(target=ask, name="interrupted")
+        gone.start()
+        gone.join(10)
+        assert len(heard) == 1
+        second = pool.submit(combiner.submit, "second")
+        gate.set()
+        assert [first.result(10), second.result(10)] == ["first", "second"]
+    assert not combiner._running
