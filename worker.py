@@ -120,14 +120,22 @@ def _give_in_bulk(core: Core, stop: threading.Event) -> None:
 
 def _mind_books(core: Core, stop: threading.Event) -> None:
     def step() -> None:
-        while seal_due(core=core):
-            if stop.is_set():
-                return
-        if watch_books(core=core) is False:
-            log.critical("the books do not hold; `incentives books check` and `incentives books verify` say where")
+        try:
+            while seal_due(core=core):
+                if stop.is_set():
+                    return
+        finally:
+            # Whatever keeps us from sealing, a seal that somebody has damaged perhaps: that is for the proof to tell.
+            if not stop.is_set():
+                _prove_books(core)
         stop.wait(SEAL_EVERY.total_seconds())
 
     _repeat(step, stop)
+
+
+def _prove_books(core: Core) -> None:
+    if watch_books(core=core) is False:
+        log.critical("the books do not hold; `incentives books check` and `incentives books verify` say where")
 
 
 def _sweep_and_rest(core: Core, stop: threading.Event) -> None:

@@ -13,10 +13,12 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import sqlalchemy as sa
 
 from incentives.books.tables import audit_events, ledger_entries, ledger_postings, seal_parts
+from incentives.flows import seal
 from incentives.flows.seal import seal_due
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import FixedClock
@@ -42,7 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
     both = not (options.sqlite or options.postgresql)
     for kind, wanted in (("SQLite", options.sqlite or both), ("PostgreSQL", options.postgresql or both)):
         if wanted:
-            with _database(postgresql=kind == "PostgreSQL") as url:
+            # The server knows nothing of the year that is played.
+            played = patch.object(seal, "shared_now", lambda _tx, now: now)
+            with _database(postgresql=kind == "PostgreSQL") as url, played:
                 measure(kind, url, options.rows)
 
 

@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 from redis import Redis as RedisClient
 
+from incentives.flows import seal
 from incentives.kernel.database import Database
 from incentives.kernel.migrate import upgrade
 from tests.databases import BACKENDS, Databases, PostgresDatabases, SqliteDatabases
@@ -42,6 +43,14 @@ def pytest_unconfigure() -> None:
 def run() -> RunFolder:
     """The folder that all processes of this run share."""
     return RunFolder.current()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_clock() -> Iterator[None]:
+    """Let the database's clock be the one that a test's world is given: it knows nothing of the year that is played."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seal, "shared_now", lambda _tx, now: now)
+        yield
 
 
 @pytest.fixture(scope="session")

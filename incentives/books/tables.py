@@ -92,6 +92,7 @@ seal_parts = sa.Table(
     sa.Column("last_id", sa.Uuid(), nullable=False),
     sa.Column("content_hash", sa.String(64), nullable=False),
     sa.Column("content", sa.LargeBinary(), nullable=False),
+    sa.Index("ix_seal_parts_book_first_id", "book", "first_id"),
     sa.Index("ix_seal_parts_book_last_id", "book", "last_id"),
 )
 

@@ -192,9 +192,10 @@ def _links(tx: Connection, above: int) -> Iterator[tuple[Any, _Link | None]]:
     """Go through the seals by number, each with the heads of its parts; None for one that cannot be read."""
     while some := _some_links(tx, above):
         yield from some
-        above = some[-1][0]
-        if not isinstance(above, int):
+        last = some[-1][0]
+        if not isinstance(last, int):
             return
+        above = last
 
 
 def _some_links(tx: Connection, above: int) -> list[tuple[Any, _Link | None]]:

@@ -6,8 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from incentives.books.tables import seals
 from incentives.kernel import migrate
 from incentives.kernel.core import Core
+from incentives.kernel.database import is_away
 from incentives.kernel.errors import StorageUnavailable
 from incentives.messages.tables import outbox_messages
 from incentives.queries.books_seals import latest_checks
@@ -15,6 +17,10 @@ from incentives.vouchers import codes
 from incentives.vouchers.tables import vouchers
 
 OUTBOX_AGE_MAX = timedelta(minutes=15)
+BOOKS_SLACK = timedelta(minutes=15)
+"""So much longer than two intervals the last proof of the books may be ago: proving takes its time."""
+
+_LATE = ", and were not since"
 
 _BOOKS_SINCE = "0005"  # a database that is older has no place for what the worker found
 
@@ -39,7 +45,7 @@ def readiness(*, core: Core) -> tuple[Part, ...]:
             parts = [Part(name="database", status=OK, detail="answers"), _migrations(revision)]
             if revision is not None:
                 parts += [_keys(tx, core), _outbox(tx, now)]
-                parts += [_books(tx)] if revision >= _BOOKS_SINCE else []
+                parts += [_books(tx, core, now)] if revision >= _BOOKS_SINCE else []
             return tuple(parts)
     except StorageUnavailable:
         return (Part(name="database", status=FAILING, detail="does not answer"),)
@@ -87,12 +93,29 @@ def _outbox(tx: sa.Connection, now: datetime) -> Part:
     return Part(name="outbox", status=status, detail=f"the oldest message has waited {int(waited.total_seconds())} s")
 
 
-def _books(tx: sa.Connection) -> Part:
-    """Say what the worker last found of the books. Vouchers are given all the same, unless a switch says otherwise."""
+def _books(tx: sa.Connection, core: Core, now: datetime) -> Part:
+    """Say what the worker last found of the books. Vouchers are given all the same, unless a switch says otherwise.
+
+    A proof that is old says nothing of today: the worker is away, or something keeps it from proving.
+    """
+    longest = 2 * timedelta(minutes=core.settings.books_check_minutes) + BOOKS_SLACK
+    try:
+        status, detail = _proved(tx, now, longest)
+    except Exception as error:
+        if is_away(error):
+            raise
+        status, detail = DEGRADED, f"cannot be told of: {type(error).__name__}"
+    return Part(name="books", status=status, detail=detail)
+
+
+def _proved(tx: sa.Connection, now: datetime, longest: timedelta) -> tuple[str, str]:
     found = latest_checks(tx, 1, ended=True)
     if not found:
-        return Part(name="books", status=OK, detail="were not proved yet")
-    status, word = (OK, "held") if found[0].holds else (DEGRADED, "did not hold")
-    return Part(
-        name="books", status=status, detail=f"{word} when they were proved at {found[0].started_at.isoformat()}"
-    )
+        waits = sa.exists().where(seals.c.at < now - longest)
+        old = tx.execute(sa.select(waits)).scalar_one()
+        return DEGRADED if old else OK, "were not proved yet"
+    last = found[0]
+    word = "held" if last.holds else "did not hold"
+    late = last.ended_at is None or abs(now - last.ended_at) > longest
+    detail = f"{word} when they were proved at {last.started_at.isoformat()}{_LATE if late else ''}"
+    return OK if last.holds and not late else DEGRADED, detail

@@ -65,6 +65,7 @@ def _add_seals() -> None:
         sa.ForeignKeyConstraint(["seal_number"], ["seals.number"], name=op.f("fk_seal_parts_seal_number")),
         sa.PrimaryKeyConstraint("seal_number", "book", name=op.f("pk_seal_parts")),
     )
+    op.create_index("ix_seal_parts_book_first_id", "seal_parts", ["book", "first_id"])
     op.create_index("ix_seal_parts_book_last_id", "seal_parts", ["book", "last_id"])
     if op.get_bind().dialect.name == "postgresql":
         # Digests cannot be made shorter; trying to would be most of what writing them costs.

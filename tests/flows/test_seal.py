@@ -15,11 +15,14 @@ from incentives.books.tables import seals as seals_table
 from incentives.flows import seal
 from incentives.flows.seal import seal_due, seal_late
 from incentives.kernel.actors import SYSTEM
+from incentives.kernel.clock import FixedClock, SystemClock
 from incentives.kernel.errors import InputInvalid, NotPermitted
 from incentives.kernel.ids import Ids
 from incentives.kernel.keys import KeyRing
+from incentives.queries import sealed_rows
 from incentives.queries.books_verify import Verdict, verify_books
 from incentives.queries.sealed_rows import BOOKS, LATE
+from tests.flows import guards
 from tests.flows.shop import Shop
 from tests.schema import append_only_tables
 from tests.world import actor
@@ -201,3 +204,48 @@ def test_only_those_who_see_the_books_may_verify(shop: Shop) -> None:
     with pytest.raises(NotPermitted):
         verify_books(core=shop.core, actor=actor(shop.core, "manager"))
     assert verify_books(core=shop.core, actor=actor(shop.core, "auditor")).holds
+
+
+def test_a_machine_whose_clock_is_ahead_shuts_nobody_out_and_its_rows_wait(
+    shop: Shop, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = shop.clock.now()
+    monkeypatch.setattr(seal, "shared_now", lambda _tx, now: right if backend == "postgresql" else now)
+    ahead = replace(shop.core, clock=FixedClock(right + timedelta(minutes=31)))
+    note(shop, right + timedelta(minutes=30))
+    # Of an SQLite file all workers are on one machine, and only a row can be ahead.
+    while seal_due(core=ahead if backend == "postgresql" else shop.core):
+        pass
+    assert verified(shop).unsealed == 1, "what is ahead waits"
+    note(shop, right + timedelta(seconds=1))
+    note(shop, right - LATE + timedelta(minutes=1))
+    right += timedelta(minutes=1)
+    shop.clock.advance(timedelta(minutes=1))
+    assert seal_due(core=shop.core).rows == 2
+    verdict = verified(shop)
+    assert (verdict.faults, verdict.unsealed) == ((), 1)
+    right += timedelta(minutes=30)
+    shop.clock.advance(timedelta(minutes=30))
+    assert seal_due(core=ahead).rows == 1
+    assert verified(shop).unsealed == 0
+
+
+def test_the_clock_that_machines_share_is_the_servers_where_there_is_one(shop: Shop, backend: str) -> None:
+    told = shop.clock.now() + timedelta(days=36_500)
+    with shop.core.database.read() as tx:
+        found = sealed_rows.shared_now(tx, told)
+    if backend == "sqlite":
+        assert found == told
+    else:
+        assert found.utcoffset() == timedelta()
+        assert abs(found - SystemClock().now()) < timedelta(minutes=10)
+
+
+def test_a_damaged_head_stops_no_sealing(shop: Shop) -> None:
+    assert seal_due(core=shop.core)
+    guards.take_away(shop.core, "seals")
+    with shop.core.database.write() as tx:
+        tx.exec_driver_sql("UPDATE seals SET at = 'infinity'")
+    live(shop)
+    assert seal_due(core=shop.core)
+    assert {fault.seal_number for fault in verified(shop).faults} == {1}

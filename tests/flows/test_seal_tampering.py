@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from incentives.books.seals import Checkpoint
+from incentives.books.seals import Checkpoint, Part
 from incentives.books.tables import audit_events, seal_parts, seals
 from incentives.flows import seal
 from incentives.flows.seal import seal_due
@@ -20,8 +20,10 @@ from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import FixedClock
 from incentives.kernel.core import Core
 from incentives.kernel.ids import Ids
+from incentives.queries import sealed_rows
 from incentives.queries.books_verify import Verdict, checkpoint_of, verify, verify_books
-from incentives.queries.sealed_rows import BOOKS, too_late
+from incentives.queries.sealed_rows import BOOKS, Recorder, too_late
+from tests.flows import guards
 from tests.migrations.filled import fill
 from tests.world import START, make_core
 
@@ -45,7 +47,7 @@ def core(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
     fill(database_url)
     clock = FixedClock(START + timedelta(days=40))
     core = make_core(database_url, clock=clock)
-    _take_guards_away(core)
+    guards.take_away(core, *(table.name for table in BOOKS), "seals", "seal_parts")
     _write_more(core)
     monkeypatch.setattr(seal, "MOST_ROWS", 20)
     while seal_due(core=core):
@@ -72,22 +74,6 @@ def _write_more(core: Core) -> None:
         tx.execute(seal_parts.delete())  # sealed anew, in many small seals
         tx.execute(seals.delete())
         tx.execute(audit_events.insert(), rows)
-
-
-def _take_guards_away(core: Core) -> None:
-    tables = [*(table.name for table in BOOKS), "seals", "seal_parts"]
-    with core.database.write() as tx:
-        if core.database.sqlite:
-            for name in tx.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all():
-                tx.exec_driver_sql(f"DROP TRIGGER {name}")
-            return
-        for table in tables:
-            tx.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
-            found = tx.exec_driver_sql(
-                f"SELECT conname FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype IN ('c', 'u', 'f')"
-            )
-            for name in found.scalars().all():
-                tx.exec_driver_sql(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
 
 
 def tampered(core: Core, dice: random.Random, how: Any) -> tuple[Done, Verdict]:
@@ -204,7 +190,23 @@ def remove_part(tx: Connection, dice: random.Random) -> Done:
     return Done("delete a part", seal_number=row.seal_number)
 
 
-WAYS = (change, change, change, change, delete, insert, swap, change_seal, remove_seal, remove_part)
+def add_part(tx: Connection, dice: random.Random) -> Done:
+    """Slip a row in that is as old as another, with a part that speaks for it and belongs to no seal."""
+    done = None
+    while done is None:
+        done = insert(tx, dice)
+    (row_id,) = done.row_ids
+    name = done.what.rpartition(" ")[-1]
+    table = next(table for table in BOOKS if table.name == name)
+    record = Recorder(table)
+    (row,) = sealed_rows.rows(tx, table, [table.c.id == uuid.UUID(row_id)])
+    number = tx.execute(sa.select(sa.func.max(seals.c.number))).scalar_one() + 1
+    part = Part(book=name, columns=record.columns, content=record(row))
+    tx.execute(seal_parts.insert(), part.row(number))
+    return Done("add a part", seal_number=number)
+
+
+WAYS = (change, change, change, change, delete, insert, swap, change_seal, remove_seal, remove_part, add_part)
 
 
 @pytest.mark.timeout(900)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 import worker
+from incentives.books.tables import books_checks
 from incentives.flows.deliver import deliver_next
 from incentives.kernel import migrate
 from incentives.kernel.core import Core
@@ -123,3 +124,14 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(shop: Shop, monkeypa
     with working(replace(shop.core, senders={"sms": Recording("sms"), "email": email})):
         wait_until(lambda: email.letters)
     assert len(tries) == 3
+
+
+def test_the_books_are_proved_even_when_they_cannot_be_sealed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(**_given: object) -> None:
+        message = "a head that cannot be read"
+        raise ValueError(message)
+
+    monkeypatch.setattr(worker, "seal_due", stumble)
+    with working(shop.core):
+        wait_until(lambda: [row for row in shop.all(books_checks) if row.ended_at is not None])
+    assert shop.one(books_checks).holds is True

@@ -10,7 +10,7 @@ ROOMS = {
 }
 WHOLE = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
 TABLES = WHOLE.partition("The deeds in `incentives/deeds/`")
-SESSION = re.compile(r"\bdatabase\.(?:write|read|read_snapshot)\(\)")
+SESSION = re.compile(r"\bdatabase\.(?:write|read|read_snapshot)\(")
 
 
 def named(text: str) -> set[str]:

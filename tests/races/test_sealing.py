@@ -4,14 +4,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from incentives.books import seals
 from incentives.books.tables import audit_events, seal_parts
 from incentives.books.tables import seals as seals_table
+from incentives.flows import seal
 from incentives.flows.seal import seal_due
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import SystemClock, elapsed_seconds
@@ -29,8 +31,9 @@ def write_or_seal(core: Core, turn: int) -> Outcome:
     if turn % 4 == 0:
         until = elapsed_seconds() + _SEALING_SECONDS
         sealed = 0
-        while elapsed_seconds() < until:
-            sealed += bool(seal_due(core=_ahead(core)))
+        with nothing_settles():
+            while elapsed_seconds() < until:
+                sealed += bool(seal_due(core=_present(core)))
         return Outcome("Sealed", sealed)
     for number in range(WRITES):
         now = SystemClock().now() - timedelta(minutes=2 if turn % 4 == 1 else 0)
@@ -44,16 +47,16 @@ def write_or_seal(core: Core, turn: int) -> Outcome:
     return Outcome("Written", WRITES)
 
 
-class Ahead:
-    """A clock that lets nothing settle: what is committed late is the rule."""
+@contextmanager
+def nothing_settles() -> Iterator[None]:
+    """Seal what is newer than new: what is committed late is the rule."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seal, "SETTLED", -timedelta(minutes=1))
+        yield
 
-    def now(self) -> datetime:
-        """Return the present instant, a minute early."""
-        return SystemClock().now() + timedelta(minutes=1)
 
-
-def _ahead(core: Core) -> Core:
-    return replace(core, clock=Ahead())
+def _present(core: Core) -> Core:
+    return replace(core, clock=SystemClock())
 
 
 def all_of(core: Core, table: sa.Table) -> list[Any]:
@@ -65,8 +68,9 @@ def test_many_sealers_beside_many_writers_make_one_chain(crew: Crew, core: Core,
     outcomes = crew.share(write_or_seal, range(SIZE), database_url)
     written = sum(each.value for each in outcomes if each.name == "Written")
     assert written == SIZE * 3 // 4 * WRITES, outcomes
-    while seal_due(core=_ahead(core)):
-        pass
+    with nothing_settles():
+        while seal_due(core=_present(core)):
+            pass
     verdict = verify_books(core=core, actor=SYSTEM)
     assert verdict.faults == ()
     assert (verdict.rows, verdict.unsealed) == (written, 0)
