@@ -192,6 +192,8 @@ _BEYOND_SCHEMA = (
     *("after", "customer.segment", "label", "at_most"),
     *("ends_at", "absent_email", "delegate_email"),
     "reason",  # needed to release the hold of another till
+    "items",  # a sale comes to something
+    "Idempotency-Key",  # needed to give for the same file again
     *("from_date", "until_date", "started_at", "occurred_at", "due_at"),
     *("subject", "scope", "value", "expires_at", "note", "csv", "file", "decision"),
     *("into_id", "other_id", "causes", "causes.0.cause", "words", "step", "team", "owner", "owner_team", "rule"),
