@@ -38,7 +38,7 @@ def verbs() -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {}
     for path in sorted(Path(flows.__file__).parent.glob("[!_]*.py")):
         module = importlib.import_module(f"incentives.flows.{path.stem}")
-        if "database.write()" not in inspect.getsource(module):
+        if "database.write(" not in inspect.getsource(module):
             continue
         for name, flow in inspect.getmembers(module, inspect.isfunction):
             takes = set(inspect.signature(flow).parameters)

@@ -118,6 +118,10 @@ class Turn:
         finally:
             player.follows = False
 
+    def is_set(self) -> bool:
+        """Return whether it has come."""
+        return self._come
+
     def set(self) -> None:
         """Let it come."""
         self._come = True
