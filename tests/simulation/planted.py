@@ -1,6 +1,6 @@
 """Bugs that others have shipped, to be planted into the engine: a simulation that finds none of them proves nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,12 @@ def redeem_without_condition(patch: pytest.MonkeyPatch) -> None:
     """Redeem by having looked before: the update asks nothing any more."""
     real = lifecycle.redeem
     patch.setattr(lifecycle, "redeem", lambda tx, voucher_id, _condition: real(tx, voucher_id, sa.true()))
+
+    def redeem_all(tx: Any, weighed: Mapping[Any, int], _now: Any) -> dict[Any, int]:
+        counts = {each: real(tx, each, sa.true()) for each in weighed}
+        return {each: used for each, used in counts.items() if used is not None}
+
+    patch.setattr(lifecycle, "redeem_all", redeem_all)
 
 
 def claim_without_lease(patch: pytest.MonkeyPatch) -> None:
