@@ -37,6 +37,10 @@ class Answer:
     deed: str = ""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # who comes with thirty-two threads at once is not turned away
+
+
 class StandIn:
     """A server that gives the scripted answers in turn, and the usual one when there are none."""
 
@@ -47,7 +51,7 @@ class StandIn:
         self._script: deque[Answer] = deque()
         self._lock = threading.Lock()
         self.released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": self}))
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": self}))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -33,6 +33,8 @@ from tests.world import START, make_core, publish_catalog
 REQUESTS = 12
 LATER = START + timedelta(days=400)
 
+_A_MOMENT_SECONDS = 0.2
+
 
 def finance(number: int) -> Actor:
     return Actor(kind="person", id=uuid.UUID(int=100 + number), name="Fin", role="finance")
@@ -176,6 +178,7 @@ def count_before_locking() -> Iterator[None]:
 
     def soon(tx: Any, rule: Any, pot_ids: Any) -> Any:
         found = left(tx, rule, pot_ids)
+        time.sleep(_A_MOMENT_SECONDS)  # So that others, who do not know of it yet, come meanwhile.
         return found or {pot_id: {"minor": 300} for pot_id in pot_ids}
 
     with pytest.MonkeyPatch.context() as patch:
