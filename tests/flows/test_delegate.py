@@ -215,6 +215,9 @@ def test_a_key_makes_one_delegation(board: Board) -> None:
     first = create_delegation(core=board.core, actor=board.mona, command=command)
     again = create_delegation(core=board.core, actor=board.mona, command=command)
     assert (again.id, again.replayed) == (first.id, True)
+    board.shop.later(days=2)
+    late = create_delegation(core=board.core, actor=board.mona, command=command)
+    assert (late.id, late.replayed) == (first.id, True)  # It is over by now; the first answer is the answer.
     other = CreateDelegation(
         delegate_email="sue@example.com", ends_at=START + timedelta(days=1), reason="Away.", idempotency_key="k"
     )
