@@ -19,7 +19,7 @@ from incentives.deeds import answers, asking, caring
 from incentives.deeds.answers import Issued, IssuedVoucher
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
-from incentives.kernel.many import Together, insert_many
+from incentives.kernel.many import RowsTogether, insert_many
 from incentives.kernel.money import Money
 from incentives.messages import outbox
 from incentives.safeguards import reviews
@@ -190,7 +190,7 @@ class Batch:
         )
         fresh = {each.id: each.case["protocol_item_id"] for each in self.cases if each.id in self.given_in}
         asked = asking.asked_after_giving(tx, self.core, fresh=fresh, before=before)
-        with Together(tx) as rows:
+        with RowsTogether(tx) as rows:
             caring.write(rows, self.cases)
             insert_many(rows, issuances, self.issuances)
             insert_many(rows, approvals, self.approvals)

@@ -2,7 +2,7 @@
 
 What they mean is what a row by itself would: defaults, constraints and triggers hold. PostgreSQL takes rows as one JSON
 text, which costs the client a third of COPY's time and a tenth of one statement a row; and it takes the rows of several
-tables in one statement (``Together``), so that whoever writes to ten of them waits once. SQLite is in this very
+tables in one statement (``RowsTogether``), so that whoever writes to ten of them waits once. SQLite is in this very
 process and takes them one by one.
 """
 
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 _DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]  # to write names and types by
 
 
-class Together:
+class RowsTogether:
     """Rows of several tables that are written when the block ends, as one statement where the database can.
 
     No table's rows are seen before; what they refer to may be among them, since references are checked at the end of
@@ -60,7 +60,7 @@ class Together:
             self._parts, self._rows = [], []
 
 
-Into = Connection | Together
+Into = Connection | RowsTogether
 
 
 @cache
@@ -73,7 +73,7 @@ def _chained(parts: tuple[str, ...]) -> str:
 
 def insert_many(into: Into, table: sa.Table, rows: Sequence[Row]) -> None:
     """Insert rows, those that name the same columns together; at once, or with whatever else is collected."""
-    tx = into.tx if isinstance(into, Together) else into
+    tx = into.tx if isinstance(into, RowsTogether) else into
     alike: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         alike.setdefault(tuple(row), []).append(row)
@@ -117,7 +117,7 @@ def update_many(
     """Change rows that are found by some columns: set others (``to``), add to others (``add``)."""
     if not rows:
         return
-    tx = into.tx if isinstance(into, Together) else into
+    tx = into.tx if isinstance(into, RowsTogether) else into
     names = (*by, *to, *add)
     if tx.dialect.name == "postgresql":
         some = [{name: row[name] for name in names} for row in rows]
@@ -130,7 +130,7 @@ def update_many(
 
 
 def _send(into: Into, command: str, text: str) -> None:
-    if isinstance(into, Together):
+    if isinstance(into, RowsTogether):
         into.add(command, text)
     else:
         into.exec_driver_sql(command, (text,))

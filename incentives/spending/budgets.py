@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
-from incentives.kernel.many import Into, Together, insert_absent, insert_many, update_many
+from incentives.kernel.many import Into, RowsTogether, insert_absent, insert_many, update_many
 from incentives.spending.matching import Dimensions, PotKey, Rule, Wanted, matching
 from incentives.spending.tables import COUNTERS, budget_allocations, budget_movements, budget_periods
 
@@ -300,7 +300,7 @@ def write(
     insert_many(into, budget_allocations, allocations)
     unused = [pot.id for pot in pots if pot.made and not pot.changed]
     if unused:
-        tx = into.tx if isinstance(into, Together) else into
+        tx = into.tx if isinstance(into, RowsTogether) else into
         tx.execute(budget_periods.delete().where(budget_periods.c.id.in_(unused)))
     ruled = [_changes(pot) | _said(pot.rule) for pot in pots if pot.changed and pot.rule is not None]
     update_many(into, budget_periods, ruled, by=("id",), to=_RULED, add=_SUMS)
