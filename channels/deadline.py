@@ -7,8 +7,11 @@ in a thread of its own, and whoever waits for it goes on when the time is up, be
 import ctypes
 import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from incentives.messages.port import Outcome, TryLater
+from incentives.messages.port import TryLater, Unsure
+
+T = TypeVar("T")
 
 # A call that ends by its own time-out says better what went wrong: it comes first.
 MARGIN_SECONDS = 0.5
@@ -28,10 +31,10 @@ class Deadline:
         self._provider = provider
         self._seconds = timeout_seconds + MARGIN_SECONDS
         self._lock = threading.Lock()
-        self._abandoned: list[_Call] = []
+        self._abandoned: list[threading.Thread] = []
 
-    def within(self, work: Callable[[], Outcome]) -> Outcome:
-        """Return the outcome of a call, or ``TryLater`` when the time is up. What the call raises is raised.
+    def within(self, work: Callable[[], T]) -> T | TryLater | Unsure:
+        """Return what a call does (never None), or ``Unsure`` when the time is up. What the call raises is raised.
 
         Where earlier calls are abandoned and will not end, no further one is begun.
         """
@@ -47,19 +50,19 @@ class Deadline:
             with self._lock:
                 self._abandoned.append(call)
             call.end_soon()
-            return TryLater(f"{self._provider} did not answer in time.", None)
+            return Unsure(f"{self._provider} did not answer in time.")
         return call.result()
 
 
-class _Call(threading.Thread):
+class _Call(threading.Thread, Generic[T]):
     """One call, in a thread that no end of the process waits for."""
 
-    def __init__(self, work: Callable[[], Outcome]) -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
         super().__init__(name="provider-call", daemon=True)
         self._work = work
         self._gate = threading.Lock()
         self._ended = False
-        self.outcome: Outcome | None = None
+        self.outcome: T | None = None
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -73,7 +76,7 @@ class _Call(threading.Thread):
         with self._gate:
             self._ended = True
 
-    def result(self) -> Outcome:
+    def result(self) -> T:
         """Return or raise what came of it."""
         if self.error is not None:
             raise self.error

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from channels import feedback_page, inbox, twilio_incoming, voucher_page
+from channels import feedback_page, inbox, sendgrid_events, twilio_incoming, twilio_status, voucher_page
 from channels.pages import failed, keep_private, not_shown
 from incentives.kernel.errors import Refusal
 
@@ -25,6 +25,8 @@ def hang(app: Flask) -> None:
     app.register_blueprint(voucher_page.blueprint())
     app.register_blueprint(feedback_page.blueprint())
     app.register_blueprint(twilio_incoming.blueprint())
+    app.register_blueprint(twilio_status.blueprint())
+    app.register_blueprint(sendgrid_events.blueprint())
     app.register_blueprint(inbox.blueprint())
 
 

@@ -16,7 +16,7 @@ from channels.pages import current_core, keep_private
 from channels.rendering import RenderedEmail, RenderedSms, render_email, render_sms
 from channels.sms_text import ONE_PART, SmsSize, size_of
 from incentives.kernel.core import Core
-from incentives.messages.port import AnyLetter, BooksLetter, BudgetLetter, NoticeLetter, SafetyLetter
+from incentives.messages.port import AnyLetter, BooksLetter, BudgetLetter, NoticeLetter, ProviderLetter, SafetyLetter
 from incentives.queries.inbox import CapturedLetter, captured_letter, captured_letters
 
 _SHOWN_AT_ONCE = 50
@@ -60,7 +60,7 @@ class _Message:
     @property
     def to_customer(self) -> bool:
         """Return whether a customer would have got it, and not one of the staff."""
-        return not isinstance(self.letter, NoticeLetter | BudgetLetter | SafetyLetter | BooksLetter)
+        return not isinstance(self.letter, NoticeLetter | BudgetLetter | SafetyLetter | BooksLetter | ProviderLetter)
 
     @property
     def sms_html(self) -> Markup:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from incentives.messages.port import TryLater
+from incentives.messages.port import PACE, SETTINGS, Outcome, TryLater, Unsure, WillNeverWork
 
 # A provider that is told wrong keeps being told wrong until somebody mends the settings: asking each minute
 # is noise.
@@ -87,4 +87,20 @@ def provider_message_id(value: object) -> str | None:
 def misconfigured(reason: str, headers: Mapping[str, str]) -> TryLater:
     """Return the outcome for a mistake in our settings: the message is good, so it waits for the mending."""
     wait = retry_after_seconds(headers)
-    return TryLater(reason, max(wait or 0.0, MISCONFIGURED_AFTER_SECONDS))
+    return TryLater(reason, max(wait or 0.0, MISCONFIGURED_AFTER_SECONDS), SETTINGS)
+
+
+def outcome_of_fault(fault: str, reason: str, headers: Mapping[str, str]) -> Outcome:
+    """Return what a fault of a provider's status table means.
+
+    ``never``: the message itself is refused. ``mend``: our settings are at fault. ``slower``: we ask too much.
+    ``unsure``: a gateway had no answer from whoever may have taken it. ``later``: nobody's fault.
+    """
+    if fault == "never":
+        return WillNeverWork(reason)
+    if fault == "mend":
+        return misconfigured(reason, headers)
+    if fault == "unsure":
+        return Unsure(reason)
+    wait = retry_after_seconds(headers)
+    return TryLater(reason, wait, PACE) if fault == "slower" else TryLater(reason, wait)

@@ -1,12 +1,15 @@
 """Turns a letter into what the customer reads: an email in text and HTML, or an SMS of at most two parts."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from channels.phrasing import Speech, date_text, expiry_text, speech_for, value_text, where_text
 from channels.rendered import RenderedEmail, RenderedSms, one_line, templates
 from channels.rendering_books import books_email
 from channels.rendering_budgets import budget_email
 from channels.rendering_cases import notice_email, survey_email, survey_sms
+from channels.rendering_provider import provider_email
 from channels.rendering_safety import safety_email
 from channels.sms_text import plain_typography, shorten, size_of
 from incentives.messages.port import (
@@ -15,6 +18,7 @@ from incentives.messages.port import (
     BudgetLetter,
     Letter,
     NoticeLetter,
+    ProviderLetter,
     SafetyLetter,
     SurveyLetter,
 )
@@ -32,20 +36,24 @@ _CHARACTERS_MAX = 2 * 153  # what two parts hold at most
 
 def render_email(letter: AnyLetter) -> RenderedEmail:
     """Return the email of a letter in the reader's language. The subject holds neither code nor link."""
-    if isinstance(letter, SurveyLetter):
-        return survey_email(letter)
-    if isinstance(letter, BudgetLetter):
-        return budget_email(letter)
-    if isinstance(letter, SafetyLetter):
-        return safety_email(letter)
-    if isinstance(letter, BooksLetter):
-        return books_email(letter)
-    return notice_email(letter) if isinstance(letter, NoticeLetter) else _letter_email(letter)
+    if isinstance(letter, Letter):
+        return _letter_email(letter)
+    return _EMAILS[type(letter)](letter)
+
+
+_EMAILS: dict[type, Callable[[Any], RenderedEmail]] = {
+    SurveyLetter: survey_email,
+    NoticeLetter: notice_email,
+    BudgetLetter: budget_email,
+    SafetyLetter: safety_email,
+    BooksLetter: books_email,
+    ProviderLetter: provider_email,
+}
 
 
 def render_sms(letter: AnyLetter) -> RenderedSms:
     """Return the SMS of a letter: one part wherever that can be, never more than two. Staff get emails only."""
-    if isinstance(letter, NoticeLetter | BudgetLetter | SafetyLetter | BooksLetter):
+    if isinstance(letter, NoticeLetter | BudgetLetter | SafetyLetter | BooksLetter | ProviderLetter):
         raise TypeError("a notice to staff has no SMS")
     return survey_sms(letter) if isinstance(letter, SurveyLetter) else _letter_sms(letter)
 

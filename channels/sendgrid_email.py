@@ -16,7 +16,7 @@ from functools import cache
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import (
     BaseHandler,
@@ -33,11 +33,11 @@ from channels.provider import (
     checked_secret,
     is_loopback,
     misconfigured,
+    outcome_of_fault,
     provider_message_id,
-    retry_after_seconds,
 )
 from channels.rendering import RenderedEmail, render_email
-from incentives.messages.port import Accepted, AnyLetter, Outcome, TryLater, WillNeverWork
+from incentives.messages.port import Accepted, AnyLetter, Outcome, TryLater, Unsure, WillNeverWork
 
 if TYPE_CHECKING:
     from python_http_client import Client
@@ -47,8 +47,7 @@ SENDGRID_URL = "https://api.sendgrid.com"
 _ANSWER_BYTES_MAX = 65_536
 
 # https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: what each status other than 202
-# means for this message. "mend": our settings are at fault. "later": nobody's fault. "never": the message
-# itself is refused.
+# means for this message; `outcome_of_fault` says what the words stand for.
 STATUSES: dict[int, tuple[str, str]] = {
     400: ("never", "SendGrid refuses the message as malformed."),
     401: ("mend", "The configuration is wrong: SendGrid does not accept the API key."),
@@ -61,18 +60,20 @@ STATUSES: dict[int, tuple[str, str]] = {
     413: ("never", "SendGrid refuses the message as too large."),
     415: ("never", "SendGrid refuses the message's format."),
     422: ("never", "SendGrid refuses the message as malformed."),
-    429: ("later", "SendGrid asks us to send more slowly."),
+    429: ("slower", "SendGrid asks us to send more slowly."),
     500: ("later", "SendGrid has a fault of its own."),
-    502: ("later", "SendGrid cannot be reached behind its gateway."),
+    502: ("unsure", "SendGrid cannot be reached behind its gateway."),
     503: ("later", "SendGrid is not available."),
-    504: ("later", "SendGrid did not answer its gateway in time."),
+    504: ("unsure", "SendGrid did not answer its gateway in time."),
 }
+
+_BAD_ADDRESS = "SendGrid refuses the customer's email address."
 
 # Which field a 400 complains about says whose mistake it is. The message beside it may quote an address: it
 # is not read.
 _FIELDS: tuple[tuple[str, str, str], ...] = (
     ("from", "mend", "The configuration is wrong: SendGrid does not accept the sender's address or name."),
-    ("personalizations.0.to", "never", "SendGrid refuses the customer's email address."),
+    ("personalizations.0.to", "never", _BAD_ADDRESS),
 )
 
 
@@ -111,8 +112,10 @@ class SendGridSender:
     def _post(self, body: dict[str, Any]) -> Outcome:
         try:
             answer = self._client().post(request_body=body)
+        except URLError as error:
+            return TryLater(_unreachable(error), None)  # before all of it was sent
         except (OSError, HTTPException) as error:
-            return TryLater(_unreachable(error), None)
+            return Unsure(_unreachable(error))
         return outcome_of(answer.status_code, answer.headers, answer.body)
 
     def _client(self) -> "Client":
@@ -163,9 +166,8 @@ def outcome_of(status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
     fault, reason = STATUSES.get(status, ("later", f"SendGrid answered {status}."))
     if status == HTTPStatus.BAD_REQUEST:
         fault, reason = _fault_of_fields(body, (fault, reason))
-    if fault == "never":
-        return WillNeverWork(reason)
-    return misconfigured(reason, headers) if fault == "mend" else TryLater(reason, retry_after_seconds(headers))
+    # The address is kept from being tried again: it will not become another one.
+    return WillNeverWork(reason, "invalid") if reason == _BAD_ADDRESS else outcome_of_fault(fault, reason, headers)
 
 
 def _fault_of_fields(body: bytes, otherwise: tuple[str, str]) -> tuple[str, str]:
@@ -178,6 +180,18 @@ def _fault_of_fields(body: bytes, otherwise: tuple[str, str]) -> tuple[str, str]
         if any(field == prefix or field.startswith(f"{prefix}.") for field in fields):
             return fault, reason
     return otherwise
+
+
+def is_signed(public_key: str, body: bytes, signature: str, timestamp: str) -> bool:
+    """Return whether SendGrid signed these very bytes. Whatever its verifier cannot read is not signed."""
+    from sendgrid.helpers.eventwebhook import EventWebhook  # a tenth of a second that only who is called pays
+
+    try:
+        # The verifier encodes what we decode: what is no UTF-8 could not come back as the bytes that were signed.
+        text = body.decode("utf-8")
+        return bool(signature) and bool(EventWebhook(public_key).verify_signature(text, signature, timestamp))
+    except ValueError:
+        return False
 
 
 class _RefuseRedirects(HTTPRedirectHandler):

@@ -1,4 +1,4 @@
-"""What Twilio passes on to us: a customer's SMS. A digit answers the question that we sent; everything else is let be.
+"""What Twilio passes on to us: a customer's SMS. A digit is an answer, ``STOP`` is heeded, everything else is let be.
 
 Twilio asks ``POST /providers/twilio/incoming`` (set it as the number's or the messaging service's webhook) and signs
 each request with the account's auth token over our public address, so that nobody else can answer for a customer.
@@ -6,19 +6,19 @@ each request with the account's auth token over our public address, so that nobo
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from flask import Blueprint, Response, abort, request
 
-from channels.pages import current_core, current_throttle
-from channels.twilio_sms import is_signed
+from channels.pages import current_core
+from channels.twilio_signature import REFUSED, is_from_twilio, is_set_up
+from incentives.flows.hear import START, STOP, OptOut, hear_opt_out
 from incentives.flows.respond import respond_to
 from incentives.flows.take_in import Raw, TakeIn, take_in
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal
-from incentives.kernel.throttle import network_of
 from incentives.queries.feedback_page import CustomerForm, form_of_number
 
 PATH = "/providers/twilio/incoming"
@@ -27,6 +27,10 @@ _NOTHING_TO_SAY = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 _ANSWER = re.compile(r"([0-9]{1,3})(?:[\s.,;:!)\-]+(.*))?", re.DOTALL)
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _KEYCAP = str.maketrans("", "", "\ufe0f\u20e3")
+_SID = re.compile(r"[A-Za-z0-9]{2,64}")
+# What Twilio itself heeds: https://help.twilio.com/articles/223134027. "YES" could be an answer, and is left to Twilio.
+_STOP_WORDS = {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"}
+_START_WORDS = {"START", "UNSTOP"}
 _COMMENT_LONGEST = 1600  # Twilio's own limit for what it passes on
 
 
@@ -37,16 +41,30 @@ def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
     @calls.post(PATH)
     def incoming() -> Response:
         core = core_provider()
-        if not core.settings.twilio_auth_token:
+        if not is_set_up(core):
             abort(HTTPStatus.NOT_FOUND)
         raw = Raw(body=request.get_data(cache=True), headers={}, media_type=request.mimetype)
-        if not _is_signed(core):
-            current_throttle().hit("link-misses", network_of(request.remote_addr))
-            return Response("The signature is not Twilio's.", HTTPStatus.FORBIDDEN, mimetype="text/plain")
-        _hear(core, request.form.get("From", ""), request.form.get("Body", ""), raw)
+        if not is_from_twilio(core):
+            return Response(REFUSED, HTTPStatus.FORBIDDEN, mimetype="text/plain")
+        word = opt_out_in(request.form.get("OptOutType", ""), request.form.get("Body", ""))
+        if word is None:
+            _hear(core, request.form.get("From", ""), request.form.get("Body", ""), raw)
+        else:
+            _heed(core, word, request.form)
         return Response(_NOTHING_TO_SAY, mimetype="text/xml")
 
     return calls
+
+
+def opt_out_in(kind: str, text: str) -> str | None:
+    """Return what an SMS says of being written to: ``STOP``, ``START``, or None where it says something else.
+
+    Where Twilio's own opt-out is set up, it says itself (``kind``) what it took a message for, in whatever language.
+    """
+    if kind:
+        return kind if kind in (STOP, START) else None
+    word = unicodedata.normalize("NFKC", text).strip().upper()
+    return STOP if word in _STOP_WORDS else START if word in _START_WORDS else None
 
 
 def answer_in(text: str) -> tuple[str, str] | None:
@@ -60,11 +78,12 @@ def answer_in(text: str) -> tuple[str, str] | None:
     return (str(int(found[1])), (found[2] or "").strip()) if found else None
 
 
-def _is_signed(core: Core) -> bool:
-    """Return whether Twilio signed this very request for our public address, whatever proxy it came through."""
-    address = core.settings.public_url + request.full_path.rstrip("?")
-    signature = request.headers.get("X-Twilio-Signature", "")
-    return is_signed(core.settings.twilio_auth_token, address, request.form, signature)
+def _heed(core: Core, word: str, form: Mapping[str, str]) -> None:
+    """Send nothing more to whoever wants no more; to whoever wants it again, as before."""
+    sender, sid = form.get("From", ""), form.get("MessageSid", "")
+    if _NUMBER.fullmatch(sender) and _SID.fullmatch(sid):
+        told = OptOut(provider="twilio", channel="sms", word=word, event_key=f"{sid}:{word}", address=sender)
+        hear_opt_out(core=core, command=told)
 
 
 def _hear(core: Core, sender: str, text: str, raw: Raw) -> None:

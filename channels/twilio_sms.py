@@ -6,11 +6,14 @@ came instead.
 """
 
 import json
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from channels.deadline import Deadline
@@ -19,14 +22,26 @@ from channels.provider import (
     checked_secret,
     is_loopback,
     misconfigured,
+    outcome_of_fault,
     provider_message_id,
-    retry_after_seconds,
 )
 from channels.rendering import render_sms
-from incentives.messages.port import Accepted, AnyLetter, Outcome, TryLater, WillNeverWork
+from channels.twilio_numbers import SUPPRESSES
+from incentives.messages.port import (
+    Accepted,
+    AnyLetter,
+    NotThere,
+    Outcome,
+    StatusReport,
+    TryLater,
+    Unsure,
+    WillNeverWork,
+)
 
 if TYPE_CHECKING:
     from twilio.rest import Client
+
+T = TypeVar("T")
 
 TWILIO_URL = "https://api.twilio.com"
 
@@ -49,13 +64,18 @@ STATUSES: dict[int, tuple[str, str]] = {
     413: ("never", "Twilio refuses the message as too large."),
     415: ("never", "Twilio refuses the message's format."),
     422: ("never", "Twilio refuses the message as malformed."),
-    429: ("later", "Twilio asks us to send more slowly."),
+    429: ("slower", "Twilio asks us to send more slowly."),
     500: ("later", "Twilio has a fault of its own."),
-    502: ("later", "Twilio cannot be reached behind its gateway."),
+    502: ("unsure", "Twilio cannot be reached behind its gateway."),
     503: ("later", "Twilio is not available."),
-    504: ("later", "Twilio did not answer its gateway in time."),
+    504: ("unsure", "Twilio did not answer its gateway in time."),
 }
 
+# Else Twilio calls twice at the most, and not again after a server error: connect within 3 s, answer within 1.5 s, five
+# tries more, after whatever went wrong. https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+HOW_TO_CALL = "#ct=3000&rt=1500&rc=5&rp=all"
+
+_BROKE = "The connection to Twilio failed."
 _BAD_NUMBER = ("never", "Twilio refuses the customer's phone number.")
 _NO_SMS = ("never", "The customer's phone number cannot receive SMS.")
 _BAD_SENDER = (
@@ -64,7 +84,7 @@ _BAD_SENDER = (
 )
 _BAD_ACCOUNT = ("mend", "The configuration is wrong: Twilio does not accept the account or its token.")
 _TRIAL = ("mend", "The configuration is wrong: a Twilio trial account sends to verified numbers only.")
-_FULL = ("later", "Twilio's queue for our number is full.")
+_FULL = ("slower", "Twilio's queue for our number is full.")
 
 # https://www.twilio.com/docs/api/errors: the codes that creating a message is known to answer with.
 CODES: dict[int, tuple[str, str]] = {
@@ -109,7 +129,7 @@ CODES: dict[int, tuple[str, str]] = {
     21705: _BAD_SENDER,
     30001: _FULL,
     30002: ("mend", "The configuration is wrong: the Twilio account is suspended."),
-    63038: ("later", "Twilio's daily limit for this account is reached."),
+    63038: ("slower", "Twilio's daily limit for this account is reached."),
 }
 
 
@@ -117,7 +137,6 @@ class TwilioSender:
     """Sends one SMS for one letter through Twilio's Messages API. Safe to use from several threads."""
 
     channel = "sms"
-    provider = "twilio"
 
     def __init__(
         self,
@@ -128,11 +147,14 @@ class TwilioSender:
         sms_from: str | None,
         base_url: str | None,
         timeout_seconds: float,
+        status_callback_url: str | None = None,
+        provider: str = "twilio",
     ) -> None:
-        """Keep the settings; nothing is sent or imported yet.
+        """Keep the settings; nothing is sent or imported yet. ``provider`` tells a second account from the first.
 
-        Raises ``ValueError`` for a base URL that is neither https nor on this machine, for credentials that
-        no header can carry, and when there is neither a messaging service nor a number to send from.
+        ``status_callback_url`` is where Twilio tells what became of a message, whose id is put behind it; None where
+        it could not reach us. Raises ``ValueError`` for a base URL that is neither https nor on this machine, for
+        credentials that no header can carry, and when there is neither a messaging service nor a number to send from.
         """
         if not (messaging_service_sid or sms_from):
             message = "SMS need a messaging service or a number to come from"
@@ -143,18 +165,58 @@ class TwilioSender:
         )
         self._base_url = checked_base_url(base_url or TWILIO_URL)
         self._timeout_seconds = float(timeout_seconds)
+        self._status_callback_url = status_callback_url
+        self.provider = provider
         self._deadline = Deadline("Twilio", self._timeout_seconds)
         self._of_this_thread = threading.local()
 
     def send(self, letter: AnyLetter) -> Outcome:
         """Render and send; only Twilio's 201 counts as accepted."""
         text, client = render_sms(letter).text, self._client()
-        outcome = self._deadline.within(lambda: self._create(client, letter.to, text))
-        if isinstance(outcome, TryLater):
+        more = self._status_callback(letter)
+        outcome = self._deadline.within(lambda: self._create(client, letter.to, text, more))
+        if isinstance(outcome, TryLater | Unsure):
             self._of_this_thread.client = None  # A call that was abandoned may still hold its connection.
         return outcome
 
-    def _create(self, client: "Client", to: str, text: str) -> Outcome:
+    def look_for(self, letter: AnyLetter, since: datetime) -> Accepted | NotThere | None:
+        """Return whether Twilio has taken a letter since an instant; None where it does not say."""
+        from channels.twilio_asking import looked_for  # which knows the words of callbacks, and those know this file
+
+        text = render_sms(letter).text
+
+        def question(client: Any) -> Accepted | NotThere:
+            return looked_for(client, letter, text, since)
+
+        return self._asked(question)
+
+    def ask(self, provider_message_id: str, now: datetime) -> StatusReport | None:
+        """Return what became of a message; None where Twilio does not say."""
+        from channels.twilio_asking import told_of
+
+        return self._asked(lambda client: told_of(client, provider_message_id, self.provider, now))
+
+    def _asked(self, question: Callable[[Any], T]) -> T | None:
+        client, nothing = self._client(), TryLater("Twilio does not say.", None)
+
+        def ask() -> T | TryLater:
+            try:
+                return question(client) or nothing
+            except (NotCreatedError, NotReachedError):
+                return nothing
+
+        answer = self._deadline.within(ask)
+        if not isinstance(answer, TryLater | Unsure):
+            return answer
+        self._of_this_thread.client = None
+        return None
+
+    def _status_callback(self, letter: AnyLetter) -> dict[str, str]:
+        """Return where Twilio tells what became of this message, by our id: it may tell before we know its own."""
+        url = self._status_callback_url
+        return {"status_callback": f"{url}/{letter.message_id}{HOW_TO_CALL}"} if url else {}
+
+    def _create(self, client: "Client", to: str, text: str, more: dict[str, str]) -> Outcome:
         try:
             message = client.messages.create(
                 to=to,
@@ -162,11 +224,12 @@ class TwilioSender:
                 validity_period=VALIDITY_SECONDS,
                 smart_encoded=True,
                 **self._origin,
+                **more,
             )
         except NotCreatedError as answer:
             return outcome_of(answer.status, answer.headers, answer.body)
         except NotReachedError as failure:
-            return TryLater(failure.reason, None)
+            return Unsure(failure.reason) if failure.unsure else TryLater(failure.reason, None)
         return Accepted(message.sid)
 
     def _client(self) -> "Client":
@@ -187,12 +250,24 @@ class TwilioSender:
         return client
 
 
-def is_signed(auth_token: str, address: str, fields: Mapping[str, str], signature: str) -> bool:
-    """Return whether Twilio signed a request with these form fields for an address of ours."""
+def algorithm_of(signature_settings: str) -> str:
+    """Return by which algorithm a request says that it is signed, in ``X-Twilio-Webhooks-Signature-Settings``."""
+    from twilio.request_validator import get_signature_algorithm
+
+    return str(get_signature_algorithm(signature_settings))
+
+
+def is_signed(
+    secret: str, address: str, fields: Mapping[str, str], signature: str, *, algorithm: str | None = None
+) -> bool:
+    """Return whether Twilio signed a request with these form fields for an address of ours.
+
+    ``algorithm`` is HMAC_SHA1 (None) with the auth token, or HMAC_SHA256 with a shared key; of others none is signed.
+    """
     from twilio.request_validator import RequestValidator  # a tenth of a second that only who is called pays
 
     # What is no ASCII is no base64, and the client would raise.
-    return signature.isascii() and bool(RequestValidator(auth_token).validate(address, fields, signature))
+    return signature.isascii() and bool(RequestValidator(secret).validate(address, fields, signature, algorithm))
 
 
 class NotCreatedError(Exception):
@@ -207,10 +282,10 @@ class NotCreatedError(Exception):
 class NotReachedError(Exception):
     """No answer came; the reason is in words of our own, for the client's may quote number and text."""
 
-    def __init__(self, reason: str) -> None:
-        """Keep the reason."""
+    def __init__(self, reason: str, *, unsure: bool = False) -> None:
+        """Keep the reason, and whether all of it was sent and may have been taken."""
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.unsure = reason, unsure
 
 
 def outcome_of(status: int, headers: Mapping[str, str], body: str) -> Outcome:
@@ -223,9 +298,8 @@ def outcome_of(status: int, headers: Mapping[str, str], body: str) -> Outcome:
     fault, reason = CODES.get(code, by_status) if status < HTTPStatus.INTERNAL_SERVER_ERROR else by_status
     if code:
         reason = f"{reason} (Twilio {code})"
-    if fault == "never":
-        return WillNeverWork(reason)
-    return misconfigured(reason, headers) if fault == "mend" else TryLater(reason, retry_after_seconds(headers))
+    outcome = outcome_of_fault(fault, reason, headers)
+    return replace(outcome, suppresses=SUPPRESSES.get(code)) if isinstance(outcome, WillNeverWork) else outcome
 
 
 def _code(body: str) -> int:
@@ -243,12 +317,35 @@ def _member(body: str, name: str) -> object:
     return content.get(name) if isinstance(content, dict) else None
 
 
+def _names_nobody(record: logging.LogRecord) -> bool:
+    return "Messages.json?" not in record.getMessage()
+
+
+def _is_object(text: str) -> bool:
+    """Return whether an answer is a JSON object, as all of Twilio's are."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _before_it_was_sent(failure: Exception) -> bool:
+    """Return whether a connection failed before there was one: nobody can have taken anything then."""
+    from requests import ConnectTimeout
+    from urllib3.exceptions import MaxRetryError  # what its pool says where it came to no connection
+
+    return isinstance(failure, ConnectTimeout) or bool(failure.args and isinstance(failure.args[0], MaxRetryError))
+
+
 @cache
 def _careful_transport() -> type[Any]:
     """Return Twilio's own HTTP client, made to follow no redirect, keep headers, and write nothing down."""
-    from requests import RequestException, Timeout  # Twilio's client comes with it
+    from requests import ConnectionError, RequestException, Timeout  # noqa: A004 - its own; Twilio's client comes with it
     from twilio.http.http_client import TwilioHttpClient  # only who sends should pay for it
     from twilio.http.response import Response
+
+    # What lies below it writes down addresses at DEBUG, and where Twilio is asked about a number that stands in one.
+    logging.getLogger("urllib3.connectionpool").addFilter(_names_nobody)
 
     class CarefulTransport(TwilioHttpClient):  # type: ignore[misc]  # the package has no types
         def request(
@@ -265,13 +362,16 @@ def _careful_transport() -> type[Any]:
             del allow_redirects  # never: the token would follow
             try:
                 response = super().request(method, url, params, data, headers, auth, timeout)
-            except Timeout:
-                raise NotReachedError("Twilio did not answer in time.") from None
+            except (ConnectionError, Timeout) as failure:
+                what = "Twilio did not answer in time." if isinstance(failure, Timeout) else _BROKE
+                raise NotReachedError(what, unsure=not _before_it_was_sent(failure)) from None
             except RequestException:
-                raise NotReachedError("The connection to Twilio failed.") from None
+                raise NotReachedError(_BROKE) from None
             finally:
                 self._test_only_last_request = self._test_only_last_response = None  # they hold the code
-            if response.status_code != HTTPStatus.CREATED:
+            if method.upper() == "GET" and response.status_code == HTTPStatus.OK and _is_object(response.text):
+                return Response(response.status_code, response.text, response.headers)
+            if method.upper() == "GET" or response.status_code != HTTPStatus.CREATED:
                 raise NotCreatedError(response.status_code, response.headers, response.text)
             sid = provider_message_id(_member(response.text, "sid"))
             if sid is None:

@@ -5,6 +5,7 @@ Whoever has no usable voucher learns nothing: an unknown, foreign or malformed l
 withdrawn voucher get one and the same answer. The reason is for staff, who can look it up.
 """
 
+import contextlib
 from collections.abc import Callable
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -15,6 +16,7 @@ from channels.qr import qr_svg
 from channels.rendering import one_line, paragraphs, spelled
 from channels.words import LANGUAGES, language_of
 from incentives.kernel.core import Core
+from incentives.kernel.errors import TooManyRequests
 from incentives.kernel.throttle import network_of
 from incentives.queries.links import is_our_link
 from incentives.queries.vouchers import CustomerVoucher, customer_voucher
@@ -52,9 +54,18 @@ def _answer(core: Core, token: str, show: Show) -> Response:
     voucher = customer_voucher(core=core, token=token)
     if voucher is not None:
         return show(voucher, _speech_for(voucher))
-    if not is_our_link(core=core, token=token):
-        current_throttle().hit("link-misses", network_of(request.remote_addr))
+    _count(core, token)
     return not_shown()
+
+
+def _count(core: Core, token: str) -> None:
+    """Count a link that shows nothing; one that we signed too, so that it takes as long, but it is never refused."""
+    network = network_of(request.remote_addr)
+    if not is_our_link(core=core, token=token):
+        current_throttle().hit("link-misses", network)
+        return
+    with contextlib.suppress(TooManyRequests):
+        current_throttle().hit("link-ends", network)
 
 
 def _speech_for(voucher: CustomerVoucher) -> Speech:

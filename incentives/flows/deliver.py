@@ -1,25 +1,41 @@
 """Deliver: claim one message (transaction), send it (no transaction), record what became of it (transaction).
 
 The row is the truth. A process that dies in between leaves a lease, which ends; then another sends the message again:
-at least once, and seldom twice. A copy is harmless: the same words, the same single-use code.
+at least once, and seldom twice. A copy is harmless: the same words, the same single-use code. What one provider may
+have taken is not handed to another before the first was asked, or its callbacks had their time.
 """
 
 import logging
 import traceback
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from incentives.books import audit
+from incentives.deeds import carrying, hearing, suppressing
+from incentives.deeds.suppressing import Suppressed, Unwanted
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.kernel.errors import StorageUnavailable
-from incentives.messages import outbox, tables
-from incentives.messages.port import Accepted, Captured, Outcome, Sender, TryLater, WillNeverWork
-from incentives.queries import letters
+from incentives.messages import outbox, providers, reports, tables
+from incentives.messages.port import (
+    OURS,
+    SETTINGS,
+    Accepted,
+    AnyLetter,
+    Captured,
+    Informant,
+    NotThere,
+    Outcome,
+    Sender,
+    TryLater,
+    Unsure,
+    WillNeverWork,
+)
+from incentives.queries import came_back, letters
 from incentives.queries.letters import Waits
 from incentives.vouchers import lifecycle
 
@@ -27,12 +43,15 @@ log = logging.getLogger("incentives.deliver")
 
 CHANNELS = tables.CHANNELS
 GIVE_UP_AFTER = timedelta(hours=24)
+UNSURE_SECONDS = 30.0
+"""So long at least after a line broke: the provider's callback may say meanwhile that it has the message."""
 _REASON_LENGTH = 300
 _SPREAD_STEPS = 1000
 _NOT_NEEDED_ABOUT = {
     "issuance": "The voucher is no longer good.",
     "case": "It was taken back, or is for somebody who may not sign in any more.",
 }
+_KEPT = "The provider that was asked first may have it; the other one is not asked yet."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,27 +62,48 @@ class Delivered:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The message is not sent now, for another provider may have it."""
+
+    until_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What came of a message, and by whom. ``sent`` is whether that one was asked to take it."""
+
+    outcome: Outcome | Waits | Suppressed | _Kept | None
+    sender: Sender | None = None
+    sent: bool = False
+    to: str = field(default="", repr=False)
+
+
 def deliver_next(*, core: Core, channel: str | None = None) -> Delivered | None:
     """Send the message of a channel (None: of any) that has waited longest; None when nothing is due.
 
     The lease outlasts the sender's time-out, so that no second process sends while this one still may.
     """
     lease_id = core.ids.new(core.clock.now())
-    message = _claim(core, lease_id, channel)
-    if message is None:
-        return None
-    sender, outcome = _send(core, message)
-    return _record(core, message, lease_id, sender, outcome)
+    claim = _claim(core, lease_id, channel)
+    return None if claim is None else _record(core, claim, lease_id, _send(core, claim.message))
 
 
-def _claim(core: Core, lease_id: uuid.UUID, channel: str | None) -> Any:
+def _claim(core: Core, lease_id: uuid.UUID, channel: str | None) -> carrying.Claim | None:
     now = core.clock.now()
-    lease_seconds = core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS
     with core.database.write() as tx:
-        return outbox.claim_next(tx, lease_id=lease_id, now=now, lease_seconds=lease_seconds, channel=channel)
+        routes = carrying.routes(tx, core, CHANNELS if channel is None else (channel,), now)
+        message = routes.carriers and outbox.claim_next(
+            tx, lease_id=lease_id, now=now, lease_seconds=_lease_seconds(core), carriers=routes.carriers
+        )
+        return carrying.claimed(tx, routes, message or None, now)
 
 
-def _send(core: Core, message: Any) -> tuple[Sender | None, Outcome | Waits | None]:
+def _lease_seconds(core: Core) -> int:
+    return core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS
+
+
+def _send(core: Core, message: Any) -> _Tried:
     """Write the letter and send it. There is no outcome where it need not be told any more.
 
     A message that cannot be written must not hold up those behind it: it is tried again like any other, and given
@@ -73,40 +113,74 @@ def _send(core: Core, message: Any) -> tuple[Sender | None, Outcome | Waits | No
     try:
         with core.database.read() as tx:
             letter = letters.compose(tx, core, message, core.clock.now())
+            unwanted = _unwanted(tx, core, letter)
         if letter is None or isinstance(letter, Waits):
-            return None, letter
-        sender = core.senders[message.channel]
-        return sender, sender.send(letter)
+            return _Tried(letter)
+        if unwanted is not None:
+            return _Tried(unwanted)
+        sender = _carrier(core, message.channel, message.provider)
+        return _in_doubt(core, message, letter) or _Tried(sender.send(letter), sender, sent=True, to=letter.to)
     except StorageUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is about this one message
         # Where, but not what: the text of an error may hold an address or a code.
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error("message %s met a bug, %s:\n%s", message.id, type(error).__name__, where)  # noqa: TRY400 - the same
-        return sender, TryLater(f"It could not be written or handed over ({type(error).__name__}).", None)
+        return _Tried(TryLater(f"It could not be written or handed over ({type(error).__name__}).", None, OURS), sender)
 
 
-def _record(
-    core: Core, message: Any, lease_id: uuid.UUID, sender: Sender | None, outcome: Outcome | Waits | None
-) -> Delivered:
+def _unwanted(tx: Connection, core: Core, letter: AnyLetter | Waits | None) -> Suppressed | None:
+    """Return why nothing is sent to a letter's address: what was not known yet, or not asked, when it was promised."""
+    if letter is None or isinstance(letter, Waits):
+        return None
+    return suppressing.why_not(tx, core, letter.channel, letter.to, core.clock.now())
+
+
+def _carrier(core: Core, channel: str, provider: str) -> Sender:
+    sender: Sender = next(each for each in core.carriers(channel) if each.provider == provider)
+    return sender
+
+
+def _in_doubt(core: Core, message: Any, letter: AnyLetter) -> _Tried | None:
+    """Return what is known of a message that a provider may have taken; None: it is to be sent.
+
+    The same provider is asked again where it cannot tell, for it may know a copy; another one only after a while.
+    """
+    if message.unsure_of is None:
+        return None
+    first = next((each for each in core.carriers(message.channel) if each.provider == message.unsure_of), None)
+    found = first.look_for(letter, message.created_at) if isinstance(first, Informant) else None
+    if isinstance(found, Accepted):
+        return _Tried(found, first)
+    until_at = message.unsure_since_at + providers.HOLD
+    if isinstance(found, NotThere) or message.provider == message.unsure_of or core.clock.now() >= until_at:
+        return None
+    return _Tried(_Kept(until_at))
+
+
+def _record(core: Core, claim: carrying.Claim, lease_id: uuid.UUID, tried: _Tried) -> Delivered:
     now = core.clock.now()
+    message = claim.message
     subject_kind, subject_id = _about(message)
     with core.database.write() as tx:
-        values, named = _became(tx, message, sender, outcome, now)
+        values, named = _became(tx, core, message, tried, now)
         outbox.attempt(
             tx,
             id=core.ids.new(now),
             message_id=message.id,
             number=message.attempts,
-            provider=sender.provider if sender else "none",
-            started_at=message.lease_until_at
-            - timedelta(seconds=core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS),
+            provider=tried.sender.provider if tried.sender else "none",
+            started_at=message.lease_until_at - timedelta(seconds=_lease_seconds(core)),
             ended_at=now,
             outcome=named,
             reason=values.get("reason"),
         )
-        # An outcome that comes after its lease has ended is still written down as an attempt, but decides nothing.
-        if outbox.end(tx, message_id=message.id, lease_id=lease_id, **values) and values["status"] != "queued":
+        ended = outbox.end(tx, message_id=message.id, lease_id=lease_id, **values)
+        # An outcome that comes after its lease has ended is still written down as an attempt, and decides nothing but
+        # that a message was taken.
+        if not ended and isinstance(tried.outcome, Accepted):
+            ended = _taken_late(tx, message, tried, now)
+        if ended and values["status"] != "queued":
             audit.record(
                 tx,
                 core=core,
@@ -119,7 +193,44 @@ def _record(
                 reason=values.get("reason"),
                 facts={"channel": message.channel, "message_id": str(message.id), "attempts": message.attempts},
             )
+        _follow(tx, core, message, tried, now)
+        if tried.sent:
+            carrying.learn(tx, core, claim, tried.outcome, now)
+    if isinstance(tried.outcome, WillNeverWork):
+        came_back.forget(core)
     return Delivered(message_id=message.id, status=values["status"])
+
+
+def _follow(tx: Connection, core: Core, message: Any, tried: _Tried, now: datetime) -> None:
+    """Do what follows: what is refused for the address is not sent there again, and what is taken may be there by now.
+
+    A provider may have reported of it before we knew its id; where it was given our own, it was heard at once.
+    """
+    if isinstance(tried.outcome, Accepted) and tried.outcome.provider_message_id:
+        hearing.go_on(tx, core, reports.again(tx, [message.id]), now)
+    elif isinstance(tried.outcome, WillNeverWork) and tried.outcome.suppresses and tried.sender:
+        unwanted = Unwanted(
+            channel=message.channel,
+            address=tried.to,
+            reason=tried.outcome.suppresses,
+            source=tried.sender.provider,
+            at=now,
+            message_id=message.id,
+        )
+        suppressing.suppress(tx, core, [unwanted], now)
+
+
+def _taken_late(tx: Connection, message: Any, tried: _Tried, now: datetime) -> bool:
+    """Return whether a message that nobody knew to be taken is sent by that."""
+    assert isinstance(tried.outcome, Accepted) and tried.sender is not None  # noqa: S101, PT018 - its caller looked
+    taken, _ = reports.accepted_late(
+        tx,
+        message_id=message.id,
+        provider=tried.sender.provider,
+        provider_message_id=tried.outcome.provider_message_id,
+        now=now,
+    )
+    return taken
 
 
 def _about(message: Any) -> tuple[str, uuid.UUID]:
@@ -129,29 +240,30 @@ def _about(message: Any) -> tuple[str, uuid.UUID]:
     return ("case", message.case_id) if message.case_id is not None else (message.about, message.about_id)
 
 
-def _became(
-    tx: Connection, message: Any, sender: Sender | None, outcome: Outcome | Waits | None, now: datetime
-) -> tuple[dict[str, Any], str]:
+def _became(tx: Connection, core: Core, message: Any, tried: _Tried, now: datetime) -> tuple[dict[str, Any], str]:
     """Return the message's new values and the attempt's outcome."""
-    provider = sender.provider if sender else None
+    outcome, provider = tried.outcome, tried.sender.provider if tried.sender else None
     if isinstance(outcome, Waits):
         return _waits(tx, message, now), "try-later"
+    if isinstance(outcome, _Kept):
+        return {"status": "queued", "available_at": outcome.until_at, "reason": _KEPT}, "try-later"
+    if isinstance(outcome, TryLater | Unsure):
+        return _later(tx, core, message, outcome, provider, now), "try-later"
+    if isinstance(outcome, Suppressed):
+        return {"status": "suppressed", "ended_at": now, "reason": outcome.reason}, "withdrawn"
+    if outcome is None:
+        reason = _NOT_NEEDED_ABOUT["issuance" if message.issuance_id else "case"]
+        return {"status": "withdrawn", "ended_at": now, "reason": reason}, "withdrawn"
+    values, named = _ended(outcome)
+    return {"ended_at": now, "provider": provider, "unsure_of": None, "unsure_since_at": None, **values}, named
+
+
+def _ended(outcome: Accepted | Captured | WillNeverWork) -> tuple[dict[str, Any], str]:
     if isinstance(outcome, Accepted):
-        return {
-            "status": "sent",
-            "ended_at": now,
-            "provider": provider,
-            "provider_message_id": outcome.provider_message_id,
-        }, "accepted"
+        return {"status": "sent", "provider_message_id": outcome.provider_message_id}, "accepted"
     if isinstance(outcome, Captured):
-        return {"status": "captured", "ended_at": now, "provider": provider}, "captured"
-    if isinstance(outcome, WillNeverWork):
-        reason = outcome.reason[:_REASON_LENGTH]
-        return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason}, "will-never-work"
-    if isinstance(outcome, TryLater):
-        return _later(tx, message, outcome, provider, now), "try-later"
-    reason = _NOT_NEEDED_ABOUT["issuance" if message.issuance_id else "case"]
-    return {"status": "withdrawn", "ended_at": now, "reason": reason}, "withdrawn"
+        return {"status": "captured"}, "captured"
+    return {"status": "failed", "reason": outcome.reason[:_REASON_LENGTH]}, "will-never-work"
 
 
 def _waits(tx: Connection, message: Any, now: datetime) -> dict[str, Any]:
@@ -164,13 +276,24 @@ def _waits(tx: Connection, message: Any, now: datetime) -> dict[str, Any]:
     return {"status": "queued", "available_at": waits.until_at, "reason": waits.reason}
 
 
-def _later(tx: Connection, message: Any, outcome: TryLater, provider: str | None, now: datetime) -> dict[str, Any]:
+def _later(
+    tx: Connection, core: Core, message: Any, outcome: TryLater | Unsure, provider: str | None, now: datetime
+) -> dict[str, Any]:
     reason = outcome.reason[:_REASON_LENGTH]
+    doubt = {"unsure_of": provider, "unsure_since_at": now} if isinstance(outcome, Unsure) else {}
     # From its first try on: what was to be told later, or waited for its voucher, has its day too.
     given_up_at = (outbox.first_tried_at(tx, message.id) or now) + GIVE_UP_AFTER
     if now >= given_up_at:
-        return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason}
+        return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason, **doubt}
     spread = (message.id.int + message.attempts * 7919) % _SPREAD_STEPS / _SPREAD_STEPS
     # The last try comes when the time is up, so that people hear of it then and not a long pause later.
-    available_at = outbox.retry_at(now, message.attempts, outcome.after_seconds, spread, given_up_at)
-    return {"status": "queued", "available_at": available_at, "provider": provider, "reason": reason}
+    available_at = outbox.retry_at(now, message.attempts, _asked_seconds(core, message, outcome), spread, given_up_at)
+    return {"status": "queued", "available_at": available_at, "provider": provider, "reason": reason, **doubt}
+
+
+def _asked_seconds(core: Core, message: Any, outcome: TryLater | Unsure) -> float | None:
+    """Return for how long a message must wait at least; wrong settings of one provider do not hold it up at another."""
+    if isinstance(outcome, Unsure):
+        return UNSURE_SECONDS
+    mended_by_the_other = outcome.blame == SETTINGS and len(core.carriers(message.channel)) > 1
+    return None if mended_by_the_other else outcome.after_seconds

@@ -1,7 +1,7 @@
 """The outbox: rows that say what must be told, claimed one at a time with a lease, so that no death loses one."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,14 +10,14 @@ from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
 from incentives.kernel.many import Into, insert_many
-from incentives.messages.tables import delivery_attempts, outbox_messages
+from incentives.messages.tables import CHANNELS, delivery_attempts, outbox_messages
 
 # Longer than any provider call may take, or the lease would end while the message is being sent.
 LEASE_MARGIN_SECONDS = 20
 
 # Seconds before the next try, by number of tries so far; the last one holds from then on.
 RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
-JITTER = 0.2
+JITTER = 0.5  # wide, or what failed in one second would come back within two
 
 # What staff are told of by email. Each is a sentence in the door that renders it, and a link to the case.
 MOST_NOTICES = 30
@@ -43,6 +43,8 @@ UNKNOWN_CODES_NOTICE = "notice-unknown-codes"
 """The notice that many codes are tried that do not exist, a letter of its own."""
 BOOKS_NOTICE = "notice-books"
 """The notice that the books do not hold, a letter of its own."""
+PROVIDER_NOTICE = "notice-provider"
+"""The notice that a provider refuses our settings, a letter of its own."""
 
 
 def message(
@@ -106,7 +108,7 @@ def notice_about(
     *, core: Core, now: datetime, about: str, about_id: uuid.UUID, user_id: uuid.UUID, template: str
 ) -> dict[str, Any]:
     """Return the row of an email to one of the staff about something that is no case, such as a budget's alert."""
-    if template not in (*NOTICES, BUDGET_NOTICE, UNKNOWN_CODES_NOTICE, BOOKS_NOTICE):
+    if template not in (*NOTICES, BUDGET_NOTICE, UNKNOWN_CODES_NOTICE, BOOKS_NOTICE, PROVIDER_NOTICE):
         raise AssertionError(f"there is no notice “{template}”")
     return message(
         core=core, now=now, channel="email", template=template, user_id=user_id, about=about, about_id=about_id
@@ -129,6 +131,7 @@ def enqueue(into: Into, messages: Iterable[dict[str, Any]]) -> None:
 
 
 HELD = "The voucher is frozen."
+UNTOLD = "The provider took it and told nothing more within three days."
 WAITING = ("queued", "held", "sending")
 WITHDRAWABLE = ("queued", "held")  # what is being sent now is looked at again before it is
 
@@ -184,23 +187,30 @@ def first_tried_at(tx: Connection, message_id: uuid.UUID) -> datetime | None:
 
 
 def claim_next(
-    tx: Connection, *, lease_id: uuid.UUID, now: datetime, lease_seconds: float, channel: str | None = None
+    tx: Connection,
+    *,
+    lease_id: uuid.UUID,
+    now: datetime,
+    lease_seconds: float,
+    carriers: Mapping[str, str | None],
 ) -> Any:
-    """Lease the message of a channel (None: of any) that has waited longest; its row, or None when nothing is due.
+    """Lease the message of some channels that has waited longest; its row, or None when nothing is due.
 
-    A message whose lease has ended was being sent by a process that died: it is due again.
+    ``carriers`` says which provider will carry each channel's messages. A message whose lease has ended was being sent
+    by a process that died: it is due again, and whoever was asked then may have taken it.
     """
     table = outbox_messages.c
     due = sa.or_(
         sa.and_(table.status == "queued", table.available_at <= now),
         sa.and_(table.status == "sending", table.lease_until_at <= now),
     )
-    if channel is not None:
-        due = sa.and_(table.channel == channel, due)
+    if set(carriers) != set(CHANNELS):
+        due = sa.and_(table.channel.in_(sorted(carriers)), due)
     # SQLAlchemy leaves the lock clause out on SQLite, where writers queue anyway.
     first = (
         sa.select(table.id).where(due).order_by(table.available_at, table.id).limit(1).with_for_update(skip_locked=True)
     )
+    given_up_by_the_dead = table.status == "sending"
     return tx.execute(
         outbox_messages.update()
         .where(table.id == first.scalar_subquery())
@@ -209,6 +219,9 @@ def claim_next(
             lease_id=lease_id,
             lease_until_at=now + timedelta(seconds=lease_seconds),
             attempts=table.attempts + 1,
+            provider=sa.case(carriers, value=table.channel) if any(carriers.values()) else table.provider,
+            unsure_of=sa.case((given_up_by_the_dead, table.provider), else_=table.unsure_of),
+            unsure_since_at=sa.case((given_up_by_the_dead, table.lease_until_at), else_=table.unsure_since_at),
         )
         .returning(*outbox_messages.c),
     ).one_or_none()
@@ -225,6 +238,38 @@ def end(tx: Connection, *, message_id: uuid.UUID, lease_id: uuid.UUID, **values:
         ).rowcount
         == 1
     )
+
+
+def claim_untold(
+    tx: Connection, *, providers: Collection[str], now: datetime, since: timedelta, every: timedelta
+) -> Any:
+    """Return the oldest message of some providers that nobody told anything of since it was sent, to be asked about.
+
+    It was sent ``since`` so long, and not asked about for ``every``; None where there is none. It is asked about now:
+    no other process asks at the same time.
+    """
+    table = outbox_messages.c
+    untold = (table.status == "sent", table.settled_at.is_(None), table.ended_at <= now - since)
+    known = (table.provider.in_(sorted(providers)), table.provider_message_id.is_not(None))
+    not_asked = sa.or_(table.asked_at.is_(None), table.asked_at <= now - every)
+    first = (
+        sa.select(table.id)
+        .where(*untold, *known, not_asked)
+        .order_by(table.ended_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    asked = outbox_messages.update().where(table.id == first.scalar_subquery()).values(asked_at=now)
+    return tx.execute(asked.returning(*outbox_messages.c)).one_or_none()
+
+
+def settle(tx: Connection, *, now: datetime, after: timedelta, most: int) -> int:
+    """Cease to wait for word of messages that were sent long ago; return how many those were."""
+    table = outbox_messages.c
+    old = (table.status == "sent", table.settled_at.is_(None), table.ended_at <= now - after)
+    some = sa.select(table.id).where(*old).order_by(table.ended_at).limit(most).with_for_update(skip_locked=True)
+    settled = outbox_messages.update().where(table.id.in_(some)).values(settled_at=now, reason=UNTOLD)
+    return tx.execute(settled).rowcount
 
 
 def attempt(tx: Connection, **row: Any) -> None:

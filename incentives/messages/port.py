@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from incentives.kernel.money import Money
 
@@ -158,7 +158,30 @@ class BooksLetter:
         return f"BooksLetter(message_id={self.message_id}, template={self.template!r})"
 
 
-AnyLetter = Letter | SurveyLetter | NoticeLetter | BudgetLetter | SafetyLetter | BooksLetter
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderLetter:
+    """Tells an administrator that a provider refuses our settings."""
+
+    message_id: uuid.UUID
+    channel: str  # "email"
+    template: str  # "notice-provider"
+    locale: str
+    to: str
+    staff_name: str
+    brand: str
+    provider: str  # its name
+    carries: str  # the channel whose messages it carries
+    reason: str
+    since_at: datetime
+    time_zone: str
+    url: str
+
+    def __repr__(self) -> str:
+        """Name the message only."""
+        return f"ProviderLetter(message_id={self.message_id}, template={self.template!r})"
+
+
+AnyLetter = Letter | SurveyLetter | NoticeLetter | BudgetLetter | SafetyLetter | BooksLetter | ProviderLetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,22 +196,72 @@ class Captured:
     """The message was kept on this machine, for a developer to look at."""
 
 
+PROVIDER, PACE, SETTINGS, OURS = "provider", "pace", "settings", "ours"
+"""Whose doing it is that a message was not taken: the provider is ill, or wants us slower; our settings, or a bug."""
+
+
 @dataclass(frozen=True, slots=True)
 class TryLater:
-    """The provider did not take it now; ``after_seconds`` is how long it asked us to wait, if it did."""
+    """The provider has not taken it; ``after_seconds`` is how long it asked us to wait, if it did.
+
+    ``blame`` says whose doing that is: what the next message may hope for of the same provider.
+    """
 
     reason: str
     after_seconds: float | None
+    blame: str = PROVIDER
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """The provider was asked, and what it did is not known: it may have taken the message, or not."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class WillNeverWork:
-    """The provider will refuse this message however often it is sent; a person must do something else."""
+    """The provider will refuse this message however often it is sent; a person must do something else.
+
+    ``suppresses`` says why nothing may be sent to that address at all: ``invalid``, ``blocked`` or ``unsubscribed``.
+    """
 
     reason: str
+    suppresses: str | None = None
 
 
-Outcome = Accepted | Captured | TryLater | WillNeverWork
+Outcome = Accepted | Captured | TryLater | Unsure | WillNeverWork
+
+
+@dataclass(frozen=True, slots=True)
+class NotThere:
+    """The provider has no such message: it was never taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReport:
+    """What a provider says, after it took a message, became of it.
+
+    ``event_key`` is the same whenever the provider says the same again. ``status`` and ``code`` are its own words;
+    ``means`` is one of ``tables.MEANINGS``, None where they say nothing of the message. ``suppresses`` (one of
+    ``tables.SUPPRESSION_REASONS``) says why nothing more may be sent to the address ``to``, which is never stored.
+    """
+
+    provider: str
+    channel: str
+    event_key: str
+    status: str
+    means: str | None
+    occurred_at: datetime
+    message_id: uuid.UUID | None = None  # ours, which the provider was given along
+    provider_message_id: str | None = None
+    code: str | None = None
+    suppresses: str | None = None
+    to: str | None = None
+
+    def __repr__(self) -> str:
+        """Name the event only: the rest holds an address."""
+        return f"StatusReport(provider={self.provider!r}, event_key={self.event_key!r}, status={self.status!r})"
 
 
 class Sender(Protocol):
@@ -203,4 +276,19 @@ class Sender(Protocol):
 
     def send(self, letter: AnyLetter) -> Outcome:
         """Render and send one letter; return what became of it."""
+        ...
+
+
+@runtime_checkable
+class Informant(Protocol):
+    """A sender whose provider can be asked what it has. Where it cannot be told, None comes back; nothing is raised."""
+
+    provider: str
+
+    def look_for(self, letter: AnyLetter, since: datetime) -> Accepted | NotThere | None:
+        """Return whether the provider has taken a letter since an instant."""
+        ...
+
+    def ask(self, provider_message_id: str, now: datetime) -> StatusReport | None:
+        """Return what became of a message that the provider has taken, as a callback would have said it."""
         ...

@@ -44,6 +44,11 @@ outbox_messages = sa.Table(
     sa.Column("provider_message_id", sa.String(100), index=True),
     sa.Column("reason", sa.String(300)),  # in words, why it waits or failed
     sa.Column("ended_at", UtcDateTime()),
+    # Who may have taken it without our knowing, and since when: whoever died while sending, or a line that broke.
+    sa.Column("unsure_of", sa.String(20)),
+    sa.Column("unsure_since_at", UtcDateTime()),
+    sa.Column("asked_at", UtcDateTime()),  # when its provider was last asked what became of it
+    sa.Column("settled_at", UtcDateTime()),  # when we ceased to wait for word of it
     sa.UniqueConstraint("issuance_id", "voucher_id", "channel", "template", "copy"),
     sa.UniqueConstraint("apology_id", "channel"),
     sa.UniqueConstraint("survey_id", "channel"),
@@ -51,6 +56,12 @@ outbox_messages = sa.Table(
     sa.CheckConstraint(sa.column("status").in_(STATUSES), name="status"),
     sa.CheckConstraint(sa.column("channel").in_(CHANNELS), name="channel"),
     sa.Index("ix_outbox_messages_status_available_at", "status", "available_at"),
+    sa.Index(
+        "ix_outbox_messages_untold",
+        "ended_at",
+        postgresql_where=sa.text("status = 'sent' AND settled_at IS NULL"),
+        sqlite_where=sa.text("status = 'sent' AND settled_at IS NULL"),
+    ),
     sa.Index(
         "ix_outbox_messages_notices",
         "created_at",
@@ -73,6 +84,81 @@ delivery_attempts = sa.Table(
     sa.CheckConstraint(
         "outcome IN ('accepted', 'captured', 'try-later', 'will-never-work', 'withdrawn')", name="outcome"
     ),
+    postgresql_partition_by="RANGE (id)",  # by month: migration 0010, flow keep_months
 )
 
-APPEND_ONLY = ("delivery_attempts",)
+MEANINGS = ("sent", "delivered", "failed", "bounced", "suppressed", "opened")
+SUPPRESSION_REASONS = ("blocked", "invalid", "bounced", "complained", "unsubscribed")
+
+# What providers said became of messages, each saying once, in the order in which it came. No address stands here.
+# ``message_id`` is what the provider was given along; it names no row of another installation that shares the account.
+delivery_events = sa.Table(
+    "delivery_events",
+    metadata,
+    sa.Column("id", sa.Uuid(), primary_key=True),
+    sa.Column("provider", sa.String(20), nullable=False),
+    sa.Column("event_key", sa.String(100), nullable=False),  # by which the same saying is known when it comes again
+    sa.Column("message_id", sa.Uuid(), index=True),
+    sa.Column("provider_message_id", sa.String(100), index=True),
+    sa.Column("status", sa.String(40), nullable=False),  # the provider's own word
+    sa.Column("code", sa.String(40)),  # the provider's own
+    sa.Column("means", sa.String(12)),  # NULL: nothing of the message
+    sa.Column("suppresses", sa.String(12)),
+    sa.Column("occurred_at", UtcDateTime(), nullable=False),
+    sa.Column("received_at", UtcDateTime(), nullable=False),
+    sa.UniqueConstraint("provider", "event_key"),
+    sa.CheckConstraint(sa.column("means").in_(MEANINGS), name="means"),
+)
+
+# Addresses that nothing is sent to, by their keyed digests; in force until lifted, or until ``ends_at``.
+suppressions = sa.Table(
+    "suppressions",
+    metadata,
+    sa.Column("id", sa.Uuid(), primary_key=True),
+    sa.Column("channel", sa.String(10), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False, index=True),
+    sa.Column("hint", sa.String(80), nullable=False),
+    sa.Column("reason", sa.String(12), nullable=False),
+    sa.Column("source", sa.String(20), nullable=False),  # the provider that told it
+    sa.Column("code", sa.String(40)),
+    sa.Column("message_id", sa.Uuid()),  # by which it was found out
+    sa.Column("since", UtcDateTime(), nullable=False),
+    sa.Column("ends_at", UtcDateTime()),
+    sa.Column("lifted_at", UtcDateTime()),
+    sa.Column("lifted_by", sa.String(64)),
+    sa.Column("lifted_by_name", sa.String(200)),
+    sa.Column("lift_reason", sa.String(500)),
+    sa.CheckConstraint(sa.column("channel").in_(CHANNELS), name="channel"),
+    sa.CheckConstraint(sa.column("reason").in_(SUPPRESSION_REASONS), name="reason"),
+    sa.Index(
+        "uq_suppressions_standing",
+        "channel",
+        "digest",
+        unique=True,
+        postgresql_where=sa.text("lifted_at IS NULL"),
+        sqlite_where=sa.text("lifted_at IS NULL"),
+    ),
+)
+
+PROVIDER_STATUSES = ("working", "resting")
+
+message_providers = sa.Table(
+    "message_providers",
+    metadata,
+    sa.Column("id", sa.Uuid(), primary_key=True),
+    sa.Column("provider", sa.String(20), nullable=False, unique=True),
+    sa.Column("channel", sa.String(10), nullable=False),
+    sa.Column("status", sa.String(10), nullable=False),
+    sa.Column("changed_at", UtcDateTime()),  # when it last began to rest, or to work again
+    sa.Column("probe_at", UtcDateTime()),  # from when one message may find out whether it works again
+    sa.Column("rests", sa.SmallInteger(), nullable=False, server_default="0"),  # in succession, each longer
+    sa.Column("paused_until_at", UtcDateTime()),  # it asked us to send more slowly
+    sa.Column("score", sa.Integer(), nullable=False, server_default="0"),  # failures less successes of late
+    sa.Column("scored_at", UtcDateTime()),
+    sa.Column("reason", sa.String(300)),  # in words, why it rests
+    sa.Column("to_mend", sa.Boolean(), nullable=False, server_default=sa.false()),  # it refuses our settings
+    sa.CheckConstraint(sa.column("status").in_(PROVIDER_STATUSES), name="status"),
+    sa.CheckConstraint(sa.column("channel").in_(CHANNELS), name="channel"),
+)
+
+APPEND_ONLY = ("delivery_attempts", "delivery_events")

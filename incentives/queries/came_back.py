@@ -1,91 +1,97 @@
-"""Whether what was last sent to an address came back: known before somebody promises to send to it again.
+"""Which addresses nothing is sent to: known before somebody promises to send to one of them.
 
-Addresses stand nowhere in clear, so the messages of the customers behind one are looked at, and their contacts are
-compared as customers are recognized. Each message went to the contact of what it tells of; where that was given to
-another address afterwards, the voucher of the old one was replaced, and its message says nothing of the new one.
+The list (``messages/suppression.py``) is the one truth of it. It goes by the digests by which customers are recognized,
+so that any spelling of an address is the same one.
 """
 
-import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.kernel.clock import elapsed_seconds
 from incentives.kernel.core import Core
-from incentives.messages.tables import delivery_attempts, outbox_messages
+from incentives.messages import suppression
+from incentives.messages.tables import suppressions
 from incentives.recovery.customers import Contact, identities
-from incentives.recovery.tables import recovery_cases
-from incentives.vouchers.tables import issuances, vouchers
 
-WINDOW = timedelta(days=90)
-"""How long it is held against an address: mailboxes are mended, and numbers are switched on again."""
+FRESH_SECONDS = 0.5
+_ANY = "messages.suppressions"  # in the core's cache: whether anything stands on the list
+_CHANNELS = {"email": "email", "phone": "sms"}  # by the kind of identity that a channel reaches
 
-_LATEST = 60
-_ARRIVED = ("sent", "delivered", "captured")
-_CAME_BACK = ("bounced", "suppressed")
-_IDENTITY_OF = {"email": "email", "sms": "phone"}
+# What the contract calls it, and what staff are told.
+_STATUSES = {
+    "blocked": ("failed", "Not sent: a message to this address was refused lately."),
+    "invalid": ("failed", "Not sent: nobody can be reached at this address."),
+    "bounced": ("bounced", "Not sent: the last message to this address came back."),
+    "complained": ("suppressed", "Not sent: the customer reported an earlier message as unwanted."),
+    "unsubscribed": ("suppressed", "Not sent: the customer asked for no more messages at this address."),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameBack:
-    """The last message by a channel to the customer's address there did not arrive.
+    """Nothing is sent by a channel to the customer's address there.
 
-    ``status`` is ``bounced``, ``suppressed`` (they want no more of them) or ``failed`` (it was refused for good).
+    ``status`` is ``bounced``, ``suppressed`` (they want no more of them) or ``failed`` (it was refused for good);
+    ``reason`` is the list's own, ``words`` say it.
     """
 
     channel: str
     status: str
+    reason: str
+    words: str
     at: datetime
 
 
 def came_back(
-    tx: Connection, core: Core, contact: Contact, people: Collection[uuid.UUID], now: datetime
-) -> tuple[CameBack, ...]:
-    """Return for which of a contact's addresses the last message did not arrive, of the last ninety days.
+    tx: Connection, core: Core, contacts: Sequence[Contact], now: datetime, *, sure: bool = False
+) -> list[Mapping[str, CameBack]]:
+    """Return for each contact what stands against its addresses, by channel.
 
-    ``people`` are the customers behind the contact. One that a provider could not be reached for says nothing.
+    Whether anything stands at all is known for half a second, unless it must be ``sure``.
     """
-    wanted = dict(identities(contact))
-    if not people or not wanted.keys() & set(_IDENTITY_OF.values()):
-        return ()
-    last: dict[str, CameBack] = {}
-    for row in tx.execute(_ended(people, now)):
-        kind = _IDENTITY_OF[row.channel]
-        if row.channel in last or kind not in wanted:
-            continue
-        sent_to = dict(identities(Contact.from_text(core.contacts.decrypt(row.contact))))
-        if sent_to.get(kind) == wanted[kind]:
-            last[row.channel] = CameBack(channel=row.channel, status=row.status, at=row.ended_at)
-    return tuple(each for each in last.values() if each.status not in _ARRIVED)
+    sought = [_sought(core, contact) for contact in contacts]
+    named = {each for one in sought for each in one}
+    if not named or not (sure or any_stands(tx, core)):
+        return [{} for _ in contacts]
+    found = {(row.channel, row.digest): _said(row) for row in suppression.standing(tx, named, now)}
+    return [
+        {channel: found[channel, digest] for channel, digest in one if (channel, digest) in found} for one in sought
+    ]
 
 
-def _ended(people: Collection[uuid.UUID], now: datetime) -> sa.Select[Any]:
-    """Return the messages to customers whose end says something of the address, the latest first."""
-    sent, made, case = outbox_messages.c, vouchers.c, recovery_cases.c
-    told = sa.and_(sent.ended_at > now - WINDOW, sa.or_(sent.status.in_((*_ARRIVED, *_CAME_BACK)), _refused()))
-    columns = (sent.id, sent.channel, sent.status, sent.ended_at)
-    given = (
-        sa.select(*columns, issuances.c.contact)
-        .join(issuances, issuances.c.id == sent.issuance_id)
-        .outerjoin(vouchers, made.id == sent.voucher_id)
-        .where(issuances.c.customer_id.in_(people), told, sa.or_(made.id.is_(None), made.status != "replaced"))
-    )
-    of_cases = (
-        sa.select(*columns, case.contact)
-        .join(recovery_cases, case.id == sent.case_id)
-        .where(case.customer_id.in_(people), told, sent.issuance_id.is_(None), sent.user_id.is_(None))
-    )
-    both = sa.union_all(given, of_cases).subquery()
-    return sa.select(both).order_by(both.c.ended_at.desc(), both.c.id.desc()).limit(_LATEST)
+def digests_of(core: Core, channel: str, address: str) -> Sequence[str]:
+    """Return an address's digests under every key, the newest first; of what is no address there are none."""
+    contact = Contact(email=address) if channel == "email" and "@" in address else Contact(phone=address)
+    named = [(kind, text) for kind, text in identities(contact) if _CHANNELS.get(kind) == channel]
+    return core.contacts.digests(*named[0]) if named else ()
 
 
-def _refused() -> sa.ColumnElement[bool]:
-    """Return the condition under which the provider said that it will never work."""
-    attempt = delivery_attempts.c
-    never = sa.select(attempt.id).where(
-        attempt.message_id == outbox_messages.c.id, attempt.outcome == "will-never-work"
-    )
-    return sa.and_(outbox_messages.c.status == "failed", never.exists())
+def _sought(core: Core, contact: Contact) -> list[tuple[str, str]]:
+    reached = [(_CHANNELS[kind], kind, text) for kind, text in identities(contact) if kind in _CHANNELS]
+    return [(channel, digest) for channel, kind, text in reached for digest in core.contacts.digests(kind, text)]
+
+
+def _said(row: sa.Row[tuple[object, ...]]) -> CameBack:
+    status, words = _STATUSES[row.reason]
+    return CameBack(channel=row.channel, status=status, reason=row.reason, words=words, at=row.since)
+
+
+def any_stands(tx: Connection, core: Core, seconds: Callable[[], float] = elapsed_seconds) -> bool:
+    """Return whether anything stands on the list, as of at most ``FRESH_SECONDS`` ago."""
+    known = core.cache.get(_ANY)
+    asked_at = seconds()
+    if known is not None and 0 <= asked_at - known[0] < FRESH_SECONDS:
+        return bool(known[1])
+    query = sa.select(suppressions.c.id).where(suppressions.c.lifted_at.is_(None)).limit(1)
+    found = tx.execute(query).first() is not None
+    core.cache[_ANY] = (asked_at, found)
+    return found
+
+
+def forget(core: Core) -> None:
+    """Forget what was read: called by whoever has changed the list, once that is committed."""
+    core.cache.pop(_ANY, None)

@@ -87,8 +87,8 @@ def test_a_second_thought_within_a_day_changes_the_answer_and_later_not(pages: F
 @pytest.mark.parametrize(
     ("text", "sender"),
     [
-        ("STOP", PHONE),
-        ("stop", PHONE),
+        ("STOP", "anonymous"),
+        ("please stop", PHONE),
         ("6", PHONE),
         ("0", PHONE),
         ("hello", PHONE),

@@ -16,6 +16,7 @@ from tests.providers.vendor_schema import mistakes_in_request
 
 ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
 AUTH_TOKEN = "a-token-that-nobody-may-see"
+STATUS_CALLBACK = "https://shop.example/providers/twilio/status"
 API_KEY = "SG.a-key-that-nobody-may-see"
 
 # Prism, which holds requests against the vendors' own OpenAPI, comes from npm and needs those files. Without
@@ -88,6 +89,7 @@ def twilio_sender(url: str, timeout_seconds: float = 5.0, service: str | None = 
         sms_from="+15005550001",
         base_url=url,
         timeout_seconds=timeout_seconds,
+        status_callback_url=STATUS_CALLBACK,
     )
 
 

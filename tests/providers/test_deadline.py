@@ -7,7 +7,7 @@ import pytest
 
 from channels import deadline
 from channels.deadline import ABANDONED_AFTER_SECONDS, ABANDONED_MAX, Deadline
-from incentives.messages.port import Accepted, Outcome, Sender, TryLater
+from incentives.messages.port import Accepted, Outcome, Sender, TryLater, Unsure
 from tests.letters import letter, sms
 from tests.providers.conftest import TwilioStandIn, sendgrid_sender, twilio_sender
 from tests.providers.stand_in import Answer, StandIn
@@ -22,7 +22,7 @@ def calls() -> list[threading.Thread]:
 def assert_abandoned(sender: Sender, provider: str) -> None:
     started = time.monotonic()
     outcome = sender.send(sms() if sender.channel == "sms" else letter())
-    assert outcome == TryLater(f"{provider} did not answer in time.", None)
+    assert outcome == Unsure(f"{provider} did not answer in time.")
     assert time.monotonic() - started < 0.5 + deadline.MARGIN_SECONDS + 1
     # The provider drips on, but the thread does not listen any more.
     for call in calls():
@@ -55,7 +55,7 @@ def test_no_more_calls_are_begun_than_may_hang() -> None:
 
     try:
         outcomes = [patient.within(hang) for _ in range(ABANDONED_MAX + 1)]
-        late = TryLater("Twilio did not answer in time.", None)
+        late = Unsure("Twilio did not answer in time.")
         full = TryLater("Twilio keeps earlier calls hanging.", ABANDONED_AFTER_SECONDS)
         assert outcomes == [late] * ABANDONED_MAX + [full]
         assert len(calls()) == ABANDONED_MAX

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from channels.capture import CaptureSender
-from incentives.messages.port import Accepted, Captured, Letter, Outcome, Sender, TryLater, WillNeverWork
+from incentives.messages.port import Accepted, Captured, Letter, Outcome, Sender, TryLater, Unsure, WillNeverWork
 from tests.letters import CODE, KINDS, TOKEN, letter_of_kind
 from tests.providers.conftest import sendgrid_sender, twilio_sender
 from tests.providers.stand_in import Answer, StandIn
@@ -50,7 +50,7 @@ def test_a_reason_fits_where_it_is_stored() -> None:
             for make in (sendgrid_sender, twilio_sender):
                 sender: Sender = make(stand_in.url)
                 outcomes.append(sender.send(letter_for(sender)))
-    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, TryLater | WillNeverWork)]
+    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, TryLater | Unsure | WillNeverWork)]
     assert len(reasons) >= len(outcomes) - 1
     assert all(0 < len(reason) <= 300 and reason.endswith((".", ")")) for reason in reasons)
 

@@ -13,7 +13,7 @@ import pytest
 
 from channels.provider import MISCONFIGURED_AFTER_SECONDS
 from channels.sendgrid_email import STATUSES, SendGridSender
-from incentives.messages.port import Accepted, Outcome, TryLater, WillNeverWork
+from incentives.messages.port import PACE, SETTINGS, Accepted, Outcome, TryLater, Unsure, WillNeverWork
 from tests.letters import CODE, HOST, TOKEN, letter
 from tests.providers.conftest import API_KEY, sendgrid_sender
 from tests.providers.stand_in import Answer, StandIn
@@ -84,8 +84,10 @@ def test_every_status_row(sendgrid: StandIn, status: int) -> None:
         outcome
         == {
             "never": WillNeverWork(reason),
-            "mend": TryLater(reason, MISCONFIGURED_AFTER_SECONDS),
+            "mend": TryLater(reason, MISCONFIGURED_AFTER_SECONDS, SETTINGS),
             "later": TryLater(reason, 7.0),
+            "slower": TryLater(reason, 7.0, PACE),
+            "unsure": Unsure(reason),
         }[fault]
     )
     assert len(sendgrid.asked) == 1
@@ -119,8 +121,8 @@ def test_a_wrong_key_is_told_as_a_wrong_configuration(sendgrid: StandIn, status:
 @pytest.mark.parametrize(
     ("field", "expected"),
     [
-        ("personalizations.0.to.0.email", WillNeverWork("SendGrid refuses the customer's email address.")),
-        ("personalizations.0.to", WillNeverWork("SendGrid refuses the customer's email address.")),
+        ("personalizations.0.to.0.email", WillNeverWork("SendGrid refuses the customer's email address.", "invalid")),
+        ("personalizations.0.to", WillNeverWork("SendGrid refuses the customer's email address.", "invalid")),
         ("subject", WillNeverWork(STATUSES[400][1])),
     ],
 )
@@ -180,7 +182,7 @@ def test_without_retry_after_the_outbox_decides(sendgrid: StandIn) -> None:
 def test_a_provider_that_hangs_ends_at_the_time_out(sendgrid: StandIn) -> None:
     started = time.monotonic()
     outcome = sent(sendgrid, Answer(deed="hang"), timeout_seconds=0.5)
-    assert outcome == TryLater("SendGrid did not answer in time.", None)
+    assert outcome == Unsure("SendGrid did not answer in time.")
     assert time.monotonic() - started < 3
 
 
@@ -191,10 +193,12 @@ def test_a_body_that_drips_ends_at_the_time_out(sendgrid: StandIn) -> None:
     assert time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("deed", ["reset", "cut"])
-def test_a_connection_that_breaks_is_tried_later(sendgrid: StandIn, deed: str) -> None:
-    outcome = sent(sendgrid, Answer(503, deed=deed))
-    assert isinstance(outcome, TryLater)
+def test_a_connection_that_breaks_may_have_carried_it(sendgrid: StandIn) -> None:
+    assert sent(sendgrid, Answer(503, deed="reset")) == Unsure("The connection to SendGrid failed.")
+
+
+def test_an_answer_that_is_cut_short_has_said_enough(sendgrid: StandIn) -> None:
+    assert isinstance(sent(sendgrid, Answer(503, deed="cut")), TryLater)
 
 
 def test_nobody_listening_is_tried_later() -> None:
@@ -203,10 +207,8 @@ def test_nobody_listening_is_tried_later() -> None:
     assert sendgrid_sender(url).send(LETTER) == TryLater("The connection to SendGrid failed.", None)
 
 
-def test_an_answer_that_is_no_http_is_tried_later(sendgrid: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sent(sendgrid, Answer(202, {"X-Filler": "x" * 70_000})) == TryLater(
-        "The connection to SendGrid failed.", None
-    )
+def test_an_answer_that_is_no_http_leaves_it_open(sendgrid: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sent(sendgrid, Answer(202, {"X-Filler": "x" * 70_000})) == Unsure("The connection to SendGrid failed.")
 
 
 def test_an_id_that_is_none_is_not_stored(sendgrid: StandIn) -> None:
@@ -227,7 +229,7 @@ def test_no_reason_tells_who_or_what(sendgrid: StandIn) -> None:
     answers = [Answer(status, {}, error_body("subject")) for status in (*STATUSES, 200, 302, 418)]
     outcomes = [sent(sendgrid, answer) for answer in [*answers, Answer(deed="reset")]]
     for outcome in outcomes:
-        assert isinstance(outcome, TryLater | WillNeverWork)
+        assert isinstance(outcome, TryLater | Unsure | WillNeverWork)
         for secret in (API_KEY, CODE, TOKEN, "ana.ruiz", HOST, "Ana"):
             assert secret not in outcome.reason
 

@@ -12,10 +12,11 @@ from urllib.parse import parse_qs
 import pytest
 
 from channels.provider import MISCONFIGURED_AFTER_SECONDS
+from channels.twilio_numbers import SUPPRESSES
 from channels.twilio_sms import CODES, STATUSES, VALIDITY_SECONDS, TwilioSender
-from incentives.messages.port import Accepted, Outcome, TryLater, WillNeverWork
+from incentives.messages.port import PACE, SETTINGS, Accepted, Outcome, TryLater, Unsure, WillNeverWork
 from tests.letters import CODE, HOST, TOKEN, sms
-from tests.providers.conftest import ACCOUNT_SID, AUTH_TOKEN, TwilioStandIn, twilio_sender
+from tests.providers.conftest import ACCOUNT_SID, AUTH_TOKEN, STATUS_CALLBACK, TwilioStandIn, twilio_sender
 from tests.providers.stand_in import Answer, Asked, StandIn
 
 LETTER = sms()
@@ -55,6 +56,13 @@ def test_the_request_says_all_that_matters(twilio: StandIn) -> None:
     assert TOKEN in said["Body"][0]
 
 
+def test_twilio_is_told_where_to_say_what_became_of_it_and_to_try_more_than_once(twilio: StandIn) -> None:
+    sent(twilio)
+    assert form(twilio.asked[0])["StatusCallback"] == [
+        f"{STATUS_CALLBACK}/{LETTER.message_id}#ct=3000&rt=1500&rc=5&rp=all"
+    ]
+
+
 def test_a_messaging_service_takes_the_place_of_a_number(twilio: StandIn) -> None:
     twilio_sender(twilio.url, service=SERVICE).send(LETTER)
     said = form(twilio.asked[0])
@@ -81,8 +89,10 @@ def test_every_status_row(twilio: StandIn, status: int) -> None:
         sent(twilio, Answer(status, {"Retry-After": "7"}, b"<html>"))
         == {
             "never": WillNeverWork(reason),
-            "mend": TryLater(reason, MISCONFIGURED_AFTER_SECONDS),
+            "mend": TryLater(reason, MISCONFIGURED_AFTER_SECONDS, SETTINGS),
             "later": TryLater(reason, 7.0),
+            "slower": TryLater(reason, 7.0, PACE),
+            "unsure": Unsure(reason),
         }[fault]
     )
     assert len(twilio.asked) == 1
@@ -93,11 +103,13 @@ def test_every_error_code_row(twilio: StandIn, code: int) -> None:
     fault, words = CODES[code]
     reason = f"{words} (Twilio {code})"
     assert (
-        sent(twilio, error(429 if fault == "later" else 400, code, **{"Retry-After": "7"}))
+        sent(twilio, error(429 if fault in ("later", "slower") else 400, code, **{"Retry-After": "7"}))
         == {
-            "never": WillNeverWork(reason),
-            "mend": TryLater(reason, MISCONFIGURED_AFTER_SECONDS),
+            "never": WillNeverWork(reason, suppresses=SUPPRESSES.get(code)),
+            "mend": TryLater(reason, MISCONFIGURED_AFTER_SECONDS, SETTINGS),
             "later": TryLater(reason, 7.0),
+            "slower": TryLater(reason, 7.0, PACE),
+            "unsure": Unsure(reason),
         }[fault]
     )
     assert len(twilio.asked) == 1
@@ -117,7 +129,7 @@ def test_what_is_our_own_mistake_does_not_burn_the_message(twilio: StandIn, stat
 
 def test_a_code_that_nobody_knows_goes_by_its_status(twilio: StandIn) -> None:
     assert sent(twilio, error(400, 29999)) == WillNeverWork(f"{STATUSES[400][1]} (Twilio 29999)")
-    assert sent(twilio, error(429, 29999)) == TryLater(f"{STATUSES[429][1]} (Twilio 29999)", None)
+    assert sent(twilio, error(429, 29999)) == TryLater(f"{STATUSES[429][1]} (Twilio 29999)", None, PACE)
 
 
 def test_a_final_code_in_a_fault_of_theirs_is_not_believed(twilio: StandIn) -> None:
@@ -157,7 +169,7 @@ def test_a_redirect_is_never_followed(twilio: StandIn, elsewhere: StandIn, statu
 
 def test_retry_after_is_kept_as_seconds(twilio: StandIn) -> None:
     outcome = sent(twilio, error(429, 20429, **{"Retry-After": "42"}))
-    assert outcome == TryLater(f"{STATUSES[429][1]} (Twilio 20429)", 42.0)
+    assert outcome == TryLater(f"{STATUSES[429][1]} (Twilio 20429)", 42.0, PACE)
 
 
 def test_retry_after_is_kept_as_a_date(twilio: StandIn) -> None:
@@ -171,12 +183,12 @@ def test_retry_after_is_kept_as_a_date(twilio: StandIn) -> None:
 def test_a_provider_that_hangs_ends_at_the_time_out(twilio: StandIn) -> None:
     started = time.monotonic()
     outcome = sent(twilio, Answer(deed="hang"), timeout_seconds=0.5)
-    assert outcome == TryLater("Twilio did not answer in time.", None)
+    assert outcome == Unsure("Twilio did not answer in time.")
     assert time.monotonic() - started < 3
 
 
-def test_a_connection_that_breaks_is_tried_later(twilio: StandIn) -> None:
-    assert sent(twilio, Answer(deed="reset")) == TryLater("The connection to Twilio failed.", None)
+def test_a_connection_that_breaks_may_have_carried_it(twilio: StandIn) -> None:
+    assert sent(twilio, Answer(deed="reset")) == Unsure("The connection to Twilio failed.")
 
 
 def test_nobody_listening_is_tried_later() -> None:
@@ -199,7 +211,7 @@ def test_no_reason_tells_who_or_what(twilio: StandIn) -> None:
     ]
     outcomes = [sent(twilio, answer) for answer in [*answers, Answer(deed="reset")]]
     for outcome in outcomes:
-        assert isinstance(outcome, TryLater | WillNeverWork)
+        assert isinstance(outcome, TryLater | Unsure | WillNeverWork)
         for secret in (AUTH_TOKEN, ACCOUNT_SID, CODE, TOKEN, NUMBER.removeprefix("+"), HOST, "Ana"):
             assert secret not in outcome.reason
 

@@ -1,0 +1,171 @@
+"""Emails by any mail server that speaks SMTP: the one that carries them while the first provider is ill.
+
+What may have been taken and what was not is told apart by the step that failed: nobody has an email before the end of
+its text was sent, and whoever does not answer after that may have it.
+"""
+
+import re
+import smtplib
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from urllib.parse import unquote, urlsplit
+
+from channels.deadline import Deadline
+from channels.provider import MISCONFIGURED_AFTER_SECONDS, is_loopback
+from channels.rendered import one_line
+from channels.rendering import render_email
+from incentives.messages.port import (
+    PACE,
+    PROVIDER,
+    SETTINGS,
+    Accepted,
+    AnyLetter,
+    Outcome,
+    TryLater,
+    Unsure,
+    WillNeverWork,
+)
+
+_SUBMISSION_PORT, _TLS_PORT = 587, 465
+
+_AWAY = "The mail server cannot be reached."
+_SILENT = "The mail server broke off before it said whether it took the message."
+_WRONG_SENDER = "The configuration is wrong: the mail server does not accept the sender's address."
+_WRONG_LOGIN = "The configuration is wrong: the mail server does not accept the user or the password."
+_NO_TLS = "The configuration is wrong: the mail server offers no encrypted line, or no good certificate."
+_BAD_ADDRESS = "The mail server refuses the customer's email address."
+_BAD_MESSAGE = "The mail server refuses the message."
+_BUSY = "The mail server does not take the message now."
+_SLOWER = "The mail server asks us to send more slowly."
+
+# https://www.rfc-editor.org/rfc/rfc3463: enhanced codes of refusals for now that mean that we send too much.
+_TOO_MUCH = ("4.7.0", "4.7.28", "4.3.2", "4.4.5")
+_LEADING_DOT = re.compile(rb"(?m)^\.")
+_REFUSED, _FINAL, _TAKEN = 400, 500, 250
+
+
+class SmtpSender:
+    """Sends one email for one letter through a mail server, over a line of its own. Safe to use from many threads."""
+
+    channel = "email"
+    provider = "smtp"
+
+    def __init__(self, *, url: str, email_from: str, email_from_name: str, timeout_seconds: float) -> None:
+        """Keep the settings; nothing is sent yet.
+
+        ``url`` is ``smtp://user:password@host:port``, which becomes encrypted before anything is said, or ``smtps://…``,
+        which is from the first byte. Only on this very machine may a line stay in the clear. Raises ``ValueError`` for
+        anything else.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/"):
+            message = "a mail server's address must be smtp://host:port or smtps://host:port"
+            raise ValueError(message)
+        self._host, self._encrypted = parts.hostname, parts.scheme == "smtps"
+        self._port = parts.port or (_TLS_PORT if self._encrypted else _SUBMISSION_PORT)
+        self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
+        self._from, self._from_name = email_from, email_from_name
+        self._timeout_seconds = float(timeout_seconds)
+        self._deadline = Deadline("The mail server", self._timeout_seconds)
+
+    def send(self, letter: AnyLetter) -> Outcome:
+        """Render and send; only a 250 after the text's end counts as accepted."""
+        message = self._message(letter)
+        return self._deadline.within(lambda: self._carry(letter.to, message))
+
+    def _message(self, letter: AnyLetter) -> EmailMessage:
+        email = render_email(letter)
+        message = EmailMessage()
+        message["From"] = Address(one_line(self._from_name or letter.brand), addr_spec=self._from)
+        message["To"] = Address(addr_spec=letter.to)
+        message["Subject"] = email.subject
+        message["Date"] = format_datetime(datetime.now(UTC))
+        # The same for each copy of one message, so that a mailbox which looks at it shows one.
+        message["Message-ID"] = f"<{letter.message_id}@{self._from.partition('@')[2]}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(email.text)
+        message.add_alternative(email.html, subtype="html")
+        return message
+
+    def _carry(self, to: str, message: EmailMessage) -> Outcome:
+        try:
+            server = self._connected()
+        except (ssl.SSLError, smtplib.SMTPNotSupportedError):
+            return _wrong(_NO_TLS)
+        except smtplib.SMTPAuthenticationError as refusal:
+            return _wrong(_WRONG_LOGIN) if refusal.smtp_code >= _FINAL else TryLater(_BUSY, None)
+        except (OSError, smtplib.SMTPException):
+            return TryLater(_AWAY, None)
+        try:
+            return self._hand_over(server, to, message)
+        finally:
+            server.close()  # no farewell: nobody waits for its answer
+
+    def _connected(self) -> smtplib.SMTP:
+        """Return a line that is encrypted, unless it does not leave this machine, and signed in if there is a user."""
+        context = ssl.create_default_context()
+        if self._encrypted:
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                self._host, self._port, timeout=self._timeout_seconds, context=context
+            )
+        else:
+            server = smtplib.SMTP(self._host, self._port, timeout=self._timeout_seconds)
+        try:
+            server.ehlo()
+            if not self._encrypted and not is_loopback(self._host):
+                server.starttls(context=context)
+                server.ehlo()
+            if self._user:
+                server.login(self._user, self._password)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _hand_over(self, server: smtplib.SMTP, to: str, message: EmailMessage) -> Outcome:
+        steps: tuple[tuple[Callable[[], tuple[int, bytes]], str], ...] = (
+            (lambda: server.mail(self._from), "sender"),
+            (lambda: server.rcpt(to), "address"),
+            (lambda: server.docmd("data"), "message"),
+        )
+        try:
+            for step, about in steps:
+                code, said = step()
+                if code >= _REFUSED:
+                    return _refused(code, said, about)
+        except (OSError, smtplib.SMTPException, UnicodeError):
+            return TryLater(_AWAY, None)
+        return _text(server, message)
+
+
+def _text(server: smtplib.SMTP, message: EmailMessage) -> Outcome:
+    """Send the text: from its end on, whoever does not answer may have it."""
+    text = message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
+    try:
+        server.send(_LEADING_DOT.sub(b"..", text) + b"\r\n.\r\n")
+        code, said = server.getreply()
+    except (OSError, smtplib.SMTPException):
+        return Unsure(_SILENT)
+    return Accepted(None) if code == _TAKEN else _refused(code, said, "message")
+
+
+def _refused(code: int, said: bytes | str, about: str) -> Outcome:
+    """Return what a refusal means: by its code, and by the step that it answers. Its words are not kept: they quote."""
+    if code >= _FINAL:
+        final: dict[str, Outcome] = {
+            "sender": _wrong(_WRONG_SENDER),
+            "address": WillNeverWork(_BAD_ADDRESS, "invalid"),
+            "message": WillNeverWork(_BAD_MESSAGE),
+        }
+        return final[about]
+    text = said.decode("ascii", "replace") if isinstance(said, bytes) else said
+    slower = text.startswith(_TOO_MUCH)
+    return TryLater(_SLOWER if slower else _BUSY, None, PACE if slower else PROVIDER)
+
+
+def _wrong(reason: str) -> TryLater:
+    return TryLater(reason, MISCONFIGURED_AFTER_SECONDS, SETTINGS)

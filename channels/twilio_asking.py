@@ -1,0 +1,54 @@
+"""What Twilio answers when it is asked: whether it has taken a letter, and what became of a message.
+
+It is asked where nobody told us: after a line broke, and where a status callback never came.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from channels.provider import provider_message_id
+from channels.sms_text import plain_typography
+from channels.twilio_status import report_in
+from incentives.messages.port import Accepted, AnyLetter, NotThere, StatusReport
+
+_LOOKED_AT = 50
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
+
+def looked_for(client: Any, letter: AnyLetter, text: str, since: datetime) -> Accepted | NotThere:
+    """Return the message to the letter's number that says the same, of the latest; ``text`` is the letter's.
+
+    A link is as good as the whole text: it is this voucher's only. Raises what the client raises.
+    """
+    for message in client.messages.list(to=letter.to, page_size=_LOOKED_AT, limit=_LOOKED_AT):
+        if _made_at(message) < since - _CLOCKS_DIFFER:
+            continue
+        sid = provider_message_id(message.sid)
+        if sid is not None and _says(message.body or "", text, getattr(letter, "url", None)):
+            return Accepted(sid)
+    return NotThere()
+
+
+def _made_at(message: Any) -> datetime:
+    made_at = message.date_created
+    return made_at if isinstance(made_at, datetime) else datetime.now(UTC)
+
+
+def _says(body: str, text: str, url: str | None) -> bool:
+    """Return whether a message says a text; Twilio may have put plain characters in the place of others."""
+    return body == text or plain_typography(body) == plain_typography(text) or bool(url and url in body)
+
+
+def told_of(client: Any, sid: str, provider: str, now: datetime) -> StatusReport | None:
+    """Return what became of a message, as a callback would have reported it. Raises what the client raises."""
+    message = client.messages(sid).fetch()
+    said: Mapping[str, str] = {
+        "MessageSid": sid,
+        "MessageStatus": str(message.status or ""),
+        "ErrorCode": str(message.error_code or ""),
+        "To": message.to or "",
+    }
+    report = report_in(said, None, now)
+    return replace(report, provider=provider) if report is not None else None

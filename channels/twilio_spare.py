@@ -1,0 +1,23 @@
+"""A second account of Twilio's, best in another region: it sends SMS while the first one is ill."""
+
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from channels.twilio_sms import TwilioSender
+
+
+def spare_account(url: str, timeout_seconds: float) -> TwilioSender:
+    """Return who sends by a second account: ``https://sid:token@host?from=number``, or ``?service=sid``.
+
+    It tells nobody what became of a message: it is asked.
+    """
+    parts = urlsplit(url)
+    origin = dict(parse_qsl(parts.query.replace("+", "%2B")))
+    return TwilioSender(
+        account_sid=unquote(parts.username or ""),
+        auth_token=unquote(parts.password or ""),
+        messaging_service_sid=origin.get("service"),
+        sms_from=origin.get("from"),
+        base_url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+        timeout_seconds=timeout_seconds,
+        provider="twilio-2",
+    )

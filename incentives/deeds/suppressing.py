@@ -1,0 +1,190 @@
+"""Suppressing: nothing is sent to an address that cannot be reached, or whose owner wants no more.
+
+Not a flow: it opens no transaction. What a provider refuses, reports or passes on puts an address on the list; issuing
+asks the list before it promises a message, and delivering before it sends one.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from incentives.books import audit
+from incentives.deeds.answers import Issued
+from incentives.deeds.batch import Batch
+from incentives.deeds.wanting import Draft
+from incentives.kernel.actors import SYSTEM, Actor
+from incentives.kernel.core import Core
+from incentives.messages import suppression
+from incentives.queries.came_back import CameBack, came_back, digests_of
+from incentives.recovery.customers import Contact
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwanted:
+    """An address, and why nothing may be sent to it; ``source`` is who said so."""
+
+    channel: str
+    address: str
+    reason: str
+    source: str
+    at: datetime
+    code: str | None = None
+    message_id: uuid.UUID | None = None
+
+    def __repr__(self) -> str:
+        """Say nothing of the address."""
+        return f"Unwanted(channel={self.channel!r}, reason={self.reason!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A message was not sent, since nothing is sent to its address."""
+
+    reason: str
+
+
+def suppress(tx: Connection, core: Core, wanted: Iterable[Unwanted], now: datetime) -> int:
+    """Put addresses on the list; return how many entries are new or stand for a weightier reason now."""
+    named = [(digests_of(core, each.channel, each.address), each) for each in wanted]
+    # In one order, so that two who put the same addresses on the list cannot wait for each other in a ring.
+    ordered = sorted(((digests, each) for digests, each in named if digests), key=lambda both: both[0][0])
+    return sum(_suppress_one(tx, core, digests, each, now) for digests, each in ordered)
+
+
+def _suppress_one(tx: Connection, core: Core, digests: Sequence[str], unwanted: Unwanted, now: datetime) -> bool:
+    for _ in range(_TRIES):
+        before = suppression.history(tx, unwanted.channel, digests)
+        if any(row.lifted_at is not None and row.lifted_at > unwanted.at for row in before):
+            return False  # it was known when somebody lifted it
+        standing = next((row for row in before if row.lifted_at is None), None)
+        if standing is not None and standing.ends_at is not None and standing.ends_at <= now:
+            suppression.lift(tx, standing.id, _lifted(SYSTEM, standing.ends_at, suppression.LAPSED))
+            standing = None
+        if standing is None:
+            if _add(tx, core, digests[0], unwanted, now):
+                return True
+        elif not suppression.outweighs(unwanted.reason, standing.reason):
+            return False
+        elif suppression.weigh_more(tx, standing, _why(unwanted)):
+            _note(tx, core, SYSTEM, now, "suppression.changed", standing.id, unwanted)
+            return True
+    return False  # others put it there, again and again: it stands
+
+
+def _add(tx: Connection, core: Core, digest: str, unwanted: Unwanted, now: datetime) -> bool:
+    row = {
+        "id": core.ids.new(now),
+        "channel": unwanted.channel,
+        "digest": digest,
+        "hint": suppression.hint(unwanted.channel, unwanted.address),
+        **_why(unwanted),
+    }
+    if not suppression.add(tx, row):
+        return False
+    _note(tx, core, SYSTEM, now, "suppression.added", row["id"], unwanted)
+    return True
+
+
+def _why(unwanted: Unwanted) -> dict[str, Any]:
+    return {
+        "reason": unwanted.reason,
+        "source": unwanted.source,
+        "code": unwanted.code,
+        "message_id": unwanted.message_id,
+        "since": unwanted.at,
+        "ends_at": suppression.ends_at(unwanted.reason, unwanted.at),
+    }
+
+
+def _note(
+    tx: Connection, core: Core, actor: Actor, now: datetime, action: str, entry_id: uuid.UUID, unwanted: Unwanted
+) -> None:
+    """Tell the audit trail; not even the hint stands there, which would tell of a customer for ever."""
+    facts = {"channel": unwanted.channel, "reason": unwanted.reason, "source": unwanted.source, "code": unwanted.code}
+    _record(tx, core, actor, now, action, entry_id, None, facts)
+
+
+def _record(
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    now: datetime,
+    action: str,
+    entry_id: uuid.UUID,
+    reason: str | None,
+    facts: Mapping[str, Any],
+) -> None:
+    audit.record(
+        tx,
+        core=core,
+        actor=actor,
+        now=now,
+        action=action,
+        subject_kind="suppression",
+        subject_id=entry_id,
+        reason=reason,
+        facts=facts,
+    )
+
+
+def lift(tx: Connection, core: Core, actor: Actor, entry_id: uuid.UUID, reason: str, now: datetime) -> Any:
+    """Let an address be sent to again; return the entry, or None when nothing stands by that id."""
+    row = suppression.lift(tx, entry_id, _lifted(actor, now, reason))
+    if row is not None:
+        facts = {"channel": row.channel, "reason": row.reason}
+        _record(tx, core, actor, now, "suppression.lifted", entry_id, reason, facts)
+    return row
+
+
+def _lifted(actor: Actor, at: datetime, reason: str) -> dict[str, Any]:
+    return {"lifted_at": at, "lifted_by": actor.label, "lifted_by_name": actor.name, "lift_reason": reason}
+
+
+def standing_id(tx: Connection, core: Core, channel: str, address: str, reason: str, now: datetime) -> uuid.UUID | None:
+    """Return the entry that stands against an address for one reason, or None."""
+    sought = {(channel, digest) for digest in digests_of(core, channel, address)}
+    return next((row.id for row in suppression.standing(tx, sought, now) if row.reason == reason), None)
+
+
+def why_not(tx: Connection, core: Core, channel: str, address: str, now: datetime) -> Suppressed | None:
+    """Return why a message must not be sent to an address; None where it may."""
+    contact = Contact(email=address) if channel == "email" else Contact(phone=address)
+    (found,) = came_back(tx, core, [contact], now, sure=True)
+    return Suppressed(found[channel].words) if channel in found else None
+
+
+def hold_back(tx: Connection, core: Core, drafts: Sequence[Draft], batch: Batch) -> None:
+    """Let messages that were laid out be suppressed at once where nothing is sent to their address.
+
+    The incentive is given all the same: what is owed can be handed over, and whoever gives it hears why no message
+    goes out.
+    """
+    fresh = [
+        (draft, draft.ground.contact, draft.result)
+        for draft in drafts
+        if draft.ground and isinstance(draft.result, Issued) and draft.result.deliveries and not draft.result.replayed
+    ]
+    found = came_back(tx, core, [contact for _, contact, _ in fresh], batch.now)
+    for (draft, _, given), stopped in zip(fresh, found, strict=True):
+        if stopped:
+            draft.result = _held_back(given, stopped, batch.by(draft.actor))
+
+
+def _held_back(given: Issued, stopped: Mapping[str, CameBack], batch: Batch) -> Issued:
+    """Suppress the messages of one gift that are for an address that nothing is sent to; return the answer then."""
+    told = {each.id: each for each in given.deliveries}
+    for row in batch.messages:
+        if row["issuance_id"] != given.id or row["channel"] not in stopped:
+            continue
+        why = stopped[row["channel"]].words
+        row.update(status="suppressed", reason=why, ended_at=batch.now)
+        told[row["id"]] = replace(told[row["id"]], status="suppressed", reason=why)
+        facts = {"channel": row["channel"], "message_id": str(row["id"]), "attempts": 0}
+        batch.note("message.suppressed", given.id, given.case_id, why, facts)
+    return replace(given, deliveries=tuple(told.values()))

@@ -1,0 +1,87 @@
+"""Hear: what a provider says became of messages, and what a customer wrote to it about being written to.
+
+The signature is the door's to check. What was heard once is heard: the same again changes nothing, in whatever order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from incentives.deeds import hearing, suppressing
+from incentives.deeds.suppressing import Unwanted
+from incentives.kernel.actors import SYSTEM
+from incentives.kernel.core import Core
+from incentives.messages import reports
+from incentives.messages.port import StatusReport
+from incentives.queries import came_back
+
+__all__ = ["OptOut", "StatusReport", "hear_opt_out", "hear_reports"]
+
+STOP, START = "STOP", "START"
+_UNSUBSCRIBED = "unsubscribed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptOut:
+    """Somebody wrote that they want no more messages at their number (``STOP``), or want them again (``START``).
+
+    ``event_key`` is the same whenever the provider passes on the same message again.
+    """
+
+    provider: str
+    channel: str
+    word: str
+    event_key: str
+    address: str
+
+    def __repr__(self) -> str:
+        """Say nothing of the address."""
+        return f"OptOut(provider={self.provider!r}, word={self.word!r})"
+
+
+def hear_reports(*, core: Core, said: Sequence[StatusReport]) -> int:
+    """Keep reports, let the messages go on and put addresses on the list; return how many reports are new."""
+    if not said:
+        return 0
+    now = core.clock.now()
+    with core.database.write() as tx:
+        new = hearing.hear(tx, core, said, now)
+    if any(each.suppresses for each in said):
+        came_back.forget(core)
+    return new
+
+
+def hear_opt_out(*, core: Core, command: OptOut) -> bool:
+    """Put an address on the list of those that nothing is sent to, or take off what its owner put there.
+
+    Returns False for one that was heard before: a STOP that comes twice must not undo the START between.
+    """
+    now = core.clock.now()
+    report = StatusReport(
+        provider=command.provider,
+        channel=command.channel,
+        event_key=command.event_key,
+        status=command.word,
+        means=None,
+        occurred_at=now,
+        suppresses=_UNSUBSCRIBED if command.word == STOP else None,
+        to=command.address,
+    )
+    with core.database.write() as tx:
+        if not reports.keep(tx, core, [report], now):
+            return False
+        if command.word == STOP:
+            unwanted = Unwanted(
+                channel=command.channel,
+                address=command.address,
+                reason=_UNSUBSCRIBED,
+                source=command.provider,
+                at=now,
+                code=STOP,
+            )
+            suppressing.suppress(tx, core, [unwanted], now)
+        else:
+            entry_id = suppressing.standing_id(tx, core, command.channel, command.address, _UNSUBSCRIBED, now)
+            if entry_id is not None:
+                suppressing.lift(tx, core, SYSTEM, entry_id, "The customer wrote START.", now)
+    came_back.forget(core)
+    return True
