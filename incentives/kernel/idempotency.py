@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +29,12 @@ idempotency_keys = sa.Table(
     sa.Column("created_at", UtcDateTime(), nullable=False, index=True),
 )
 
+KEPT = timedelta(days=14)
+"""For so long a key replays: longer than any till's queue is offline. After that it stands for a new request."""
+
+LASTING = ("bulk-", "incident-")
+"""How keys begin that we make ourselves, for what is never to be done twice, however late somebody goes on with it."""
+
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -47,7 +53,7 @@ class Claim:
         Keyed, since a request holds a code or an address that could be guessed from a plain digest.
         """
         text = json.dumps(self.request, sort_keys=True, default=str).encode()
-        return [ring.mac(key_id, b"idempotency", text).hex() for key_id in ring.ids]
+        return [ring.mac(key_id, b"idempotency", text).hex() for key_id in ring.all_ids]
 
 
 def claim(
@@ -66,18 +72,26 @@ def claim(
         first.setdefault((each.scope, each.key), each)
     # In one order everywhere, so that two transactions with the same keys cannot wait for each other in a ring.
     rows = sorted(first.items(), key=lambda row: row[0])
-    fresh = _insert(tx, [_row(ring, each, now) for _, each in rows])
-    taken = {name: each.digests(ring) for name, each in rows if name not in fresh}
-    if not taken:
+    before: dict[tuple[str, str], uuid.UUID | IdempotencyKeyReused] = {}
+    while rows:
+        fresh = _insert(tx, [_row(ring, each, now) for _, each in rows])
+        before |= _taken(tx, ring, {name: each for name, each in rows if name not in fresh})
+        # What was there and is no more has been forgotten in between, and is claimed as what nobody knows.
+        rows = [row for row in rows if row[0] not in fresh and row[0] not in before]
+    return before
+
+
+def _taken(
+    tx: Connection, ring: KeyRing, claims: Mapping[tuple[str, str], Claim]
+) -> dict[tuple[str, str], uuid.UUID | IdempotencyKeyReused]:
+    """Return what the first requests with some keys got."""
+    if not claims:
         return {}
     table = idempotency_keys.c
-    found = tx.execute(
-        sa.select(table.scope, table.key, table.request_digest, table.result_id).where(
-            sa.tuple_(table.scope, table.key).in_(list(taken)),
-        ),
-    ).all()
+    query = sa.select(table.scope, table.key, table.request_digest, table.result_id)
+    found = tx.execute(query.where(sa.tuple_(table.scope, table.key).in_(list(claims)))).all()
     return {
-        (scope, key): result_id if digest in taken[scope, key] else IdempotencyKeyReused()
+        (scope, key): result_id if digest in claims[scope, key].digests(ring) else IdempotencyKeyReused()
         for scope, key, digest, result_id in found
     }
 
@@ -115,3 +129,24 @@ def release(tx: Connection, claims: Sequence[Claim]) -> None:
                 sa.tuple_(table.scope, table.key).in_([(each.scope, each.key) for each in claims])
             )
         )
+
+
+def forget(tx: Connection, since: datetime | None, before: datetime, most: int) -> int:
+    """Forget keys that were claimed before an instant (and not before another), the oldest first; return how many.
+
+    What another transaction is at is passed over: nobody waits for this, and this waits for nobody. Who comes
+    with a key at that very moment replays, or is a new one.
+    """
+    table = idempotency_keys.c
+    lasting = sa.or_(*(table.key.startswith(each, autoescape=True) for each in LASTING))
+    within = [table.created_at < before, ~lasting] + ([] if since is None else [table.created_at >= since])
+    old = (
+        sa.select(table.scope, table.key)
+        .where(*within)
+        .order_by(table.created_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+        .cte("old")  # a subquery could be run again for each row, past its limit
+    )
+    these = sa.tuple_(table.scope, table.key).in_(sa.select(old.c.scope, old.c.key))
+    return len(tx.execute(idempotency_keys.delete().where(these).returning(table.key)).all())

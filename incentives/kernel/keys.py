@@ -1,6 +1,8 @@
 """Keys and what they make: derived codes, signed links, encrypted contacts, digests of secrets.
 
 Every purpose has its own list of keys, so that one can be rotated without the others; the newest makes, all verify.
+A key that is to come is known before it makes anything, so that no process meets what it cannot read; one that was
+retired makes and verifies nothing any more, and what it made is recognized and refused by name.
 """
 
 import base64
@@ -8,13 +10,14 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 from itsdangerous import BadSignature, Signer
 from itsdangerous.signer import HMACAlgorithm
 
 from incentives.kernel.errors import KeyRetired
+from incentives.kernel.key_settings import KNOWN, RETIRED, Key
 from incentives.kernel.settings import Settings
 
 _LINK_SIGNATURE_BYTES = 16
@@ -24,28 +27,50 @@ class _ShortHmac(HMACAlgorithm):
     """HMAC-SHA-256 cut to 128 bits (RFC 2104 section 5), so that a link and its words fit one SMS."""
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return super().get_signature(key, value)[:_LINK_SIGNATURE_BYTES]
+        return hmac.digest(key, value, self.digest_method)[:_LINK_SIGNATURE_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys of one purpose, oldest first."""
+    """The keys of one purpose, oldest first; of ``known`` ids nothing is made yet, of ``retired`` ones all is refused.
 
-    pairs: tuple[tuple[str, bytes], ...]
+    ``newest_id`` is the key that makes new things. ``ids`` are those that verify, the newest first, since it is the
+    likeliest to match.
+    """
+
+    pairs: tuple[tuple[str, bytes], ...] = field(repr=False)
+    known: frozenset[str] = frozenset()
+    retired: frozenset[str] = frozenset()
+    newest_id: str = field(init=False, compare=False)
+    ids: tuple[str, ...] = field(init=False, compare=False)
+    _secrets: dict[str, bytes] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Work out once what is asked for each code."""
+        newest = [key_id for key_id, _ in self.pairs if key_id not in self.known | self.retired][-1]
+        others = [key_id for key_id, _ in reversed(self.pairs) if key_id not in self.retired | {newest}]
+        object.__setattr__(self, "newest_id", newest)
+        object.__setattr__(self, "ids", (newest, *others))
+        object.__setattr__(self, "_secrets", dict(self.pairs))
 
     @property
-    def newest_id(self) -> str:
-        """Return the id of the key that makes new things."""
-        return self.pairs[-1][0]
+    def all_ids(self) -> tuple[str, ...]:
+        """Return the ids of all keys, those that verify first: what was made under a retired one can be recognized."""
+        return (*self.ids, *(key_id for key_id, _ in self.pairs if key_id in self.retired))
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        """Return all key ids, the newest first: the likeliest to match is tried first."""
-        return tuple(key_id for key_id, _ in reversed(self.pairs))
+    def oldest_id(self) -> str:
+        """Return the id of the first key, whatever has become of it: what must not change when a newer one comes."""
+        return self.pairs[0][0]
+
+    def gone(self) -> "KeyRing | None":
+        """Return the retired keys as a ring of their own, or None: with it what they made is recognized."""
+        pairs = tuple(pair for pair in self.pairs if pair[0] in self.retired)
+        return KeyRing(pairs) if pairs else None
 
     def secret(self, key_id: str) -> bytes:
-        """Return one key's secret; KeyError if it was retired."""
-        return dict(self.pairs)[key_id]
+        """Return one key's secret; KeyError if it is not there."""
+        return self._secrets[key_id]
 
     def mac(self, key_id: str, purpose: bytes, message: bytes) -> bytes:
         """Return the HMAC-SHA-256 of a message for one purpose (32 bytes)."""
@@ -66,12 +91,34 @@ class Keys:
     def from_settings(cls, settings: Settings) -> "Keys":
         """Return the rings that the settings name."""
         return cls(
-            codes=KeyRing(settings.code_keys),
-            links=KeyRing(settings.link_keys),
-            sessions=KeyRing(settings.session_keys),
-            contacts=KeyRing(settings.contact_keys),
-            seals=KeyRing(settings.seal_keys),
+            codes=_ring(settings.code_keys),
+            links=_ring(settings.link_keys),
+            sessions=_ring(settings.session_keys),
+            contacts=_ring(settings.contact_keys),
+            seals=_ring(settings.seal_keys),
         )
+
+
+def _ring(keys: Sequence[Key]) -> KeyRing:
+    return KeyRing(
+        tuple((key.id, key.secret) for key in keys),
+        known=frozenset(key.id for key in keys if key.state == KNOWN),
+        retired=frozenset(key.id for key in keys if key.state == RETIRED),
+    )
+
+
+class _Signer(Signer):
+    """Derives each key once, and not for every signature."""
+
+    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
+        secret = self.secret_keys[-1] if secret_key is None else secret_key
+        if secret not in self._derived:
+            self._derived[secret] = super().derive_key(secret)
+        return self._derived[secret]
+
+    @cached_property
+    def _derived(self) -> dict[str | bytes, bytes]:
+        return {}
 
 
 @lru_cache(maxsize=64)
@@ -81,8 +128,8 @@ def signer(ring: KeyRing, salt: str, *, short: bool = False) -> Signer:
     itsdangerous signs with SHA-1 and a concatenating key derivation by default; both are set here. Its own expiry
     is never used: validity stands in the database, so that a node with a slow clock refuses no fresh link.
     """
-    return Signer(
-        [secret for _, secret in ring.pairs],
+    return _Signer(
+        [ring.secret(key_id) for key_id in reversed(ring.ids)],  # the last one signs
         salt=salt.encode(),
         key_derivation="hmac",
         digest_method=hashlib.sha256,
@@ -137,9 +184,8 @@ class ContactCipher:
         from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - a tenth of a second that only writers need
 
         self._ring = ring
-        self._fernet = MultiFernet(
-            [Fernet(base64.urlsafe_b64encode(ring.mac(key_id, b"encrypt", b""))) for key_id in ring.ids]
-        )
+        made = [Fernet(base64.urlsafe_b64encode(ring.mac(key_id, b"encrypt", b""))) for key_id in ring.ids]
+        self._newest, self._fernet = made[0], MultiFernet(made)
 
     def encrypt(self, text: str | None) -> str | None:
         """Return the text as a token that only the ring's keys open; None stays None."""
@@ -153,6 +199,44 @@ class ContactCipher:
             return None if token is None else self._fernet.decrypt(token.encode()).decode()
         except InvalidToken:
             raise KeyRetired from None
+
+    def renewed(self, token: bytes) -> bytes | None:
+        """Return a token made anew by the newest key, with the instant it was made at; None where that made it.
+
+        Raises ``KeyRetired`` when none of the ring's keys made it.
+        """
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as above
+
+        try:
+            self._newest.decrypt(token)
+        except InvalidToken:
+            try:
+                return self._fernet.rotate(token)
+            except InvalidToken:
+                raise KeyRetired from None
+        return None
+
+    def key_of(self, token: bytes) -> str | None:
+        """Return the id of the key that made a token, retired or not; None where that is not there any more."""
+        from cryptography.fernet import Fernet, InvalidToken  # noqa: PLC0415 - as above
+
+        for key_id in self._ring.all_ids:
+            try:
+                Fernet(base64.urlsafe_b64encode(self._ring.mac(key_id, b"encrypt", b""))).decrypt(token)
+            except InvalidToken:
+                continue
+            return key_id
+        return None
+
+    def spelled(self, kind: str, canonical: str) -> dict[str, str]:
+        """Return the digests of one identity by the keys that make them, retired ones too."""
+        text = f"{kind}:{canonical}".encode()
+        return {key_id: self._ring.mac(key_id, b"identity", text).hex() for key_id in self._ring.all_ids}
+
+    def respelled(self, kind: str, canonical: str) -> dict[str, str]:
+        """Return what one identity's digests under older keys, retired ones too, become under the newest."""
+        made, newest = self.spelled(kind, canonical), self._ring.newest_id
+        return {digest: made[newest] for key_id, digest in made.items() if key_id != newest}
 
     def seal(self, content: bytes) -> bytes:
         """Return bytes as a token that only the ring's keys open."""
