@@ -48,10 +48,10 @@ def run() -> None:
     engine: sa.Engine = config.attributes["database"].engine
     with engine.connect() as connection, _tables_remade(connection), connection.begin():
         if connection.dialect.name == "postgresql":
-            # A migration that has to wait for a lock fails soon and can be run again; one that waits blocks everybody.
-            connection.exec_driver_sql("SET LOCAL lock_timeout = '4s'")
             connection.exec_driver_sql("SET LOCAL statement_timeout = '5min'")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            # A migration that has to wait for a table fails soon and can be run again: whoever comes after it waits too.
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
         context.configure(
             connection=connection,
             target_metadata=config.attributes.get("metadata"),

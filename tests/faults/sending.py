@@ -64,10 +64,11 @@ def give_by_email(core: Core, number: int) -> None:
 
 def copies(provider: StandIn) -> Counter[str]:
     """Return how many emails each customer was sent."""
-    return Counter(_recipient(each.json) for each in list(provider.asked))
+    return Counter(recipient(each.json) for each in list(provider.asked))
 
 
-def _recipient(body: dict[str, Any]) -> str:
+def recipient(body: dict[str, Any]) -> str:
+    """Return to whom an email goes."""
     return str(body["personalizations"][0]["to"][0]["email"])
 
 

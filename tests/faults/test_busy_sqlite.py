@@ -1,8 +1,9 @@
-"""Sixteen threads write to one SQLite file while others read it: all take their turn, and nobody sees a lock."""
+"""Many write to one SQLite file while others read it: all take their turn, and nobody sees a lock."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from incentives.flows.issue import CustomerGiven, Issued, IssueVoucher, issue_vo
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
 from incentives.kernel.core import Core
 from incentives.vouchers.tables import redemptions
+from tests.faults import busy_file
 from tests.races.deeds import MANAGER, TILL, broken, rows
 from tests.small_catalog import PRICE_MINOR, TAG, budget, catalog
 from tests.world import make_core, publish_catalog
@@ -68,3 +70,10 @@ def test_a_reader_that_takes_long_holds_nobody_up(database_url: str) -> None:
         assert tx.exec_driver_sql("SELECT count(*) FROM vouchers").scalar() == before == 0
     assert rows(core, redemptions) == 1
     core.database.dispose()
+
+
+@pytest.mark.timeout(300)
+def test_sixty_four_programs_a_long_reader_and_backups(tmp_path: Path) -> None:
+    story = busy_file.play(tmp_path, gifts=200)
+    assert story.faults() == []
+    assert len(story.copies) > 1

@@ -1,9 +1,5 @@
 """A worker is killed at every point between claiming, sending and recording: nothing is lost, and copies are few."""
 
-import random
-import threading
-import time
-from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,11 +11,11 @@ import worker
 from incentives.flows import deliver
 from incentives.flows.deliver import deliver_next
 from incentives.kernel.actors import SYSTEM
-from incentives.kernel.clock import FixedClock, SystemClock
+from incentives.kernel.clock import FixedClock
 from incentives.kernel.core import Core
 from incentives.kernel.database import Database
 from incentives.messages import outbox
-from incentives.messages.tables import delivery_attempts, outbox_messages
+from incentives.messages.tables import outbox_messages
 from incentives.queries import letters
 from incentives.queries.books import check_books
 from tests.faults.doomed import DEAD, die, exit_code, start
@@ -108,61 +104,11 @@ def deliver_all(database_url: str, provider_url: str) -> None:
     worker.drain(sending_core(database_url, provider_url, clock=FixedClock(START), timeout_seconds=30))
 
 
-def work_for_ever(database_url: str, provider_url: str) -> None:
-    """Work as `incentives worker` does, with leases so short that a test can wait for their end."""
-    outbox.LEASE_MARGIN_SECONDS = 1
-    worker.IDLE_SECONDS = 0.05
-    worker.run(sending_core(database_url, provider_url, clock=SystemClock()), threading.Event())
-
-
-@pytest.mark.parametrize("backend", ["postgresql"])
-def test_three_hundred_messages_outlive_workers_that_are_killed_all_the_time(database_url: str) -> None:
-    core = make_core(database_url)
-    give_by_email(core, 300)
-    dice = random.Random(1)
-    kills = 0
-    with provider().serving() as stand_in:
-        workers = [start(work_for_ever, database_url, stand_in.url) for _ in range(3)]
-        deadline = time.monotonic() + 60
-        while statuses(core.database) != {"sent": 300}:
-            assert time.monotonic() < deadline, statuses(core.database)
-            time.sleep(dice.uniform(0.3, 0.6))
-            if len(copies(stand_in)) < 300:  # Until each was sent once; then they are left to end in peace.
-                victim = dice.randrange(len(workers))
-                workers[victim].kill()
-                workers[victim].join()
-                workers[victim].close()
-                workers[victim] = start(work_for_ever, database_url, stand_in.url)
-                kills += 1
-        for each in workers:
-            each.kill()
-            each.join()
-            each.close()
-        seen = copies(stand_in)
-    assert kills >= 5
-    assert len(seen) == 300
-    assert sum(seen.values()) - 300 <= kills  # A kill makes one copy at most,
-    assert max(seen.values()) <= 3
-    assert all(check.holds for check in check_books(core=core, actor=SYSTEM))
-    attempts = attempts_of(core.database)
-    assert sum(attempts.values()) - 300 <= kills  # and one attempt more.
-    core.database.dispose()
-
-
 def statuses(database: Database) -> dict[str, int]:
     table = outbox_messages.c
     with database.read() as tx:
         rows = tx.execute(sa.select(table.status, sa.func.count()).group_by(table.status)).all()
     return {str(row[0]): int(row[1]) for row in rows}
-
-
-def attempts_of(database: Database) -> Counter[str]:
-    """Return how often each message was claimed."""
-    with database.read() as tx:
-        rows = tx.execute(sa.select(outbox_messages.c.id, outbox_messages.c.attempts)).all()
-        recorded = tx.execute(sa.select(sa.func.count()).select_from(delivery_attempts)).scalar_one()
-    assert recorded >= len(rows)
-    return Counter({str(row[0]): int(row[1]) for row in rows})
 
 
 def test_one_message_that_cannot_be_written_does_not_hold_up_the_others(
