@@ -3,49 +3,75 @@
 Importing it builds nothing. ``granian --interface wsgi --factory wsgi:app`` serves it.
 """
 
+import contextlib
 import gc
 import os
 import re
 import secrets
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from incentives.kernel.clock import SystemClock
 from incentives.kernel.core import Core
 from incentives.kernel.database import Database
-from incentives.kernel.errors import Refusal
+from incentives.kernel.errors import Refusal, StorageUnavailable
 from incentives.kernel.ids import Ids
 from incentives.kernel.keys import Keys
 from incentives.kernel.settings import Settings
+from incentives.kernel.shared_clock import clock_of
 from incentives.kernel.throttle import Throttle
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 BODY_BYTES_MAX = 1024 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID_IN_ENVIRON = "incentives.request_id"
 _STATUS_OF_A_BUG = 500
+# A request makes thousands of objects and few cycles: to look for them after every seven hundred takes a tenth of it.
+_COLLECTED_AFTER = (20_000, 20, 20)
+# What every answer bears that does not say otherwise itself.
+_SEALED = tuple(
+    (name.lower(), (name, value))
+    for name, value in (
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Frame-Options", "DENY"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Cache-Control", "no-store"),
+    )
+)
+_HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+_SEALED_SECURELY = (*_SEALED, (_HSTS[0].lower(), _HSTS))
 
 
 def build_core(environ: Mapping[str, str]) -> Core:
     """Return a core wired as the environment says. Raises ``SettingsInvalid``."""
     settings = Settings.from_environ(environ)
+    database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    senders, spares = build_senders(settings)
     return Core(
         settings=settings,
-        clock=SystemClock(),
+        clock=clock_of(database),
         ids=Ids(),
         keys=Keys.from_settings(settings),
-        database=Database(settings.database_url, pool_size=settings.database_pool_size),
-        senders=build_senders(settings),
+        database=database,
+        senders=senders,
+        spares=spares,
     )
 
 
-def build_senders(settings: Settings) -> dict[str, object]:
-    """Return who carries each channel's messages; without a provider's key they are captured."""
+def build_senders(settings: Settings) -> tuple[dict[str, object], dict[str, object]]:
+    """Return who carries each channel's messages, and who while that one is ill; without a key they are captured."""
     from channels.capture import CaptureSender
 
     senders: dict[str, object] = {"email": CaptureSender("email"), "sms": CaptureSender("sms")}
+    spares: dict[str, object] = {}
+    mail = _mail_server(settings)
     if settings.sendgrid_api_key:
         from channels.sendgrid_email import SendGridSender
 
@@ -56,8 +82,12 @@ def build_senders(settings: Settings) -> dict[str, object]:
             email_from_name=settings.email_from_name,
             timeout_seconds=settings.provider_timeout_seconds,
         )
+    if mail is not None:
+        (spares if settings.sendgrid_api_key else senders)["email"] = mail
     if settings.twilio_account_sid:
         from channels.twilio_sms import TwilioSender
+        from channels.twilio_spare import spare_account
+        from channels.twilio_status import callback_url
 
         senders["sms"] = TwilioSender(
             account_sid=settings.twilio_account_sid,
@@ -66,8 +96,32 @@ def build_senders(settings: Settings) -> dict[str, object]:
             sms_from=settings.twilio_from or None,
             base_url=settings.twilio_base_url or None,
             timeout_seconds=settings.provider_timeout_seconds,
+            status_callback_url=callback_url(settings.public_url),
         )
-    return senders
+        if settings.twilio_spare_url:
+            spares["sms"] = spare_account(settings.twilio_spare_url, settings.provider_timeout_seconds)
+    return senders, spares
+
+
+def _mail_server(settings: Settings) -> object | None:
+    if not settings.smtp_url:
+        return None
+    from channels.smtp_email import SmtpSender
+
+    return SmtpSender(
+        url=settings.smtp_url,
+        email_from=settings.email_from,
+        email_from_name=settings.email_from_name,
+        timeout_seconds=settings.provider_timeout_seconds,
+    )
+
+
+class _Flask(Flask):
+    """Flask without its question, asked of each of a request's functions, whether it is a coroutine: none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function."""
+        return func
 
 
 def create_app(core: Core) -> Flask:
@@ -76,7 +130,7 @@ def create_app(core: Core) -> Flask:
     import api.door
     import channels.door
 
-    app = Flask("incentives", static_folder=None)
+    app = _Flask("incentives", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
     app.config["MAX_FORM_MEMORY_SIZE"] = BODY_BYTES_MAX
     if core.settings.trusted_hosts:
@@ -85,10 +139,10 @@ def create_app(core: Core) -> Flask:
     app.extensions["throttle"] = Throttle(core.settings.redis_url)
     app.extensions["status_of"] = api.door.status_of
     app.before_request(_name_request)
-    app.after_request(_seal)
     app.register_error_handler(Exception, _show_error)
     for door in (api.door, admin.door, channels.door):
         door.hang(app)
+    app.wsgi_app = _sealed(app.wsgi_app)  # type: ignore[method-assign, assignment]
     hops = core.settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -106,27 +160,37 @@ def app() -> Flask:
     # What was built lives as long as the process: a report that reads many rows need not have it looked through again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECTED_AFTER)
     return made
 
 
 def _name_request() -> None:
-    """Give each request an id, the caller's own if it is decent, so that a log line and an answer can be matched."""
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    """Let everybody know the request's id."""
+    g.request_id = request.environ[_REQUEST_ID_IN_ENVIRON]
 
 
-def _seal(response: Response) -> Response:
-    """Put on every answer what must never be missing."""
-    response.headers["X-Request-Id"] = g.get("request_id", "")
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    response.headers.setdefault("X-Frame-Options", "DENY")
-    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    response.headers.setdefault("Cache-Control", "no-store")
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-    return response
+def _sealed(application: "WSGIApplication") -> "WSGIApplication":
+    """Return an application that names each request, and puts on every answer what must never be missing.
+
+    The name is the caller's own if it is decent, so that a log line and an answer can be matched. This goes around
+    Flask, since setting nine headers one by one takes as long as reading the request.
+    """
+
+    def sealed(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        environ[_REQUEST_ID_IN_ENVIRON] = request_id
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            there = {name.lower() for name, _ in headers}
+            wanted = _SEALED_SECURELY if environ.get("wsgi.url_scheme") == "https" else _SEALED
+            headers += [header for name, header in wanted if name not in there]
+            headers.append(("X-Request-Id", request_id))
+            return start_response(status, headers, exc_info)
+
+        return application(environ, start)
+
+    return sealed
 
 
 def _show_error(error: Exception) -> Response:
@@ -136,6 +200,8 @@ def _show_error(error: Exception) -> Response:
     import channels.door
 
     status = _status(error)
+    if isinstance(error, StorageUnavailable):
+        _hear_out()
     if status == _STATUS_OF_A_BUG:
         from flask import current_app
 
@@ -145,6 +211,12 @@ def _show_error(error: Exception) -> Response:
     if channels.door.owns(request.path):
         return channels.door.render_error(error, status)
     return admin.door.render_error(error, status)
+
+
+def _hear_out() -> None:
+    """Read what is still to come of a request: the server hangs up on whoever it did not hear out, answer or not."""
+    with contextlib.suppress(HTTPException, OSError):
+        request.get_data()
 
 
 def _status(error: Exception) -> int:

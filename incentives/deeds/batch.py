@@ -178,8 +178,11 @@ class Batch:
             )
         )
 
-    def write(self, tx: Connection, pots: Collection[budgets.Pot]) -> None:
-        """Write everything; the budgets, which others wait for, come last."""
+    def write(self, tx: Connection, pots: Collection[budgets.Pot], *, last: bool = False) -> None:
+        """Write everything; the budgets, which others wait for, come last.
+
+        ``last`` where the caller's transaction has nothing to do after it: then it is committed in the same go.
+        """
         for case in self.cases:
             caring.met_already(case, self.given_in.get(case.id, ()), self.now)
         before = self.given_in.keys() - {each.id for each in self.cases}
@@ -190,7 +193,7 @@ class Batch:
         )
         fresh = {each.id: each.case["protocol_item_id"] for each in self.cases if each.id in self.given_in}
         asked = asking.asked_after_giving(tx, self.core, fresh=fresh, before=before)
-        with RowsTogether(tx) as rows:
+        with RowsTogether(tx, last=last) as rows:
             caring.write(rows, self.cases)
             insert_many(rows, issuances, self.issuances)
             insert_many(rows, approvals, self.approvals)

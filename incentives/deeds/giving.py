@@ -19,6 +19,7 @@ from incentives.deeds import (
     incident_gifts,
     overriding,
     stacking,
+    suppressing,
     suspecting,
     telling,
     wording,
@@ -71,13 +72,15 @@ def give_all(
     *,
     job: JobHold | None = None,
     strangers: bool = False,
+    last: bool = False,
 ) -> list[Issued | AwaitingApproval | Refusal]:
     """Give incentives in numbers within the caller's transaction; each command gets its own answer, in order.
 
     A refusal is an answer and leaves no trace. Raises nothing that is about one command, but
     ``IdempotencyKeyInFlight``. Those of ``strangers`` know nothing of each other: where one is refused that has told
     something of another's customer, ``NotTogetherError`` is raised, for that must leave no trace. ``job`` is what a
-    bulk job holds of the budgets: what its rows charge is given back of it first, in the very same locks.
+    bulk job holds of the budgets: what its rows charge is given back of it first, in the very same locks. ``last``
+    where the caller's transaction has nothing more to do: it is committed then, unless everybody is refused.
     """
     if not wishes:
         return []
@@ -93,9 +96,10 @@ def give_all(
     proposals = [(deciding.proposed(draft), draft.command.case_id) for draft in still_open(drafts)]
     stack = stacking.stack(tx, proposals, now)
     watches = _watches(tx, core, still_open(drafts), fresh, now)
-    pots = budgets.lock(tx, core, [each for draft in still_open(drafts) for each in draft.wanted], now)
+    wanted = [each for draft in still_open(drafts) for each in draft.wanted]
+    pots = budgets.lock(tx, core, wanted, now, newcomers=fresh.customers)
     given = incident_gifts.given_before(tx, still_open(drafts))
-    lent = job.lend(tx, pots) if job else None
+    lent = job.lend(tx, pots, wanted) if job else None
     batch = Batch(core=core, actor=drafts[0].actor, now=now)
     for draft in still_open(drafts):
         attempt(draft, lambda each: refuse_stopped(tx, core, each.actor, each))  # it may have waited for the budgets
@@ -113,8 +117,9 @@ def give_all(
         lent.settle(batch, pots)
     _keep_apart(drafts if strangers else (), fresh)
     overriding.explain(core, drafts, fresh)
-    batch.write(tx, pots.values())
+    suppressing.hold_back(tx, core, drafts, batch)
     _give_back(tx, core, drafts, fresh)
+    batch.write(tx, pots.values(), last=last and any(not isinstance(draft.result, Refusal) for draft in drafts))
     return [draft.result for draft in drafts if draft.result is not None]
 
 
@@ -179,7 +184,7 @@ def understand(draft: Draft, current: releases.CurrentCatalog, actor: Actor, now
 def refuse_stopped(tx: Connection, core: Core, actor: Actor, draft: Draft) -> None:
     """Refuse what a switch stops now; an apology by itself gives nothing, and is never stopped."""
     ground, incentive = draft.ground, draft.incentive
-    if ground is None or incentive is None or not incentive.gives_voucher:
+    if ground is None or incentive is None or not incentive.gives_voucher or not guarding.anything_stopped(tx, core):
         return
     subjects = guarding.Subjects(
         location=ground.location,
@@ -264,6 +269,8 @@ def _keep_apart(drafts: Sequence[Draft], fresh: customers.Newcomers) -> None:
 def _give_back(tx: Connection, core: Core, drafts: Sequence[Draft], fresh: customers.Newcomers) -> None:
     """Leave no trace of refused commands: neither their keys nor what they alone told about customers."""
     refused = [draft for draft in drafts if isinstance(draft.result, Refusal)]
+    if not refused:
+        return
     idempotency.release(tx, [draft.claim for draft in refused if draft.claim and not draft.key_is_anothers])
     given = [draft.proposal for draft in drafts if draft.proposal and not isinstance(draft.result, Refusal)]
     customers.forget(tx, core, fresh, [(proposal.ground.contact, proposal.customers) for proposal in given])

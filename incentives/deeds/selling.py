@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -58,7 +59,7 @@ class Redeemed:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Spent:
     """What one use of a voucher was spent on. ``count`` is how many uses are spent now, this one included."""
 
@@ -71,32 +72,32 @@ class Spent:
     count: int
     reservation_id: uuid.UUID | None = None
 
-    @property
+    @cached_property
     def share_minor(self) -> int:
         """Return what this use of the voucher is worth, in its minor units."""
         return shares.share_minor(self.voucher.amount_minor, self.voucher.max_redemptions, self.count)
 
-    @property
+    @cached_property
     def spent_minor(self) -> int:
         """Return how much of it the sale takes."""
         return self.share_minor if self.takes_minor is None else min(self.takes_minor, self.share_minor)
 
-    @property
+    @cached_property
     def left_minor(self) -> int:
         """Return what the sale left of it."""
         return self.share_minor - self.spent_minor
 
-    @property
+    @cached_property
     def remainder_minor(self) -> int:
         """Return how much of that becomes a new voucher."""
         return self.left_minor if self.incentive.remainder == NEW_VOUCHER else 0
 
-    @property
+    @cached_property
     def overestimated_minor(self) -> int:
         """Return how much of that was never promised to be spent: what is under a percentage's ceiling."""
         return self.left_minor if self.incentive.kind == IncentiveKind.PERCENT_OFF else 0
 
-    @property
+    @cached_property
     def lapsed_minor(self) -> int:
         """Return how much of that is forfeited."""
         return self.left_minor - self.remainder_minor - self.overestimated_minor
@@ -168,8 +169,13 @@ def settle(tx: Connection, batch: Batch, spent: Spent) -> Redeemed:
     return redeemed
 
 
-def settle_all(tx: Connection, batch: Batch, uses: Sequence[tuple[Actor, Spent]]) -> list[Redeemed]:
-    """Write redemptions, each of another issuance, their entries and what follows; the budgets come last."""
+def settle_all(
+    tx: Connection, batch: Batch, uses: Sequence[tuple[Actor, Spent]], *, last: bool = False
+) -> list[Redeemed]:
+    """Write redemptions, each of another issuance, their entries and what follows; the budgets come last.
+
+    ``last`` where the caller's transaction has nothing to do after it.
+    """
     # In one order everywhere, so that two tills' sequences cannot wait for each other in a ring.
     uses = sorted(uses, key=lambda use: (str(use[1].voucher.customer_id), use[1].voucher.issuance_id))
     several = [spent for _, spent in uses if spent.remainder_minor or lifecycle.has_siblings(spent.voucher)]
@@ -185,15 +191,14 @@ def settle_all(tx: Connection, batch: Batch, uses: Sequence[tuple[Actor, Spent]]
         batch.redemptions.clear()
         for actor, spent in following:
             _follow(tx, batch.by(actor), spent)
-    charged = _charged(tx, [spent for _, spent in uses])
-    pots = budgets.lock_ids(tx, (each.pot_id for some in charged.values() for each in some))
+    charged, pots = _charged(tx, [spent for _, spent in uses])
     for (actor, spent), note in zip(uses, notes, strict=True):
         own = batch.by(actor)
         theirs = _spend(own, spent, charged.get(spent.voucher.issuance_id, ()), pots)
         # What was promised beyond a cap and lapses now is no room for somebody else.
         allocations = unneeded.take_back(tx, own, {spent.voucher.issuance_id: spent.redemption_id}, theirs)
         note["facts"].update({"allocations": allocations} if allocations else {})
-    batch.write(tx, pots.values())
+    batch.write(tx, pots.values(), last=last)
     return done
 
 
@@ -315,12 +320,15 @@ def _remainder(tx: Connection, batch: Batch, spent: Spent) -> Remainder:
     return answers.left(answers.shown(made), told=told)
 
 
-def _charged(tx: Connection, uses: Sequence[Spent]) -> Mapping[uuid.UUID, Sequence[Charged]]:
-    """Return what the issuances have in which pots."""
+def _charged(
+    tx: Connection, uses: Sequence[Spent]
+) -> tuple[Mapping[uuid.UUID, Sequence[Charged]], Mapping[uuid.UUID, budgets.Pot]]:
+    """Return what the issuances have in which pots, and the pots, locked."""
     charged: dict[uuid.UUID, list[Charged]] = {}
-    for each in budgets.charges_of(tx, {spent.voucher.issuance_id for spent in uses}):
+    found, pots = budgets.lock_charged(tx, {spent.voucher.issuance_id for spent in uses})
+    for each in found:
         charged.setdefault(each.issuance_id, []).append(each)
-    return charged
+    return charged, pots
 
 
 def _spend(

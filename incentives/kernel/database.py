@@ -107,7 +107,9 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 if shared and not self.sqlite:
-                    connection.exec_driver_sql(_IMPATIENT)
+                    from incentives.kernel import postgres  # noqa: PLC0415 - its driver is there for those who have a PostgreSQL
+
+                    postgres.hurry(connection)
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             _let_go(self._reader, error)
@@ -256,7 +258,6 @@ def is_for_want_of_a_lock(error: BaseException) -> bool:
     return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in _OF_ONE_DEED
 
 
-_IMPATIENT = "SET LOCAL lock_timeout = '1s'"
 _OF_ONE_DEED = ("40P01", "55P03", "57014")  # a deadlock, a lock that did not come in time, a statement that took long
 
 

@@ -2,12 +2,11 @@
 
 What they mean is what a row by itself would: defaults, constraints and triggers hold. PostgreSQL takes rows as one JSON
 text, which costs the client a third of COPY's time and a tenth of one statement a row; and it takes the rows of several
-tables in one statement (``RowsTogether``), so that whoever writes to ten of them waits once. SQLite is in this very
-process and takes them one by one.
+tables in one statement (``RowsTogether``), so that whoever writes to ten of them waits once. What all of many rows have
+in common, three columns of four in a batch, is told once. SQLite is in this very process and takes rows one by one.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +21,8 @@ from incentives.kernel.database import UtcDateTime
 Row = Mapping[str, Any]
 
 _DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]  # to write names and types by
+_FEW = 20  # So many rows are looked for one by one.
+_MANY = 50  # From so many rows on it pays to look for what they have in common, and to plan a statement that says so.
 
 
 class RowsTogether:
@@ -31,9 +32,10 @@ class RowsTogether:
     a statement.
     """
 
-    def __init__(self, tx: Connection) -> None:
-        """Collect for a transaction."""
+    def __init__(self, tx: Connection, *, last: bool = False) -> None:
+        """Collect for a transaction; ``last`` where nothing comes after it but the commit, which goes along then."""
         self.tx = tx
+        self._last = last
         self._parts: list[str] = []
         self._rows: list[str] = []
 
@@ -45,13 +47,18 @@ class RowsTogether:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Write what was collected, unless something went wrong."""
-        if kind is None:
+        if kind is None and self._last and self._parts:
+            from incentives.kernel import postgres  # noqa: PLC0415 - its driver is there for who has a PostgreSQL
+
+            with postgres.ending(self.tx):
+                self.write()
+        elif kind is None:
             self.write()
 
-    def add(self, part: str, rows: str) -> None:
-        """Collect one statement (PostgreSQL's), whose one parameter is its rows."""
+    def add(self, part: str, rows: Sequence[str]) -> None:
+        """Collect one statement (PostgreSQL's), whose parameters are its rows."""
         self._parts.append(part)
-        self._rows.append(rows)
+        self._rows += rows
 
     def write(self) -> None:
         """Write what was collected so far."""
@@ -81,7 +88,8 @@ def insert_many(into: Into, table: sa.Table, rows: Sequence[Row]) -> None:
         if tx.dialect.name != "postgresql":
             tx.execute(table.insert(), [dict(row) for row in some])
             continue
-        _send(into, _insert_all(table, names), _text(table, some))
+        same, texts = _texts(table, names, some)
+        _send(into, _insert_all(table, names, same), texts)
 
 
 def insert_absent(
@@ -91,9 +99,10 @@ def insert_absent(
     if not rows:
         return set()
     if tx.dialect.name == "postgresql":
-        named = ", ".join(unique)
-        command = f"{_insert_all(table, tuple(rows[0]))} ON CONFLICT ({named}) DO NOTHING RETURNING {named}"
-        return {tuple(row) for row in tx.exec_driver_sql(command, (_text(table, rows),))}
+        named, names = ", ".join(unique), tuple(rows[0])
+        same, texts = _texts(table, names, rows)
+        command = f"{_insert_all(table, names, same)} ON CONFLICT ({named}) DO NOTHING RETURNING {named}"
+        return {tuple(row) for row in tx.exec_driver_sql(command, texts)}
     found = tx.execute(_insert_absent(table, unique), [dict(row) for row in rows])
     return {tuple(row) for row in found}
 
@@ -120,8 +129,8 @@ def update_many(
     tx = into.tx if isinstance(into, RowsTogether) else into
     names = (*by, *to, *add)
     if tx.dialect.name == "postgresql":
-        some = [{name: row[name] for name in names} for row in rows]
-        _send(into, _update_all(table, tuple(by), tuple(to), tuple(add)), _text(table, some))
+        same, texts = _texts(table, names, [{name: row[name] for name in names} for row in rows])
+        _send(into, _update_all(table, tuple(by), tuple(to), tuple(add), same, few=len(rows) <= _FEW), texts)
         return
     tx.execute(
         _update_each(table, tuple(by), tuple(to), tuple(add)),
@@ -129,28 +138,36 @@ def update_many(
     )
 
 
-def _send(into: Into, command: str, text: str) -> None:
+def _send(into: Into, command: str, texts: tuple[str, ...]) -> None:
     if isinstance(into, RowsTogether):
-        into.add(command, text)
+        into.add(command, texts)
     else:
-        into.exec_driver_sql(command, (text,))
+        into.exec_driver_sql(command, texts)
 
 
 @cache
-def _insert_all(table: sa.Table, names: tuple[str, ...]) -> str:
-    """Return PostgreSQL's statement that inserts rows of some columns."""
+def _insert_all(table: sa.Table, names: tuple[str, ...], same: tuple[str, ...]) -> str:
+    """Return PostgreSQL's statement that inserts rows of some columns, of which some are the ``same`` in all rows."""
     columns = ", ".join(_quoted(names))
-    return f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {_rows(table, names)}"  # noqa: S608 - our names
+    return f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {_rows(table, names, same)}"  # noqa: S608 - our names
 
 
 @cache
-def _update_all(table: sa.Table, by: tuple[str, ...], to: tuple[str, ...], add: tuple[str, ...]) -> str:
-    """Return PostgreSQL's statement that changes rows."""
+def _update_all(
+    table: sa.Table, by: tuple[str, ...], to: tuple[str, ...], add: tuple[str, ...], same: tuple[str, ...], *, few: bool
+) -> str:
+    """Return PostgreSQL's statement that changes rows.
+
+    It takes a JSON text for a hundred rows, and would rather read a table of ten thousand from end to end than look for
+    a hundred rows in it; of a few it is told that they are.
+    """
     changes = [f"{name} = v.{name}" for name in _quoted(to)] + [
         f"{name} = t.{name} + v.{name}" for name in _quoted(add)
     ]
     found = " AND ".join(f"t.{name} = v.{name}" for name in _quoted(by))
-    rows = _rows(table, (*by, *to, *add))
+    rows = _rows(table, (*by, *to, *add), same)
+    if few:
+        rows = f"(SELECT * FROM {rows} LIMIT {_FEW}) AS v"  # noqa: S608 - our names
     return f"UPDATE {table.name} AS t SET {', '.join(changes)} FROM {rows} WHERE {found}"  # noqa: S608 - our names
 
 
@@ -162,28 +179,62 @@ def _update_each(table: sa.Table, by: tuple[str, ...], to: tuple[str, ...], add:
     return table.update().where(*(table.c[name] == new[name] for name in by)).values(values)
 
 
-def _rows(table: sa.Table, names: tuple[str, ...]) -> str:
-    """Return a JSON text of rows (the one parameter) as a table, each column of the type that it is kept in."""
+def _rows(table: sa.Table, names: tuple[str, ...], same: tuple[str, ...]) -> str:
+    """Return JSON texts as a table: one of the rows, and one of what is the same in all of them, if anything is."""
+    rows = f"json_to_recordset(%s::json) AS v({_typed(table, [name for name in names if name not in same])})"
+    if not same:
+        return rows
+    return f"(SELECT * FROM {rows}, json_to_record(%s::json) AS s({_typed(table, same)})) AS v"  # noqa: S608 - our names
+
+
+def _typed(table: sa.Table, names: Sequence[str]) -> str:
+    """Return columns, each of the type that it is kept in."""
     kinds = [table.c[name].type.compile(_DIALECT) for name in names]
-    typed = ", ".join(f"{name} {kind}" for name, kind in zip(_quoted(names), kinds, strict=True))
-    return f"json_to_recordset(%s::json) AS v({typed})"
+    return ", ".join(f"{name} {kind}" for name, kind in zip(_quoted(names), kinds, strict=True))
 
 
 def _quoted(names: Sequence[str]) -> list[str]:
     return [_DIALECT.identifier_preparer.quote(name) for name in names]
 
 
-def _text(table: sa.Table, rows: Sequence[Row]) -> str:
-    """Return rows as JSON. Raises ``TypeError`` for an instant without a zone: it is a bug."""
-    for name in _instants(table):
-        for row in rows:
-            instant: datetime | None = row.get(name)
-            if instant is not None and instant.tzinfo is None:
-                message = "a naive datetime cannot be stored"
-                raise TypeError(message)
-    return orjson.dumps(rows).decode()
+def _texts(table: sa.Table, names: tuple[str, ...], rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which columns are the same in all rows, and the rows as JSON: what differs, and what does not, if any.
+
+    Raises ``TypeError`` for an instant without a zone: it is a bug.
+    """
+    same = _same(table, names, rows) if len(rows) >= _MANY else {}
+    instants = [name for name in _of_type(table, UtcDateTime) if name in names]
+    found = [row[name] for name in instants for row in ([same] if name in same else rows)]
+    if any(at is not None and at.tzinfo is None for at in found):
+        message = "a naive datetime cannot be stored"
+        raise TypeError(message)
+    if not same:
+        return (), (orjson.dumps(rows).decode(),)
+    different = [name for name in names if name not in same]
+    apart = [{name: row[name] for name in different} for row in rows]
+    return tuple(same), (orjson.dumps(apart).decode(), orjson.dumps(same).decode())
+
+
+def _same(table: sa.Table, names: tuple[str, ...], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the columns that are the same in all rows, with their values; never all columns."""
+    # Of objects equal ones may be written differently: {"a": 1} equals {"a": true}.
+    plain = [name for name in names if name not in _of_type(table, sa.JSON)]
+    first, last = rows[0], rows[-1]
+    perhaps = [name for name in plain if first[name] == last[name]]
+    same = {name: first[name] for name in perhaps if [row[name] for row in rows].count(first[name]) == len(rows)}
+    return same if len(same) < len(names) else {}
 
 
 @cache
-def _instants(table: sa.Table) -> tuple[str, ...]:
-    return tuple(column.name for column in table.c if isinstance(column.type, UtcDateTime))
+def _of_type(table: sa.Table, kind: type[Any]) -> tuple[str, ...]:
+    return tuple(column.name for column in table.c if isinstance(column.type, kind))
+
+
+def among(dialect: str, column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a column is one of a list that is told when the statement runs.
+
+    To PostgreSQL the list is one value, so that a statement is spelled, and planned, alike for one and for a hundred.
+    """
+    if dialect == "postgresql":
+        return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(column.type)))
+    return column.in_(sa.bindparam(name, expanding=True))

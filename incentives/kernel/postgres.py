@@ -9,11 +9,14 @@ and something between the two may receive everything.
 import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
 from psycopg.errors import _WaitTimeout
+from psycopg.pq import TransactionStatus
 
 PATIENCE_SECONDS = 2.0
 """So long an answer may take before anybody asks whether the server is there."""
@@ -23,7 +26,9 @@ _CONNECT_SECONDS = 5
 _KNOWN_SECONDS = 1.0
 _POOL_TIMEOUT_SECONDS = 5
 _PREPARED_MOST = 400  # Deeds that go together spell what they write in more ways than the driver's hundred.
+_COLUMNS_MOST = 1000
 _GIVEN_UP = "the server does not answer"
+_IMPATIENT = b"SET LOCAL lock_timeout = '1s'"
 
 # No statement here runs for so long that compiling it first would pay; the reports lose half a second to it. The server
 # looks after its side of the line as we do after ours: what a client that is gone has locked is free in ten seconds.
@@ -32,6 +37,10 @@ _OPTIONS = (
     "-c jit=off -c tcp_user_timeout=10000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
     "-c tcp_keepalives_count=2"
 )
+_OF_READERS = " -c default_transaction_read_only=on"
+# Who writes goes by keys. Of rows that are sent as one JSON text PostgreSQL always expects a hundred, and would read
+# all of a table to find one; and for a list as one value it would make its plan anew each time.
+_OF_WRITERS = " -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
 # What was sent and not even received within this time never will be.
 _LINE = {"tcp_user_timeout": 5000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
 # At READ COMMITTED a transaction gives a reader nothing: each statement has a snapshot of its own anyway. Without one,
@@ -86,10 +95,83 @@ class Watch:
         return time.monotonic() - self._gone_at < _KNOWN_SECONDS
 
 
+class _Cursor(psycopg.Cursor[Any]):
+    """Sends a transaction's BEGIN along with its first statement, and its COMMIT with the last where that is said.
+
+    Each of them is a round trip otherwise, which costs both sides more than most statements do. And it remembers which
+    columns a statement has: to look at each of forty takes as long as reading the row.
+    """
+
+    _conn: "Watched"
+
+    @property
+    def description(self) -> list[psycopg.Column] | None:
+        """Return the columns of the answer, as they were when the statement was first answered."""
+        if not isinstance(self._last_query, str) or self.pgresult is None or not self.pgresult.nfields:
+            return super().description
+        known = self._conn.columns.get(self._last_query)
+        if known is None or len(known) != self.pgresult.nfields:
+            if len(self._conn.columns) >= _COLUMNS_MOST:
+                self._conn.columns.clear()
+            known = self._conn.columns[self._last_query] = super().description or []
+        return known
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> "_Cursor":
+        """Run a statement, and what stands around it."""
+        connection = self._conn
+        if connection.is_over:
+            raise AssertionError("a transaction went on after its last statement")
+        begins = not connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
+        if not begins and not connection.ends:
+            return super().execute(query, params, **options)
+        with connection.pipeline():
+            super().execute(query, params, **options)
+            if connection.ends:
+                connection.add_commit()
+        connection.is_over = connection.ends
+        return self
+
+
 class Watched(psycopg.Connection[Any]):
     """A connection that does not wait for a server that is gone."""
 
     watch: Watch
+    first: bytes | None = None  # what the next transaction does before anything else
+    ends = False  # whether the statement that comes now is the last
+    is_over = False  # whether the last one was sent, and COMMIT with it
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Begin without having met a statement."""
+        super().__init__(*arguments, **options)
+        self.columns: dict[str, list[psycopg.Column]] = {}
+        self.cursor_factory = _Cursor
+
+    def _start_query(self) -> Any:
+        """Begin a transaction if there is none; in a pipeline without waiting for the answer."""
+        if self.autocommit or self.pgconn.transaction_status != TransactionStatus.IDLE:
+            return
+        yield from self._exec_command(self._get_tx_start_command())
+        if self.first is not None:
+            yield from self._exec_command(self.first)
+            self.first = None
+
+    def add_commit(self) -> None:
+        """Put COMMIT behind what is in the pipeline: where that fails, the server passes it over."""
+        self.wait(self._exec_command(b"COMMIT"))
+
+    def commit(self) -> None:
+        """Commit, unless the last statement did."""
+        try:
+            super().commit()
+        finally:
+            self.first, self.is_over = None, False
+
+    def rollback(self) -> None:
+        """Roll back."""
+        try:
+            super().rollback()
+        finally:
+            self.first, self.is_over = None, False
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for an answer, as long as somebody may be working on it.
@@ -126,10 +208,26 @@ def engine(url: sa.URL, pool_size: int, *, read_only: bool) -> sa.Engine:
         connect_args={
             **_LINE,
             "connect_timeout": _CONNECT_SECONDS,
-            "options": f"{_OPTIONS} -c default_transaction_read_only={'on' if read_only else 'off'}",
+            "options": _OPTIONS + (_OF_READERS if read_only else _OF_WRITERS),
         },
         **(_READER if read_only else {}),
     )
     # Not by the event for it: whoever listens for that may still say where to connect to.
     made.dialect.connect = Watch().connect  # type: ignore[assignment]  # the one place where a driver is called
     return made
+
+
+def hurry(connection: sa.Connection) -> None:
+    """Let the transaction that is about to begin wait a second for a lock, and no longer."""
+    connection.connection.driver_connection.first = _IMPATIENT  # type: ignore[union-attr]  # a Watched
+
+
+@contextmanager
+def ending(connection: sa.Connection) -> Iterator[None]:
+    """Let COMMIT go along with the one statement of the block. Whatever came after it would be refused."""
+    watched: Any = connection.connection.driver_connection
+    watched.ends = True
+    try:
+        yield
+    finally:
+        watched.ends = False

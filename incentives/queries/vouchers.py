@@ -1,17 +1,22 @@
 """The read side of vouchers: what a till, the issuer and the customer may see. Nothing here changes anything."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from incentives.catalog import redeeming, releases
+from incentives.catalog.catalog import Catalog
+from incentives.catalog.incentive import Incentive
 from incentives.kernel import errors
 from incentives.kernel.actors import Actor, permit
+from incentives.kernel.combiner import Combiner
 from incentives.kernel.core import Core
-from incentives.kernel.errors import InputInvalid, IssuanceNotFound, KeyRetired, Refusal
+from incentives.kernel.errors import InputInvalid, IssuanceNotFound, KeyRetired, Refusal, VoucherNotFound
 from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.queries import letters, mailboxes
@@ -81,24 +86,24 @@ def lookup(
 ) -> TillVoucher:
     """Return what a till needs to know of a voucher.
 
-    Raises ``CodeMalformed``, ``VoucherNotFound``, ``InputInvalid`` and ``NotPermitted``.
+    Raises ``CodeMalformed``, ``VoucherNotFound``, ``CodeRetired``, ``InputInvalid`` and ``NotPermitted``.
     """
     permit(actor, "vouchers:lookup")
     if (code is None) == (token is None):
         raise InputInvalid(errors=[{"field": "code", "message": "Send either code or token."}])
     now = core.clock.now()
-    with core.database.read() as tx:
-        row = lifecycle.find(tx, core, code=code, token=token)
-        incentive = releases.incentive_of(tx, row.incentive_item_id, core.cache)
-        catalog = releases.recent_current(tx, core).catalog
-        before = lifecycle.standing_redemption(tx, row.id) if row.redeemed_count else None
-        status = lifecycle.status_now(row, now)
-        held = reservations.find(tx, row.reservation_id) if status == "reserved" else None
-        themselves = mailboxes.shared(tx, actor, row.issued_by, row.shown_to)
+    asked = _Asked(actor=actor, sought=lifecycle.sought_by(core, code=code, token=token), now=now)
+    together: Combiner[_Asked, _Seen | Refusal] = core.meetings.get(_LOOKED_UP) or core.meetings.setdefault(
+        _LOOKED_UP, Combiner(lambda many: _see_all(core, many))
+    )
+    seen = together.submit(asked)
+    if isinstance(seen, Refusal):
+        raise seen
+    row, incentive, catalog, before, status = seen.row, seen.incentive, seen.catalog, seen.before, seen.status
     frozen = lifecycle.is_frozen(row, now)
     usable_here = actor.location is None or redeeming.usable_at(incentive, actor.location)
     refusal = redeeming.redeemer_refusal(
-        incentive, actor, issued_by=row.issued_by, shown_to=row.shown_to, same_mailbox=themselves
+        incentive, actor, issued_by=row.issued_by, shown_to=row.shown_to, same_mailbox=seen.themselves
     )
     reason = _why_not(status, frozen, refusal, usable_here)
     where = redeeming.usable_locations(incentive)
@@ -128,10 +133,63 @@ def lookup(
         time_zone=row.time_zone,
         usable_here=usable_here,
         where_to_use=tuple(catalog.locations[key].name for key in where if key in catalog.locations),
-        hold=_hold(held, actor) if held else None,
+        hold=_hold(seen.held, actor) if seen.held else None,
         redeemed_at=before.redeemed_at if before else None,
         redeemed_location=before.location if before else None,
         redeemed_by=before.actor_name if before else None,
+    )
+
+
+_LOOKED_UP = "look-up"  # in the core's meetings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """One look-up: who asks, for what, and when."""
+
+    actor: Actor
+    sought: lifecycle.Sought
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What the database says of it."""
+
+    row: Any
+    incentive: Incentive
+    catalog: Catalog
+    before: Any
+    status: str
+    held: Any
+    themselves: bool
+
+
+def _see_all(core: Core, many: Sequence[_Asked]) -> list[_Seen | Refusal]:
+    """Read what look-ups that wait at the same moment ask for, by one statement for all; a refusal is an answer."""
+    with core.database.read() as tx:
+        rows = lifecycle.find_all(tx, [asked.sought for asked in many])
+        return [_seen(tx, core, asked, rows.get(asked.sought)) for asked in many]
+
+
+def _seen(tx: Connection, core: Core, asked: _Asked, row: Any) -> _Seen | Refusal:
+    if row is None:
+        return VoucherNotFound()
+    try:
+        lifecycle.refuse_retired(core, asked.sought, row)
+        incentive = releases.incentive_of(tx, row.incentive_item_id, core.cache)
+        catalog = releases.recent_current(tx, core).catalog
+    except Refusal as refusal:
+        return refusal
+    status = lifecycle.status_now(row, asked.now)
+    return _Seen(
+        row=row,
+        incentive=incentive,
+        catalog=catalog,
+        before=lifecycle.standing_redemption(tx, row.id) if row.redeemed_count else None,
+        status=status,
+        held=reservations.find(tx, row.reservation_id) if status == "reserved" else None,
+        themselves=mailboxes.shared(tx, asked.actor, row.issued_by, row.shown_to),
     )
 
 
@@ -202,9 +260,9 @@ def customer_voucher(*, core: Core, token: str) -> CustomerVoucher | None:
     """Return a voucher by its link, or None alike for one that is unknown, used, held, frozen, expired or voided."""
     now = core.clock.now()
     with core.database.read() as tx:
-        found = letters.voucher_of_link(tx, core, token)
+        found = letters.voucher_of_link(tx, core, token, now)
         # Before anything else is read: how long this takes must not tell a spent voucher from an unknown one.
-        if found is None or lifecycle.status_now(found, now) != "issued" or lifecycle.is_frozen(found, now):
+        if found is None:
             return None
         try:
             facts = letters.told(tx, core, found.issuance_id, found.id, now)

@@ -6,26 +6,28 @@ while they are held, and written with the movements that explain them, in one tr
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
-from incentives.kernel.many import Into, RowsTogether, insert_absent, insert_many, update_many
+from incentives.kernel.many import Into, RowsTogether, among, insert_absent, insert_many, update_many
 from incentives.spending.matching import Dimensions, PotKey, Rule, Wanted, matching
+from incentives.spending.pots import ALLOTTED, Pot, in_unit, used_of
 from incentives.spending.tables import COUNTERS, budget_allocations, budget_movements, budget_periods
 
 _THERE = "budgets.there"  # in the core's cache: pots whose rows are known to be there
 
-ALLOTTED = ("allotted_minor", "allotted_count")
-_HUNDRED = 100
+_NOTHING: Mapping[str, int] = dict.fromkeys(COUNTERS, 0)
 
 __all__ = [
     "Dimensions",
+    "Pot",
     "PotKey",
     "Rule",
     "Wanted",
@@ -33,90 +35,14 @@ __all__ = [
     "charges_of",
     "in_unit",
     "lock",
+    "lock_charged",
     "lock_ids",
     "matching",
     "movement",
     "read",
+    "used_of",
     "write",
 ]
-
-
-@dataclass(slots=True)
-class Pot:
-    """A locked row of counters; ``changes`` collects what this transaction does to it."""
-
-    id: uuid.UUID
-    counters: dict[str, int]
-    changes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
-    rule: Rule | None = None
-    made: bool = False  # by this very transaction
-    allotted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ALLOTTED, 0))
-    allotments: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ALLOTTED, 0))
-
-    def stands(self, state: str, unit: str) -> int:
-        """Return what is held, committed or spent, changes of this transaction included (unit: minor or count)."""
-        return self.counters[f"{state}_{unit}"] + self.changes[f"{state}_{unit}"]
-
-    def used(self, unit: str, rule: Rule | None = None) -> int:
-        """Return how much of the cap is used up, by the basis of a rule; without one, by what is promised."""
-        promised = self.stands("held", unit) + self.stands("committed", unit)
-        return used_of(promised, self.stands("spent", unit), rule)
-
-    def allowance(self, unit: str) -> int:
-        """Return what was allotted on top of the cap, changes of this transaction included."""
-        return self.allotted[f"allotted_{unit}"] + self.allotments[f"allotted_{unit}"]
-
-    def lacks(self, rule: Rule, amount_minor: int, count: int = 1) -> dict[str, int]:
-        """Return by how much one more of an amount would pass a rule's caps, by unit; nothing where it fits."""
-        wanted = {
-            "minor": (rule.cap_minor if rule.currency is not None else None, amount_minor),
-            "count": (rule.cap_count, count),
-        }
-        over = {}
-        for unit, (cap, more) in wanted.items():
-            if cap is None:
-                continue
-            promised = self.stands("held", unit) + self.stands("committed", unit) + more
-            over[unit] = used_of(promised, self.stands("spent", unit), rule) - cap - self.allowance(unit)
-        return {unit: by for unit, by in over.items() if by > 0}
-
-    def has_room(self, rule: Rule, amount_minor: int) -> bool:
-        """Return whether one more of an amount fits under a rule's caps."""
-        return not self.lacks(rule, amount_minor)
-
-    def add(self, changes: Mapping[str, int]) -> None:
-        """Collect changes of counters."""
-        for name, value in changes.items():
-            self.changes[name] += value
-
-    @property
-    def changed(self) -> bool:
-        """Return whether this transaction does anything to it."""
-        return any(self.changes.values()) or any(self.allotments.values())
-
-
-class Based(Protocol):
-    """Whatever says by which basis a budget is charged: a rule, or the catalog's own definition of it."""
-
-    @property
-    def basis(self) -> str:
-        """Return face, expected or redemption."""
-
-    @property
-    def expected_percent(self) -> int:
-        """Return how much of what is promised is expected to be spent."""
-
-
-def used_of(promised: int, spent: int, rule: Based | None) -> int:
-    """Return how much of a cap is used up: what is promised (held and committed) and spent, by a rule's basis.
-
-    The counters are the same whatever the basis: who switches it sees at once what would have been used all along.
-    """
-    if rule is None or rule.basis == "face":
-        return promised + spent
-    if rule.basis == "redemption":
-        return spent
-    return spent + -(-promised * rule.expected_percent // _HUNDRED)  # rounded up: never less than is expected
 
 
 def read(tx: Connection, wanted: Iterable[Wanted]) -> dict[PotKey, Pot]:
@@ -127,14 +53,35 @@ def read(tx: Connection, wanted: Iterable[Wanted]) -> dict[PotKey, Pot]:
 
 
 def lock(
-    tx: Connection, core: Core, wanted: Iterable[Wanted], now: datetime, *, also: Collection[PotKey] = ()
+    tx: Connection,
+    core: Core,
+    wanted: Iterable[Wanted],
+    now: datetime,
+    *,
+    also: Collection[PotKey] = (),
+    newcomers: Collection[uuid.UUID] = (),
 ) -> dict[PotKey, Pot]:
     """Return the pots, locked in the order of their keys until the transaction ends; missing rows are made first.
 
     Rows are made before any is locked: whoever held one pot and waited for another to be made could be waited for
     by its maker, in a ring. ``also`` are pots that were charged before, to be locked with them in the same go.
+    ``newcomers`` are customers that this very transaction has made: nobody else knows them, nor could their pots be
+    there, so these are neither made nor locked before they are charged.
     """
     by_pot = {each.pot: each for each in wanted}
+    unknown = {str(each) for each in newcomers}
+    theirs = [each for each in by_pot.values() if each.rule.scope == "customer" and each.pot.subject in unknown]
+    new = {each.pot: _unwritten(_new_row(core, each, now)) for each in theirs}
+    return _locked(tx, core, {key: each for key, each in by_pot.items() if key not in new}, now, also) | new
+
+
+def _unwritten(row: Mapping[str, Any]) -> Pot:
+    return Pot(id=row["id"], counters=dict(_NOTHING), unwritten=row)
+
+
+def _locked(
+    tx: Connection, core: Core, by_pot: Mapping[PotKey, Wanted], now: datetime, also: Collection[PotKey]
+) -> dict[PotKey, Pot]:
     keys = {*by_pot, *also}
     if not keys:
         return {}
@@ -145,7 +92,7 @@ def lock(
         pot.made = pot.id in made
     if len(pots) < len(keys):
         there.clear()  # The database was restored to an earlier day, under this process.
-        return lock(tx, core, by_pot.values(), now, also=also)
+        return _locked(tx, core, by_pot, now, also)
     # A row of our own making may yet be rolled back, and customers are too many to remember.
     there.update(key for key in by_pot if not pots[key].made and by_pot[key].rule.scope != "customer")
     return pots
@@ -177,22 +124,30 @@ def _new_row(core: Core, each: Wanted, now: datetime) -> dict[str, Any]:
 
 
 def _select(tx: Connection, keys: set[PotKey], *, lock: bool) -> dict[PotKey, Pot]:
-    table = budget_periods.c
-    columns = (table.budget, table.subject, table.period_key)
-    many = tx.dialect.name == "postgresql" and len(keys) > _KEYS_MANY
-    these: Any = sa.tuple_(*columns)
-    query = (
-        sa.select(*columns, table.id, *_numbers())
-        .where(these.in_(_ARRAYS) if many else these.in_(sorted(keys)))
-        .order_by(*columns)
-    )
-    arrays = dict(zip(PotKey._fields, map(list, zip(*keys, strict=True)), strict=True)) if many else {}
-    rows = tx.execute(query.with_for_update() if lock else query, arrays).all()
+    if not keys:
+        return {}
+    if tx.dialect.name == "postgresql":
+        told: Any = dict(zip(PotKey._fields, map(list, zip(*keys, strict=True)), strict=True))
+    else:
+        told = {"keys": sorted(keys)}
+    rows = tx.execute(_selecting(tx.dialect.name, lock), told).all()
     return {PotKey(*row[:3]): _pot(row[3], row[4:]) for row in rows}
 
 
-# A thousand keys as three arrays are one short statement; as literals they are one that is written anew each time.
-_KEYS_MANY = 50
+@cache
+def _selecting(dialect: str, lock: bool) -> sa.Select[Any]:  # noqa: FBT001 - a key of the cache
+    """Return the statement, made once; PostgreSQL is told keys as three arrays, so that it is one for any number."""
+    table = budget_periods.c
+    columns = (table.budget, table.subject, table.period_key)
+    these: Any = sa.tuple_(*columns)
+    query = (
+        sa.select(*columns, table.id, *_numbers())
+        .where(these.in_(_ARRAYS if dialect == "postgresql" else sa.bindparam("keys", expanding=True)))
+        .order_by(*columns)
+    )
+    return query.with_for_update() if lock else query
+
+
 _ARRAYS = sa.select(
     *(sa.func.unnest(sa.bindparam(name, type_=postgresql.ARRAY(sa.String()))) for name in PotKey._fields)
 )
@@ -213,14 +168,16 @@ def _pot(pot_id: uuid.UUID, numbers: Sequence[int]) -> Pot:
 
 def lock_ids(tx: Connection, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Pot]:
     """Return pots by the ids of their rows, locked in the same order as ``lock`` takes them."""
+    wanted = list(set(ids))
+    rows = tx.execute(_locking(tx.dialect.name), {"ids": wanted}).all() if wanted else ()
+    return {row[0]: _pot(row[0], row[1:]) for row in rows}
+
+
+@cache
+def _locking(dialect: str) -> sa.Select[Any]:
     table = budget_periods.c
-    query = (
-        sa.select(table.id, *_numbers())
-        .where(table.id.in_(set(ids)))
-        .order_by(table.budget, table.subject, table.period_key)
-        .with_for_update()
-    )
-    return {row[0]: _pot(row[0], row[1:]) for row in tx.execute(query).all()}
+    query = sa.select(table.id, *_numbers()).where(among(dialect, table.id, "ids"))
+    return query.order_by(table.budget, table.subject, table.period_key).with_for_update()
 
 
 def movement(
@@ -243,11 +200,10 @@ def movement(
     return {
         "id": core.ids.new(now),
         "budget_period_id": pot.id,
-        "issuance_id": issuance_id,
-        "job_id": job_id,
+        **({"issuance_id": issuance_id} if job_id is None else {"issuance_id": issuance_id, "job_id": job_id}),
         "kind": kind,
         "source_id": source_id,
-        **dict.fromkeys(COUNTERS, 0),
+        **_NOTHING,
         **changes,
         "at": now,
         "actor": actor,
@@ -296,15 +252,18 @@ def write(
 
     Pots that were made for what was refused in the end are taken back.
     """
+    new = [{**pot.unwritten, **_changes(pot)} for pot in pots if pot.unwritten and pot.changed]
+    insert_many(into, budget_periods, new)
     insert_many(into, budget_movements, movements)
     insert_many(into, budget_allocations, allocations)
     unused = [pot.id for pot in pots if pot.made and not pot.changed]
     if unused:
         tx = into.tx if isinstance(into, RowsTogether) else into
         tx.execute(budget_periods.delete().where(budget_periods.c.id.in_(unused)))
-    ruled = [_changes(pot) | _said(pot.rule) for pot in pots if pot.changed and pot.rule is not None]
+    changed = [pot for pot in pots if pot.changed and not pot.unwritten]
+    ruled = [_changes(pot) | _said(pot.rule) for pot in changed if pot.rule is not None]
     update_many(into, budget_periods, ruled, by=("id",), to=_RULED, add=_SUMS)
-    others = [_changes(pot) for pot in pots if pot.changed and pot.rule is None]
+    others = [_changes(pot) for pot in changed if pot.rule is None]
     update_many(into, budget_periods, others, by=("id",), add=_SUMS)
 
 
@@ -336,31 +295,53 @@ class Charged:
         return in_unit(self.currency, changes)
 
 
-def in_unit(currency: str | None, changes: Mapping[str, int]) -> dict[str, int]:
-    """Return the part of a change that a pot counts: without a currency, money of several would be added up."""
-    return {name: value for name, value in changes.items() if currency is not None or name.endswith("_count")}
-
-
 def charges_of(tx: Connection, issuance_ids: Iterable[uuid.UUID]) -> list[Charged]:
     """Return what issuances have in which pots, from the movements."""
-    moved = budget_movements.c
-    pots = budget_periods.c
-    key = (pots.budget, pots.subject, pots.period_key)
-    names = (moved.issuance_id, moved.budget_period_id, pots.on_expiry, pots.currency, *key)
-    rows = tx.execute(
-        sa.select(*names, *(sa.func.sum(moved[name]) for name in COUNTERS))
-        .join(budget_periods, pots.id == moved.budget_period_id)
-        .where(moved.issuance_id.in_(set(issuance_ids)))
-        .group_by(*names),
-    ).all()
-    return [
-        Charged(
-            issuance_id=row[0],
-            pot_id=row[1],
-            on_expiry=row[2],
-            currency=row[3],
-            pot=PotKey(*row[4:7]),
-            sums={name: int(value) for name, value in zip(COUNTERS, row[7:], strict=True)},
+    rows = tx.execute(_charging(tx.dialect.name, False), {"ids": list(set(issuance_ids))}).all()  # noqa: FBT003 - a key
+    return [_charged(row) for row in rows]
+
+
+def lock_charged(tx: Connection, issuance_ids: Iterable[uuid.UUID]) -> tuple[list[Charged], dict[uuid.UUID, Pot]]:
+    """Return what issuances have in which pots, and these pots by their ids, locked as ``lock`` does.
+
+    The caller holds what the movements of these issuances hang on, such as their vouchers: what is summed up is what
+    was committed when this statement began, however long it waits for a pot.
+    """
+    rows = tx.execute(_charging(tx.dialect.name, True), {"ids": list(set(issuance_ids))}).all()  # noqa: FBT003 - a key
+    charged = [_charged(row) for row in rows]
+    most = _CHARGED_COLUMNS
+    return charged, {row.pot_id: _pot(row.pot_id, row[most:]) for row in rows}
+
+
+_CHARGED_COLUMNS = 7 + len(COUNTERS)
+
+
+@cache
+def _charging(dialect: str, lock: bool) -> sa.Select[Any]:  # noqa: FBT001 - a key of the cache
+    moved, pots = budget_movements.c, budget_periods.c
+    sums = (
+        sa.select(
+            moved.issuance_id, moved.budget_period_id, *(sa.func.sum(moved[name]).label(name) for name in COUNTERS)
         )
-        for row in rows
-    ]
+        .where(among(dialect, moved.issuance_id, "ids"))
+        .group_by(moved.issuance_id, moved.budget_period_id)
+        .subquery("charged")
+    )
+    key = (pots.budget, pots.subject, pots.period_key)
+    query = sa.select(
+        sums.c.issuance_id, pots.id.label("pot_id"), pots.on_expiry, pots.currency, *key, *(sums.c[n] for n in COUNTERS)
+    ).join(budget_periods, pots.id == sums.c.budget_period_id)
+    if not lock:
+        return query
+    return query.add_columns(*_numbers()).order_by(*key, sums.c.issuance_id).with_for_update(of=budget_periods)
+
+
+def _charged(row: Any) -> Charged:
+    return Charged(
+        issuance_id=row[0],
+        pot_id=row[1],
+        on_expiry=row[2],
+        currency=row[3],
+        pot=PotKey(*row[4:7]),
+        sums={name: int(value) for name, value in zip(COUNTERS, row[7:_CHARGED_COLUMNS], strict=True)},
+    )

@@ -1,7 +1,7 @@
 """What a budget is for: the rule of the approved catalog, and which rules an issuance matches."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -39,8 +39,7 @@ class Rule:
     asks_approval: bool = False  # an approval limit: when it bursts somebody is asked, and it is not charged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One charge on one pot that an issuance wants to make."""
 
     rule: Rule
@@ -81,20 +80,22 @@ class Dimensions(Protocol):
         """Return the customers behind the addresses that were given."""
 
 
+_NAMES: Mapping[str, Callable[[Dimensions], tuple[str | None, ...]]] = {
+    "location": lambda of: (of.location,),
+    "team": lambda of: (of.team,),
+    "agent": lambda of: of.agent_names,
+    "issue_tag": lambda of: of.issue_tags,
+    "incentive": lambda of: (of.incentive,),
+}
+
+
 def _subjects(rule: Rule, of: Dimensions) -> list[str]:
     """Return for whom a rule is charged: nobody when it does not match."""
     if rule.scope == "organization":
         return ["organization"]
     if rule.scope == "customer":
         return [str(each) for each in of.customers if rule.of in (None, str(each))]
-    names: dict[str, tuple[str | None, ...]] = {
-        "location": (of.location,),
-        "team": (of.team,),
-        "agent": of.agent_names,
-        "issue_tag": of.issue_tags,
-        "incentive": (of.incentive,),
-    }
-    own = [name for name in names[rule.scope] if name]
+    own = [name for name in _NAMES[rule.scope](of) if name]
     if rule.of is not None:
         return [rule.of] if rule.of in own else []
     return own[:1]

@@ -4,15 +4,18 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
 from incentives.kernel.database import AmountMinor, UtcDateTime
-from incentives.kernel.errors import CodeMalformed, KeyRetired, VoucherNotFound
+from incentives.kernel.errors import CodeMalformed, CodeRetired, KeyRetired, VoucherNotFound
+from incentives.kernel.many import among
 from incentives.kernel.money import Money
 from incentives.vouchers import codes
 from incentives.vouchers.tables import issuances, redemption_reversals, redemptions, vouchers
@@ -98,13 +101,20 @@ def find(tx: Connection, core: Core, *, code: str | None, token: str | None) -> 
     """Return a voucher's row (with what its issuance says) by code or token, as typed or scanned.
 
     A code field may hold the whole link, since scanners type what the QR says.
-    Raises ``CodeMalformed`` and ``VoucherNotFound``.
+    Raises ``CodeMalformed``, ``CodeRetired`` and ``VoucherNotFound``.
     """
     sought = sought_by(core, code=code, token=token)
     row = find_all(tx, [sought]).get(sought)
     if row is None:
         raise VoucherNotFound
+    refuse_retired(core, sought, row)
     return row
+
+
+def refuse_retired(core: Core, sought: "Sought", row: Any) -> None:
+    """Refuse a code whose key was retired, by name. Raises ``CodeRetired``."""
+    if isinstance(sought, tuple) and row.code_key_id in core.keys.codes.retired:
+        raise CodeRetired(last4=row.last4)
 
 
 Sought = uuid.UUID | tuple[str, ...] | None
@@ -112,11 +122,14 @@ Sought = uuid.UUID | tuple[str, ...] | None
 
 
 def sought_by(core: Core, *, code: str | None, token: str | None) -> Sought:
-    """Return what a code or a token, as typed or scanned, looks for. Raises ``CodeMalformed``."""
+    """Return what a code or a token, as typed or scanned, looks for.
+
+    Raises ``CodeMalformed``, and ``CodeRetired`` for a link that a retired key signed.
+    """
     if token is None and code is not None and "/v/" in code:
         code, token = None, code
     if token is not None:
-        return codes.voucher_of_token(core.keys.links, codes.token_in(token))
+        return codes.voucher_of_known_token(core.keys.links, codes.token_in(token))
     return tuple(codes.digests(core.keys.codes, codes.normalized(code or "")))
 
 
@@ -137,18 +150,21 @@ def found(tx: Connection, voucher_id: uuid.UUID) -> Any:
 # Made once: building them costs more than PostgreSQL takes to run them.
 _WITH_ISSUANCE = sa.select(*_WANTED).join(issuances, issuances.c.id == vouchers.c.issuance_id)
 _BY_DIGEST = _WITH_ISSUANCE.where(vouchers.c.code_digest == sa.bindparam("digest"))
-_BY_DIGESTS = _WITH_ISSUANCE.where(vouchers.c.code_digest.in_(sa.bindparam("digests", expanding=True)))
-_BY_IDS = _WITH_ISSUANCE.where(vouchers.c.id.in_(sa.bindparam("ids", expanding=True)))
+
+
+@cache
+def _those(dialect: str, column: str) -> sa.Select[Any]:
+    return _WITH_ISSUANCE.where(among(dialect, vouchers.c[column], "those"))
 
 
 def _by_digests(tx: Connection, digests: list[str]) -> Sequence[Any]:
-    if len(digests) == 1:  # One code under one key, as at most tills: its statement need not be fitted to a number.
+    if len(digests) == 1:  # One code under one key, as at most tills.
         return tx.execute(_BY_DIGEST, {"digest": digests[0]}).all()
-    return tx.execute(_BY_DIGESTS, {"digests": digests}).all() if digests else ()
+    return tx.execute(_those(tx.dialect.name, "code_digest"), {"those": digests}).all() if digests else ()
 
 
 def _by_ids(tx: Connection, ids: list[uuid.UUID]) -> Sequence[Any]:
-    return tx.execute(_BY_IDS, {"ids": ids}).all() if ids else ()
+    return tx.execute(_those(tx.dialect.name, "id"), {"those": ids}).all() if ids else ()
 
 
 def last4_of(code: str | None) -> str | None:
@@ -210,21 +226,15 @@ def redeem_all(tx: Connection, weighed: Mapping[uuid.UUID, int], now: datetime) 
     if len(weighed) == 1:
         ((voucher_id, worth_minor),) = weighed.items()
         rows = tx.execute(_REDEEM, {"this_id": voucher_id, "worth_minor": worth_minor, "at": now})
+    elif tx.dialect.name == "postgresql":
+        rows = tx.execute(_REDEEM_ALL, {"ids": list(weighed), "worth": list(weighed.values()), "at": now})
     else:
-        locked = tx.execute(_LOCK_ALL, {"ids": list(weighed)}).all()
-        same = [row.id for row in locked if row.amount_minor == weighed[row.id]]
-        rows = tx.execute(_REDEEM_ALL, {"ids": same, "at": now})
+        each = [{"this_id": voucher_id, "worth_minor": minor, "at": now} for voucher_id, minor in weighed.items()]
+        return {row.id: row.redeemed_count for values in each for row in tx.execute(_REDEEM, values)}
     return {row.id: row.redeemed_count for row in rows}
 
 
 _NOW: Any = sa.bindparam("at", type_=UtcDateTime())
-_THESE = vouchers.c.id.in_(sa.bindparam("ids", expanding=True))
-_LOCK_ALL = (
-    sa.select(vouchers.c.id, vouchers.c.amount_minor)
-    .where(_THESE)
-    .order_by(vouchers.c.id)
-    .with_for_update(key_share=True)
-)
 _REDEEM = (
     vouchers.update()
     .where(
@@ -235,8 +245,27 @@ _REDEEM = (
     .values(**_USED_ONCE)
     .returning(vouchers.c.id, vouchers.c.redeemed_count)
 )
+_IDS, _WORTH = (
+    sa.bindparam(name, type_=postgresql.ARRAY(kind)) for name, kind in (("ids", sa.Uuid()), ("worth", sa.BigInteger()))
+)
+_WEIGHED = sa.select(sa.func.unnest(_IDS).label("id"), sa.func.unnest(_WORTH).label("minor")).subquery("weighed")
+_LOCKED = (
+    sa.select(vouchers.c.id)
+    .where(vouchers.c.id == sa.any_(_IDS))
+    .order_by(vouchers.c.id)
+    .with_for_update(key_share=True)
+    .cte("locked")
+)
 _REDEEM_ALL = (
-    vouchers.update().where(_THESE, good(_NOW)).values(**_USED_ONCE).returning(vouchers.c.id, vouchers.c.redeemed_count)
+    vouchers.update()
+    .where(
+        vouchers.c.id == _LOCKED.c.id,
+        vouchers.c.id == _WEIGHED.c.id,
+        vouchers.c.amount_minor == _WEIGHED.c.minor,
+        good(_NOW),
+    )
+    .values(**_USED_ONCE)
+    .returning(vouchers.c.id, vouchers.c.redeemed_count)
 )
 
 

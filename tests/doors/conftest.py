@@ -1,9 +1,12 @@
 """The staff, for tests of their pages."""
 
 from collections.abc import Iterator
+from typing import Any
 
+import orjson
 import pytest
 
+from api.writing import Writer
 from tests.databases import SqliteDatabases
 from tests.doors.staff import Staff, staff_of
 from tests.run_folder import RunFolder
@@ -14,3 +17,16 @@ def staff(sqlite: SqliteDatabases, run: RunFolder) -> Iterator[Staff]:
     """An application on the demo catalog with a person of each role, all of them signed in."""
     with staff_of(sqlite, run) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def written_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every answer of the API that a test here gets is what marshmallow itself would have written, byte by byte."""
+    plain = Writer.__call__
+
+    def both(writer: Writer, value: Any) -> Any:
+        written = plain(writer, value)
+        assert orjson.dumps(written) == orjson.dumps(writer._schema.dump(value))
+        return written
+
+    monkeypatch.setattr(Writer, "__call__", both)
