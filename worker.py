@@ -6,6 +6,7 @@ The same flows run here too.
 them in threads. Any number may run at once: each message is leased, and each sweep passes over what another has locked.
 """
 
+import gc
 import logging
 import threading
 import uuid
@@ -20,6 +21,9 @@ from incentives.flows.escalate import escalate_due
 from incentives.flows.escalate_approvals import escalate_approvals_due
 from incentives.flows.expire import expire_due
 from incentives.flows.follow_up import follow_up_due
+from incentives.flows.forget import forget_due
+from incentives.flows.keep_months import keep_months
+from incentives.flows.reconcile import reconcile_due
 from incentives.flows.reserve import lapse_due
 from incentives.flows.respond import respond_due
 from incentives.flows.seal import seal_due
@@ -35,6 +39,7 @@ SWEEP_EVERY = timedelta(seconds=30)
 SEAL_EVERY = timedelta(seconds=30)
 _TROUBLE_SECONDS = 2.0
 _ENDING_SECONDS = 5
+_COLLECTED_AFTER = (50_000, 10, 10)
 
 log = logging.getLogger("incentives.worker")
 
@@ -47,6 +52,7 @@ def run(core: Core, stop: threading.Event) -> None:
     """
     if not _ready(core, stop):
         return
+    collect_seldom()
     loops = [
         threading.Thread(target=_deliver, args=(core, stop, channel), name=f"deliver-{channel}", daemon=True)
         for channel in CHANNELS
@@ -56,6 +62,8 @@ def run(core: Core, stop: threading.Event) -> None:
     # A bulk job is foreseen and given beside all else, and one that is foreseen keeps no other from being given.
     loops.append(threading.Thread(target=_foresee, args=(core, stop), name="foresee", daemon=True))
     loops.append(threading.Thread(target=_give_in_bulk, args=(core, stop), name="bulk", daemon=True))
+    # Whoever asks a provider waits for it, and nothing else waits for whoever asks.
+    loops.append(threading.Thread(target=_reconcile, args=(core, stop), name="reconcile", daemon=True))
     # Proving the books reads every record there is; nothing else waits for that.
     loops.append(threading.Thread(target=_mind_books, args=(core, stop), name="books", daemon=True))
     for loop in loops:
@@ -64,6 +72,15 @@ def run(core: Core, stop: threading.Event) -> None:
     for loop in loops:
         # The one that is sending writes down what came of it, or the message would go out once more.
         loop.join(core.settings.provider_timeout_seconds + _ENDING_SECONDS)
+
+
+def collect_seldom() -> None:
+    """Let the collector of cycles look seldom: a chunk of a bulk job makes thousands of objects, and no cycles.
+
+    Looking after every seven hundred takes a sixth of all that giving in bulk computes.
+    """
+    gc.freeze()
+    gc.set_threshold(*_COLLECTED_AFTER)
 
 
 def _ready(core: Core, stop: threading.Event) -> bool:
@@ -133,6 +150,14 @@ def _mind_books(core: Core, stop: threading.Event) -> None:
     _repeat(step, stop)
 
 
+def _reconcile(core: Core, stop: threading.Event) -> None:
+    def step() -> None:
+        reconcile_due(core=core)
+        stop.wait(SWEEP_EVERY.total_seconds())
+
+    _repeat(step, stop)
+
+
 def _prove_books(core: Core) -> None:
     if watch_books(core=core) is False:
         log.critical("the books do not hold; `incentives books check` and `incentives books verify` say where")
@@ -172,6 +197,9 @@ def sweep(core: Core) -> None:
     while carry_over_due(core=core):
         pass
     alert_due(core=core)
+    while forget_due(core=core):
+        pass
+    keep_months(core=core)
 
 
 def drain(core: Core) -> int:

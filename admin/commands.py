@@ -1,13 +1,9 @@
 """The operator's command line: ``incentives``. Every command is a thin cover of a flow or a query."""
 
-import base64
 import ipaddress
 import json
 import os
-import re
-import secrets
 import socket
-import string
 from pathlib import Path
 
 import click
@@ -17,14 +13,11 @@ from admin.command_line import RefusingGroup, Wiring, open_core, unchecked_core
 from admin.commands_books import books
 from admin.commands_bulk import group as bulk
 from admin.commands_catalog import catalog
+from admin.commands_keys import fresh_keys, keys
 from admin.commands_people import api_key, user
 from incentives.kernel import migrate
-from incentives.kernel.clock import SystemClock
 from incentives.kernel.core import Core
 
-_KEY_BYTES = 32
-_ID_LETTERS = string.ascii_lowercase + string.digits
-_ID_RANDOM_LETTERS = 6
 _PORT = click.IntRange(1, 65535)
 _RELEASE = click.IntRange(1, 2**31 - 1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -40,6 +33,7 @@ cli.add_command(api_key)
 cli.add_command(catalog)
 cli.add_command(bulk)
 cli.add_command(books)
+cli.add_command(keys)
 
 
 @cli.group()
@@ -77,36 +71,6 @@ def _show_revision(core: Core) -> None:
 def worker(context: click.Context) -> None:
     """Deliver messages and expire what is over, until interrupted."""
     context.obj.work(open_core(context))
-
-
-@cli.group()
-def keys() -> None:
-    """Keys that codes, links, sessions, contacts and seals are made with."""
-
-
-@keys.command("new")
-@click.option("--id", "key_id", help="What the new keys are called; by default a name of today that was never used.")
-def keys_new(key_id: str | None) -> None:
-    """Print five fresh keys as settings; append each to the ones in use to rotate."""
-    if key_id is not None and not re.fullmatch(r"[a-z0-9-]{1,16}", key_id):
-        message = "An id is 1 to 16 small letters, digits and dashes."
-        raise click.BadParameter(message, param_hint="--id")
-    click.echo("\n".join(f"{name}={value}" for name, value in fresh_keys(key_id or _fresh_id()).items()))
-
-
-def _fresh_id() -> str:
-    """Return an id such as ``k20261122-x7q2mf``: two keys of one id could not be told apart."""
-    suffix = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_RANDOM_LETTERS))
-    return f"k{SystemClock().now():%Y%m%d}-{suffix}"
-
-
-def fresh_keys(key_id: str) -> dict[str, str]:
-    """Return a fresh key for each purpose, as settings."""
-    purposes = ("CODE", "LINK", "SESSION", "CONTACT", "SEAL")
-    return {
-        f"INCENTIVES_{purpose}_KEYS": f"{key_id}:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}"
-        for purpose in purposes
-    }
 
 
 @cli.command()

@@ -40,6 +40,7 @@ from admin import (
     shared_case,
     sign_in,
     staff,
+    suppressions,
     vouchers,
     words,
 )
@@ -65,6 +66,7 @@ _BLUEPRINTS = (
     safeguards.blueprint,
     safeguards_reviews.blueprint,
     safeguards_lists.blueprint,
+    suppressions.blueprint,
     bulk.blueprint,
     finance.blueprint,
     audit.blueprint,

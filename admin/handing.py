@@ -93,6 +93,8 @@ def _headline(found: Handover) -> str:
         return "Say it in your own words, and mean it."
     if not found.deliveries:
         return "Turn the screen to the customer. A photo of it is enough."
+    if all(each.status == "suppressed" for each in found.deliveries):
+        return "It could not be sent. Turn the screen to the customer: a photo of it is enough."
     return "It is on its way. The customer may also take a photo of this screen."
 
 

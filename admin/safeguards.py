@@ -103,6 +103,7 @@ def tabs(actor: Actor, current: str) -> list[dict[str, Any]]:
         ("/safeguards", "Switches", _READ),
         ("/safeguards/reviews", f"Reviews ({waiting})" if waiting else "Reviews", "reviews:read"),
         ("/safeguards/lists", "Lists", "lists:manage"),
+        ("/safeguards/unreachable", "Unreachable", "suppressions:manage"),
     ]
     return [
         {"href": href, "word": word, "current": href == current}

@@ -23,6 +23,7 @@ from incentives.kernel.errors import (
     BlockedBySafeguards,
     CodeGone,
     CodeMalformed,
+    CodeRetired,
     CurrencyMismatch,
     IdempotencyKeyInFlight,
     IdempotencyKeyReused,
@@ -114,7 +115,7 @@ def look_up() -> ResponseReturnValue:
         found = _look_up(_code())
     except InputInvalid as refusal:
         return _code_again(pages.refused(refusal, {"code": "code"}))
-    except (CodeMalformed, VoucherNotFound) as refusal:
+    except (CodeMalformed, CodeRetired, VoucherNotFound) as refusal:
         return _unknown(refusal, typed)
     except _AGAIN as refusal:
         refused = replace(pages.refused(refusal), detail="Looking a voucher up changes nothing.")
@@ -176,7 +177,7 @@ def _deed(do: Callable[[str, TillVoucher], Response]) -> Response:
         return do(typed, found)
     except InputInvalid as refusal:
         return _code_again(pages.refused(refusal, {"code": "code"}))
-    except (CodeMalformed, VoucherNotFound) as refusal:
+    except (CodeMalformed, CodeRetired, VoucherNotFound) as refusal:
         return _unknown(refusal, typed)
     except _AGAIN as refusal:
         again = _found(found, typed, key=_key(), refused=pages.refused(refusal), certain=False)

@@ -11,6 +11,7 @@ from incentives.kernel.actors import may
 from incentives.kernel.errors import (
     AlreadyRedeemed,
     CodeMalformed,
+    CodeRetired,
     ConditionNotMet,
     NotCombinable,
     NothingEligible,
@@ -47,8 +48,14 @@ _STATES: dict[type[Refusal], tuple[str, str, str]] = {
 }
 VERDICTS = tuple(_STATES)
 _BY_SLUG = {slug_of(kind): kind for kind in _STATES}
+_SAID: dict[type[Refusal], str] = {
+    CodeMalformed: "This code is not a whole one.",
+    CodeRetired: "The key that made it was retired.",
+    VoucherNotFound: "No voucher has this code.",
+}
 _UNKNOWN: dict[type[Refusal], tuple[str, str, str]] = {
     CodeMalformed: ("warn", "alert", "Mistyped"),
+    CodeRetired: ("bad", "clock", "No longer taken"),
     VoucherNotFound: ("bad", "cross", "Not known"),
 }
 UNDO_REASONS = ("Scanned by mistake.", "Another voucher was meant.", "The sale was canceled.")
@@ -59,7 +66,7 @@ ABOUT_THE_SALE = (OrderTooSmall, NothingEligible)
 def unknown(refusal: Refusal) -> dict[str, Any]:
     """Return the verdict on a code that is none."""
     tone, sign, title = _UNKNOWN[type(refusal)]
-    lines = ["This code is not a whole one."] if isinstance(refusal, CodeMalformed) else ["No voucher has this code."]
+    lines = [_SAID[type(refusal)]]
     return {"tone": tone, "sign": sign, "title": title, "lines": lines, "next_step": plain.next_step(refusal)}
 
 

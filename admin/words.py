@@ -72,7 +72,7 @@ DELIVERIES = {
     "delivered": ("good", "check", "Delivered"),
     "bounced": ("bad", "cross", "Came back"),
     "failed": ("bad", "cross", "Not delivered"),
-    "suppressed": ("warn", "lock", "Not wanted"),
+    "suppressed": ("warn", "lock", "Not sent"),
     "withdrawn": ("news", "cross", "Withdrawn"),
 }
 MOVING = ("queued", "sending")

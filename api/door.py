@@ -34,6 +34,7 @@ from api import (
     reveals,
     reviews,
     seals,
+    suppressions,
     switches,
     voucher_care,
     vouchers,
@@ -76,6 +77,7 @@ _RESOURCES = (
     switches,
     reviews,
     lists,
+    suppressions,
     health,
 )
 

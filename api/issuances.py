@@ -76,6 +76,7 @@ class DeliverySchema(Answer):
             "description": "queued, held, sending, captured, sent, delivered, bounced, failed, suppressed, withdrawn"
         }
     )
+    reason = fields.String(allow_none=True, metadata={"description": "Why it waits, failed or is not sent."})
 
 
 class VoucherSchema(Answer):
@@ -146,8 +147,6 @@ class ApprovalNowSchema(Answer):
 
 class DeliveryNowSchema(DeliverySchema):
     """One message and how far it has come."""
-
-    reason = fields.String(allow_none=True, metadata={"description": "Why it waits or failed."})
 
 
 class IssuanceSchema(Answer):

@@ -126,12 +126,13 @@ class EarlierRecoverySchema(Answer):
 
 
 class CameBackSchema(Answer):
-    """An address of the customer to which the last message, of the last ninety days, did not arrive."""
+    """An address of the customer to which nothing is sent: it would not arrive, or is not wanted."""
 
     channel = fields.String(metadata={"description": "email or sms"})
     status = fields.String(
         metadata={"description": "bounced, suppressed (they want no more of them), or failed (refused for good)"}
     )
+    reason = fields.String(metadata={"description": "blocked, invalid, bounced, complained, or unsubscribed"})
     at = fields.AwareDateTime()
 
 

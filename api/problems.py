@@ -93,6 +93,7 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.KeyRetired: 503,
     errors.CodeMalformed: 422,
     errors.VoucherNotFound: 404,
+    errors.CodeRetired: 409,
     errors.AlreadyRedeemed: 409,
     errors.VoucherExpired: 409,
     errors.VoucherVoided: 409,
@@ -129,6 +130,7 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.SelfReview: 403,
     errors.UnderReview: 409,
     errors.ListedValueNotFound: 404,
+    errors.SuppressionNotFound: 404,
     errors.AlreadyListed: 409,
     errors.OwnListedValue: 403,
     # approvals

@@ -230,6 +230,7 @@ SALE_REFUSALS = (
 CODE_REFUSALS = (
     errors.CodeMalformed,
     errors.VoucherNotFound,
+    errors.CodeRetired,
     errors.UnknownLocation,
     errors.OtherLocation,
     errors.TooManyRequests,

@@ -12,7 +12,7 @@ from api.authentication import current_actor, current_core
 from api.fields import Answer, Body, MoneySchema, Text
 from api.smorest import Blueprint
 from incentives.flows.look_up import look_up
-from incentives.kernel.errors import CodeMalformed, NoCatalog, TooManyRequests, VoucherNotFound
+from incentives.kernel.errors import CodeMalformed, CodeRetired, NoCatalog, TooManyRequests, VoucherNotFound
 from incentives.kernel.throttle import Standing, Throttle
 from incentives.queries.vouchers import TillVoucher
 
@@ -132,7 +132,7 @@ def tell_standing(response: Response) -> Response:
 @blueprint.post("/vouchers/lookup")
 @blueprint.asks("vouchers:lookup")
 @blueprint.arguments(LookUpBody(), example={"code": EXAMPLE_CODE})
-@blueprint.refuses(NoCatalog, CodeMalformed, VoucherNotFound, TooManyRequests)
+@blueprint.refuses(NoCatalog, CodeMalformed, VoucherNotFound, CodeRetired, TooManyRequests)
 @blueprint.answers({200: TillVoucherSchema()})
 def look_up_voucher(body: dict[str, Any]) -> dict[str, Any]:
     """Say what a voucher is worth and whether it could be redeemed; it changes nothing."""

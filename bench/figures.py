@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 
 import wsgi
 from bench.servers import World
@@ -15,7 +16,7 @@ from incentives.flows.issue import CustomerGiven, Issued, IssueVoucher, issue_vo
 from incentives.kernel.keys import KeyRing
 from incentives.kernel.migrate import HOUSE
 from incentives.queries.inbox import captured_letters
-from incentives.vouchers.codes import code_of
+from incentives.vouchers.codes import ALPHABET, code_of
 from tests.small_catalog import TAG
 from worker import drain
 
@@ -79,10 +80,14 @@ def weights(world: World) -> str:
 
 
 def codes() -> str:
-    """Return how fast codes are derived, and that a hundred thousand have no duplicate."""
+    """Return how fast codes are derived, that a million have no duplicate, and how even their symbols are."""
     ring = KeyRing((("b", b"k" * 32),))
-    ids = [uuid.UUID(int=number) for number in range(100_000)]
+    ids = [uuid.UUID(int=number) for number in range(1_000_000)]
     began = time.perf_counter()
     made = {code_of(ring, "b", each) for each in ids}
     took = time.perf_counter() - began
-    return f"Codes: {len(ids) / took:.0f} a second, {len(ids) - len(made)} duplicates in {len(ids)}"
+    counts = Counter(symbol for code in made for symbol in code)
+    even = counts.total() / len(ALPHABET)
+    chi_square = sum((counts[symbol] - even) ** 2 / even for symbol in ALPHABET)
+    speed = f"{len(ids)} in {took:.1f} s, {len(ids) / took:.0f} a second"
+    return f"Codes: {speed}, {len(ids) - len(made)} duplicates, chi-square {chi_square:.1f} of 31 degrees of freedom"

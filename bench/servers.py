@@ -36,7 +36,7 @@ _KNOWN = 500
 _TOGETHER = 500
 
 
-WORKERS, THREADS = 2, 8
+WORKERS, THREADS = 2, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def granian(workers: int = WORKERS, threads: int = THREADS) -> Way:
 
 
 class Server:
-    """A server with two workers of eight threads, unless it is told another way."""
+    """A server with two workers of sixteen threads, unless it is told another way."""
 
     def __init__(self, target: str, environment: dict[str, str], *, factory: bool, way: Way | None = None) -> None:
         self.port = free_port()

@@ -64,6 +64,7 @@ audit_events = sa.Table(
     sa.Column("facts", JsonColumn, nullable=False),
     sa.Column("request_id", sa.String(64)),
     sa.Column("ip", sa.String(64)),
+    postgresql_partition_by="RANGE (id)",  # by month: migration 0010, flow keep_months
 )
 
 # A link of the chain: its hash is over the hash before it and over what its parts say. Each is signed.

@@ -1,8 +1,8 @@
 """The whole catalog: everything that is approved together, found by key."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from incentives.catalog.definitions import (
     ApprovalLimit,
@@ -24,6 +24,8 @@ from incentives.catalog.incentive import Incentive
 from incentives.catalog.metadata import MetadataField
 from incentives.catalog.safeguarding import AbusePolicy, ApprovalPolicy
 from incentives.kernel.errors import UnknownIncentive, UnknownIssueTag, UnknownLocation
+
+Found = TypeVar("Found")
 
 Item = (
     Brand
@@ -75,6 +77,17 @@ class Catalog:
     approval_policies: Mapping[str, ApprovalPolicy] = field(default_factory=dict)
     abuse_policies: Mapping[str, AbusePolicy] = field(default_factory=dict)
     metadata_fields: Mapping[str, MetadataField] = field(default_factory=dict)
+    _found: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def once(self, question: Hashable, answer: Callable[[], Found]) -> Found:
+        """Return what was worked out of this catalog before, or else work it out: what is approved never changes.
+
+        Questions name what the catalog and the staff have keys for, of which there are not many.
+        """
+        if question not in self._found:
+            self._found[question] = answer()
+        found: Found = self._found[question]
+        return found
 
     @property
     def recovery(self) -> RecoveryPolicy:

@@ -185,8 +185,7 @@ def let_go(
     ``others`` are the vouchers of its issuance. An issuance of which something may still be spent goes on counting
     as promised; one of which something was spent counts as spent, and has nothing here to give back.
     """
-    charged = budgets.charges_of(tx, [row.issuance_id])
-    pots = budgets.lock_ids(tx, (each.pot_id for each in charged))
+    charged, pots = budgets.lock_charged(tx, [row.issuance_id])
     whole = not any(each.status in aftercare.OPEN for each in others if each.id != row.id)
     freed = []
     for each, changes in settling.taken(charged, outstanding_minor(row)):

@@ -16,6 +16,9 @@ from incentives.spending.tables import approvals
 from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import issuances
 
+# It never waited to be sent; what was found out later does not show in a replay.
+_SUPPRESSED_AT_ONCE = sa.and_(outbox_messages.c.status == "suppressed", outbox_messages.c.attempts == 0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedVoucher:
@@ -45,11 +48,12 @@ class Remainder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message on its way."""
+    """One message on its way; ``reason`` says why it is not."""
 
     id: uuid.UUID
     channel: str
     status: str = "queued"
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,7 @@ def given(tx: Connection, core: Core, issuance_id: uuid.UUID, case_id: uuid.UUID
     voucher = lifecycle.numbered(tx, issuance_id, 1)
     table = outbox_messages.c
     messages = tx.execute(
-        sa.select(table.id, table.channel)
+        sa.select(table.id, table.channel, _SUPPRESSED_AT_ONCE.label("suppressed"), table.reason)
         .where(
             table.issuance_id == issuance_id,
             table.voucher_id == (voucher["id"] if voucher else None),
@@ -149,9 +153,15 @@ def given(tx: Connection, core: Core, issuance_id: uuid.UUID, case_id: uuid.UUID
         id=issuance_id,
         case_id=case_id,
         voucher=again(core, voucher) if voucher else None,
-        deliveries=tuple(Delivery(id=row.id, channel=row.channel) for row in messages),
+        deliveries=tuple(_delivery(row) for row in messages),
         replayed=replayed,
     )
+
+
+def _delivery(row: Any) -> Delivery:
+    if not row.suppressed:
+        return Delivery(id=row.id, channel=row.channel)
+    return Delivery(id=row.id, channel=row.channel, status="suppressed", reason=row.reason)
 
 
 def again(core: Core, row: Mapping[str, Any]) -> IssuedVoucher:

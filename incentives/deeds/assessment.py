@@ -108,9 +108,13 @@ def ground(current: CurrentCatalog, actor: Actor, trouble: Trouble) -> Ground:
     if severity not in SEVERITIES:
         raise InputInvalid(errors=[{"field": "severity", "message": "A severity is 1 (slight) to 4 (grave)."}])
     key = location.key if location else None
+    resolution = catalog.once(
+        ("protocol", tag.key, severity, key, segment),
+        lambda: protocols.resolve(catalog, issue_tag=tag.key, severity=severity, location=key, segment=segment),
+    )
     return Ground(
         current=current,
-        resolution=protocols.resolve(catalog, issue_tag=tag.key, severity=severity, location=key, segment=segment),
+        resolution=resolution,
         issue_tag=tag.key,
         severity=severity,
         location=key,
@@ -266,7 +270,12 @@ def propose(
 
 def limit_of(catalog: Catalog, actor: Actor, currency: str) -> limits.Limit | None:
     """Return what the catalog lets an actor give by themselves in a currency; None is nothing."""
-    found = catalog.approval_limit(role=actor.role, email=actor.email, currency=currency)
+    role, email = actor.role, actor.email
+    return catalog.once(("limit", role, email, currency), lambda: _limit_of(catalog, role, email, currency))
+
+
+def _limit_of(catalog: Catalog, role: str | None, email: str | None, currency: str) -> limits.Limit | None:
+    found = catalog.approval_limit(role=role, email=email, currency=currency)
     if found is None:
         return None
     return limits.Limit(
@@ -311,15 +320,17 @@ def charges(proposal: Proposal, actor: Actor, now: datetime) -> list[Wanted]:
     """
     if not proposal.incentive_item.gives_voucher:
         return []
-    catalog = proposal.ground.catalog
-    budgets = [budget_rule(budget) for budget in catalog.budgets.values()]
-    if not any(
-        rule.scope == "organization" and rule.cap_minor is not None and rule.currency == proposal.currency
-        for rule in budgets
-    ):
-        raise NoBudget(f"No organization-wide budget is in {proposal.currency}.", currency=proposal.currency)
-    limit = limit_of(catalog, actor, proposal.currency)
-    return matching([*budgets, *limits.rules(limit, catalog.brand.time_zone)], proposal, now)
+    catalog, currency = proposal.ground.catalog, proposal.currency
+    rules = catalog.once(("rules", actor.role, actor.email, currency), lambda: _rules(catalog, actor, currency))
+    if not any(rule.scope == "organization" and rule.cap_minor is not None for rule in rules if rule.currency):
+        raise NoBudget(f"No organization-wide budget is in {currency}.", currency=currency)
+    return matching(rules, proposal, now)
+
+
+def _rules(catalog: Catalog, actor: Actor, currency: str) -> list[Rule]:
+    """Return what may be charged for what an actor gives in a currency: the budgets that hold it, and their limits."""
+    budgets = [budget_rule(budget) for budget in catalog.budgets.values() if budget.currency in (None, currency)]
+    return [*budgets, *limits.rules(limit_of(catalog, actor, currency), catalog.brand.time_zone)]
 
 
 def burst(wanted: Iterable[Wanted], pots: Mapping[PotKey, Pot], amount_minor: int) -> Refusal | None:

@@ -76,6 +76,7 @@ class NewCase:
     issue_tags: tuple[str, ...] = ()
     customer_id: uuid.UUID | None = None
     contact: Contact = field(default_factory=Contact)
+    contact_token: str | None = None  # the contact as it is kept, where somebody has encrypted it already
     locale: str | None = None
     segment: str | None = None
     location: str | None = None
@@ -130,7 +131,6 @@ def lay_out(core: Core, actor: Actor, now: datetime, current: CurrentCatalog, ne
 def _case_row(
     core: Core, actor: Actor, now: datetime, current: CurrentCatalog, new: NewCase, case_id: uuid.UUID
 ) -> dict[str, Any]:
-    contact = new.contact.to_text() if new.contact != Contact() else None
     return {
         "id": case_id,
         "customer_id": new.customer_id,
@@ -147,7 +147,7 @@ def _case_row(
         "segment": new.segment,
         "locale": new.locale,
         "occurred_at": new.occurred_at,
-        "contact": core.contacts.encrypt(contact),
+        "contact": _kept_contact(core, new),
         "story": encrypted_story(core, new.story),
         "salvageable": new.salvageable,
         "owner": new.owner,
@@ -161,6 +161,12 @@ def _case_row(
         "held_out_of": new.held_out_of,
         "changed_at": now,
     }
+
+
+def _kept_contact(core: Core, new: NewCase) -> str | None:
+    if new.contact == Contact():
+        return None
+    return new.contact_token or core.contacts.encrypt(new.contact.to_text())
 
 
 def encrypted_story(core: Core, story: Mapping[str, str]) -> str | None:

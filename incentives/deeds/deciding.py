@@ -31,8 +31,9 @@ def decide(
     reasons = judge(draft, pots, batch.actor)
     if isinstance(reasons, Refusal):
         return reasons
-    case_id = draft.command.case_id or _open_case(draft, proposal, batch)
-    batch.issuances.append(_issuance_row(draft, proposal, case_id, batch, issued=not reasons))
+    contact_token = batch.core.contacts.encrypt(proposal.ground.contact.to_text())
+    case_id = draft.command.case_id or _open_case(draft, proposal, batch, contact_token)
+    batch.issuances.append(_issuance_row(draft, proposal, case_id, batch, contact_token, issued=not reasons))
     _charge(draft, pots, batch, held=bool(reasons))
     return _ask(draft, proposal, case_id, reasons, batch) if reasons else _give(draft, proposal, case_id, batch)
 
@@ -73,7 +74,7 @@ def charged(draft: Draft, *, held: bool) -> list[tuple[budgets.Wanted, dict[str,
     ]
 
 
-def _open_case(draft: Draft, proposal: Proposal, batch: Batch) -> uuid.UUID:
+def _open_case(draft: Draft, proposal: Proposal, batch: Batch, contact_token: str | None) -> uuid.UUID:
     ground = proposal.ground
     rows = caring.lay_out(
         batch.core,
@@ -86,6 +87,7 @@ def _open_case(draft: Draft, proposal: Proposal, batch: Batch) -> uuid.UUID:
             protocol=ground.resolution.protocol,
             customer_id=proposal.customers[0] if proposal.customers else None,
             contact=ground.contact,
+            contact_token=contact_token,
             locale=ground.locale,
             segment=ground.segment,
             location=ground.location,
@@ -100,7 +102,7 @@ def _open_case(draft: Draft, proposal: Proposal, batch: Batch) -> uuid.UUID:
 
 
 def _issuance_row(
-    draft: Draft, proposal: Proposal, case_id: uuid.UUID, batch: Batch, *, issued: bool
+    draft: Draft, proposal: Proposal, case_id: uuid.UUID, batch: Batch, contact_token: str | None, *, issued: bool
 ) -> dict[str, Any]:
     ground = proposal.ground
     item_ids = ground.current.item_ids
@@ -128,7 +130,7 @@ def _issuance_row(
         "ip_block": block_of(batch.actor.ip),
         "metadata": dict(draft.command.metadata),
         "channels": list(draft.channels),
-        "contact": batch.core.contacts.encrypt(ground.contact.to_text()),
+        "contact": contact_token,
         "locale": ground.locale,
         "requested_at": batch.now,
         "issued_at": batch.now if issued else None,

@@ -237,8 +237,7 @@ def give_back(
     """
     batch = Batch(core=core, actor=actor, now=now)
     _move_issuance(tx, asked.issuance_id, status=status)
-    held = budgets.charges_of(tx, [asked.issuance_id])
-    pots = budgets.lock_ids(tx, (each.pot_id for each in held))
+    held, pots = budgets.lock_charged(tx, [asked.issuance_id])
     for each in held:
         batch.move(pots[each.pot_id], asked.issuance_id, asked.id, "release", _freed(each))
     said = {

@@ -63,6 +63,11 @@ def _of_actor(label: str | None) -> list[tuple[str, str | None]]:
     return [(scope, label)] if scope else []  # the system and its rules are stopped by all else
 
 
+def anything_stopped(tx: Connection, core: Core) -> bool:
+    """Return whether any switch is set: where none is, nobody need say what a deed is about."""
+    return bool(switches.in_force(tx, core))
+
+
 def refuse_stopped(tx: Connection, core: Core, what: str, subjects: Subjects) -> None:
     """Refuse what is stopped now (``what`` is ``issuing`` or ``redeeming``), naming the widest switch and its reason.
 
@@ -80,6 +85,8 @@ def _stopping(tx: Connection, core: Core, what: str, subjects: Subjects) -> Swit
     keys that somebody made who leads there, and they must not all stand still for one person.
     """
     found = switches.in_force(tx, core)
+    if not found:
+        return None
     names = subjects.names
     if what == ISSUING and any(each.stops == ISSUING and each.scope == "person" for each in found.values()):
         made_by = {

@@ -60,10 +60,11 @@ class JobHold:
     job_id: uuid.UUID
     chunk_id: uuid.UUID
 
-    def lend(self, tx: Connection, pots: Mapping[PotKey, Pot]) -> "Lent":
-        """Return what the job still holds of pots that are locked."""
-        held = _held(tx, self.job_id, [pot.id for pot in pots.values()])
-        return Lent(self, {key: held[pot.id] for key, pot in pots.items() if pot.id in held})
+    def lend(self, tx: Connection, pots: Mapping[PotKey, Pot], wanted: Iterable[Wanted]) -> "Lent":
+        """Return what the job still holds of pots that are locked, for what is wanted of them."""
+        held = {each.pot: pots[each.pot].id for each in wanted if is_held(each.rule)}
+        sums = _held(tx, self.job_id, held.values())
+        return Lent(self, {key: sums[pot_id] for key, pot_id in held.items() if pot_id in sums})
 
 
 @dataclass(slots=True)

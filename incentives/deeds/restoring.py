@@ -243,8 +243,7 @@ def _move(tx: Connection, batch: Batch, ground: Ground) -> tuple[Collection[budg
     issuance_id, redemption = ground.voucher.issuance_id, ground.undoing.redemption
     lifecycle.lock_issuance(tx, issuance_id)
     counts, broke = _counts(tx, ground), _broke(tx, issuance_id)
-    charged = budgets.charges_of(tx, [issuance_id])
-    pots = budgets.lock_ids(tx, (each.pot_id for each in charged))
+    charged, pots = budgets.lock_charged(tx, [issuance_id])
     kind = "release" if ground.undoing.restore == NONE else "restore"
     moved = settling.moved_by(tx, issuance_id, redemption.id)
     for each in charged:

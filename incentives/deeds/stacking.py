@@ -42,10 +42,9 @@ class Stack:
     def refusals(self, proposal: Proposal, case_id: uuid.UUID | None) -> list[Refusal]:
         """Return every reason why an incentive may not be laid on top of what is open."""
         incentive, found = proposal.incentive_item, list[Refusal]()
-        group = _alike(proposal)
-        other = next(
-            (each for each in self.open if case_id and each.case_id == case_id and each.incentive in group), None
-        )
+        group = _alike(proposal) if case_id else frozenset()
+        there = (each for each in self.open if each.case_id == case_id and each.incentive in group) if group else ()
+        other = next(iter(there), None)
         if other is not None:
             found.append(
                 ExclusiveGroupTaken(

@@ -112,7 +112,7 @@ class Watch:
         is for; who has a customer in several files, or several times in one, is counted row by row.
         """
         proposal = draft.proposal
-        if proposal is None:
+        if proposal is None or not self.rules:
             return
         if draft.command.job_id is None and block_of(draft.actor.ip) == block_of(self.actor.ip):
             self.counts[signals.PER_IP_BLOCK, None] += 1

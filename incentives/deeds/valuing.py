@@ -85,6 +85,8 @@ def takes_minor(tx: Connection, sale: Sale, voucher: Any, incentive: Incentive) 
 
 def guard(tx: Connection, sale: Sale, voucher: Any) -> None:
     """Refuse what a switch stops now. Raises ``RedeemingStopped``."""
+    if not guarding.anything_stopped(tx, sale.core):
+        return
     tags = sale.catalog.lineage(voucher.issue_tag) if voucher.issue_tag in sale.catalog.issue_tags else ()
     guarding.refuse_voucher_stopped(
         tx, sale.core, sale.actor, voucher, sale.place.key if sale.place else None, tags or (voucher.issue_tag,)

@@ -143,8 +143,7 @@ def _free(
     tx: Connection, batch: Batch, row: Any, source_id: uuid.UUID, gone_minor: int
 ) -> tuple[Collection[budgets.Pot], list[list[Any]], list[dict[str, Any]]]:
     """Give budgets and limits back what a voucher is worth less; return the pots, what changed, what is taken back."""
-    charged = budgets.charges_of(tx, [row.issuance_id])
-    pots = budgets.lock_ids(tx, (each.pot_id for each in charged))
+    charged, pots = budgets.lock_charged(tx, [row.issuance_id])
     moved = []
     for each, changes in settling.taken(charged, gone_minor):
         if any(changes.values()):

@@ -170,9 +170,9 @@ def _release(tx: Connection, core: Core, ended: Sequence[Any], waited: Sequence[
     shared = {row.issuance_id for row in ended if lifecycle.has_siblings(row)}
     if shared:
         lifecycle.lock_issuance(tx, *shared)
-    charged = _by_issuance(budgets.charges_of(tx, issuance_ids))
     family = _by_issuance(aftercare.families(tx, {row.issuance_id for row in ended}))
-    pots = budgets.lock_ids(tx, {each.pot_id for pots in charged.values() for each in pots})
+    found, pots = budgets.lock_charged(tx, issuance_ids)
+    charged = _by_issuance(found)
     audit.record_all(tx, _approval_events(tx, core, waited, charged, now))
     moves = [(row, move) for row in ended for move in _lapse(row, charged[row.issuance_id], family[row.issuance_id])]
     moves += [(row, move) for row in waited for move in _free(charged[row.issuance_id])]

@@ -79,7 +79,7 @@ def _give(core: Core, wishes: Sequence[_Wish], *, shared: bool = True) -> list[I
     """Give what is wished in one transaction. Requests that turn out to be about the same people do not go together."""
     now = core.clock.now()
     with core.database.write(shared=shared) as tx:
-        results = give_all(tx, core, wishes, now, strangers=True)
+        results = give_all(tx, core, wishes, now, strangers=True, last=True)
         if all(isinstance(each, Refusal) for each in results):
             tx.rollback()  # There is nothing to keep.
     return [_remembered(core, actor, result, now) for (actor, _), result in zip(wishes, results, strict=True)]

@@ -19,7 +19,7 @@ def look_up(
     """Return what a till needs to know of a voucher.
 
     A miss is written down for the alarm about unknown codes; what is found costs no statement more. Raises
-    ``CodeMalformed``, ``VoucherNotFound``, ``InputInvalid`` and ``NotPermitted``.
+    ``CodeMalformed``, ``VoucherNotFound``, ``CodeRetired``, ``InputInvalid`` and ``NotPermitted``.
     """
     try:
         return vouchers.lookup(core=core, actor=actor, code=code, token=token, locale=locale)

@@ -85,7 +85,7 @@ class Offers:
     """The protocol for a trouble, why it is that one, what to say, and what may be given.
 
     ``losers`` are the protocols that would have covered it too, each with the reason why it lost. ``came_back`` says
-    which of the customer's addresses the last message did not reach.
+    to which of the customer's addresses nothing is sent, and why.
     """
 
     protocol: str
@@ -130,7 +130,7 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
             now=now,
         )
         earlier = earlier_recoveries(tx, found, now)
-        returned = came_back(tx, core, ground.contact, found, now)
+        (returned,) = came_back(tx, core, [ground.contact], now)
     protocol = ground.resolution.protocol
     return Offers(
         protocol=protocol.key,
@@ -142,7 +142,7 @@ def offer_incentives(*, core: Core, actor: Actor, command: Trouble) -> Offers:
         offers=tuple(_offer(look, candidate) for candidate in candidates),
         earlier_recoveries=earlier,
         losers=ground.resolution.losers,
-        came_back=returned,
+        came_back=tuple(returned.values()),
     )
 
 

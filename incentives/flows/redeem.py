@@ -51,12 +51,12 @@ def redeem_voucher(*, core: Core, actor: Actor, command: RedeemVoucher) -> Redee
     """Spend one use of a voucher.
 
     A refused try is recorded too, with what it was refused for; so the refusal is raised after the transaction.
-    Raises ``VoucherNotFound``, ``CodeMalformed``, ``AlreadyRedeemed``, ``VoucherExpired``, ``VoucherVoided``,
-    ``VoucherReserved``, ``VoucherReplaced``, ``VoucherFrozen``, ``SelfRedemption``, ``RedeemerNotAllowed``,
-    ``CurrencyMismatch``, ``OrderTotalMissing``, ``OrderItemsMissing``, ``OrderRefMissing``, ``OrderTooSmall``,
-    ``NothingEligible``, ``NotCombinable``, ``ConditionNotMet``, ``NotUsableHere``, ``UnknownLocation``,
-    ``OtherLocation``, ``RedeemingStopped``, ``StepUpRequired``, ``BlockedBySafeguards``, ``InputInvalid``,
-    ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight``, ``NoCatalog`` and ``NotPermitted``.
+    Raises ``VoucherNotFound``, ``CodeMalformed``, ``CodeRetired``, ``AlreadyRedeemed``, ``VoucherExpired``,
+    ``VoucherVoided``, ``VoucherReserved``, ``VoucherReplaced``, ``VoucherFrozen``, ``SelfRedemption``,
+    ``RedeemerNotAllowed``, ``CurrencyMismatch``, ``OrderTotalMissing``, ``OrderItemsMissing``, ``OrderRefMissing``,
+    ``OrderTooSmall``, ``NothingEligible``, ``NotCombinable``, ``ConditionNotMet``, ``NotUsableHere``,
+    ``UnknownLocation``, ``OtherLocation``, ``RedeemingStopped``, ``StepUpRequired``, ``BlockedBySafeguards``,
+    ``InputInvalid``, ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight``, ``NoCatalog`` and ``NotPermitted``.
     """
     permit(actor, "redemptions:create")
     if (command.code is None) == (command.token is None):
@@ -112,7 +112,7 @@ def _redeem_all(core: Core, wishes: Sequence[_Wish], *, shared: bool = True) -> 
         spent = [(each, _spent(core, each, now)) for each in _open(tries)]
         if spent:
             uses = [(each.batch.actor, use) for each, use in spent]
-            done = {redeemed.id: redeemed for redeemed in selling.settle_all(tx, batch, uses)}
+            done = {redeemed.id: redeemed for redeemed in selling.settle_all(tx, batch, uses, last=True)}
             for each, use in spent:
                 each.result = done[use.redemption_id]
     if stopped:
@@ -185,6 +185,7 @@ def _check(tx: Connection, core: Core, each: _Try, seen: suspecting_tills.Seen) 
     sale, voucher = each.sale, each.voucher
     if voucher is None or sale is None:
         raise VoucherNotFound
+    lifecycle.refuse_retired(sale.core, each.sought, voucher)
     refusal = selling.why_not(tx, voucher, sale.now)
     if refusal is not None:
         raise refusal

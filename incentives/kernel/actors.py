@@ -1,7 +1,7 @@
 """Who does it, and what each role may do. Deny by default: what is not in the table is not permitted."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from incentives.kernel.errors import NotPermitted
@@ -33,11 +33,12 @@ class Actor:
     email: str | None = None
     request_id: str | None = None
     ip: str | None = None
+    label: str = field(init=False, repr=False)
+    """How records name the actor: its kind and its id, never a name that may change."""
 
-    @property
-    def label(self) -> str:
-        """Return how records name the actor: its kind and its id, never a name that may change."""
-        return f"{self.kind}:{self.id}"
+    def __post_init__(self) -> None:
+        """Write the label once: a deed names its actor a dozen times."""
+        object.__setattr__(self, "label", f"{self.kind}:{self.id}")
 
 
 SYSTEM = Actor(kind="system", id=uuid.UUID(int=0), name="the system")
@@ -107,7 +108,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         | _AFTERCARE
         | _GUARD
         | {"approvals:read", "approvals:decide", "budgets:read", "reports:read", "catalog:propose", "catalog:approve"}
-        | {"bulk:create", "budgets:propose", "lists:manage"},
+        | {"bulk:create", "budgets:propose", "lists:manage", "suppressions:manage"},
     ),
     Role.FINANCE: frozenset(
         _SEE_BOOKS
@@ -157,7 +158,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         | _AFTERCARE
         | _GUARD
         | {"approvals:read", "approvals:decide", "catalog:propose", "catalog:approve", "people:manage"}
-        | {"bulk:create", "budgets:propose", "budgets:approve", "lists:manage"},
+        | {"bulk:create", "budgets:propose", "budgets:approve", "lists:manage", "suppressions:manage"},
     ),
 }
 

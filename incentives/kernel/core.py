@@ -22,7 +22,12 @@ class Core:
     keys: Keys
     database: Database
     senders: Mapping[str, Any] = field(default_factory=dict)  # channel -> incentives.messages.port.Sender
+    spares: Mapping[str, Any] = field(default_factory=dict)  # channel -> who carries its messages while that one is ill
     cache: dict[str, Any] = field(default_factory=dict)  # what approved versions were read already
+
+    def carriers(self, channel: str) -> tuple[Any, ...]:
+        """Return who can carry a channel's messages, the one first that does unless it is ill."""
+        return tuple(each[channel] for each in (self.senders, self.spares) if channel in each)
 
     @cached_property
     def meetings(self) -> dict[str, Any]:

@@ -459,6 +459,13 @@ class KeyRetired(Refusal):
     next_step = "The operator puts the key back into the settings; nothing is lost."
 
 
+class CodeRetired(Refusal):
+    """The key that made this code, or signed this link, was retired."""
+
+    title = "The key that made this code was retired"
+    next_step = "Apologize and call a supervisor, who gives the voucher anew."
+
+
 class VoucherNotFound(Refusal):
     """No voucher has this code or token."""
 
@@ -747,6 +754,13 @@ class ListedValueNotFound(Refusal):
 
     title = "There is no such entry"
     next_step = "Look at the lists."
+
+
+class SuppressionNotFound(Refusal):
+    """Nothing stands by that id on the list of addresses that nothing is sent to, or not any more."""
+
+    title = "Nothing stands against that address any more"
+    next_step = "Look at the list."
 
 
 class OwnListedValue(Refusal):

@@ -1,16 +1,15 @@
 """Settings come from ``INCENTIVES_*`` environment variables; one that is unknown or wrong stops the start."""
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from incentives.kernel.errors import SettingsInvalid
+from incentives.kernel.key_settings import Key, read_keys
 
 PREFIX = "INCENTIVES_"
-_KEY_BYTES_MIN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "INCENTIVES_SERVER_THREADS",
         "count",
-        "8",
+        "16",
         "Threads in each of them: so many of its requests can wait for the database at once.",
     ),
     Setting(
@@ -118,8 +117,20 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Another address for SendGrid's API, such as a stand-in. Empty: SendGrid's own.",
     ),
+    Setting(
+        "INCENTIVES_SENDGRID_WEBHOOK_KEY",
+        "public-key",
+        "",
+        "The verification key of SendGrid's Event Webhook, as SendGrid shows it. Empty: its events are not taken.",
+    ),
     Setting("INCENTIVES_TWILIO_ACCOUNT_SID", "text", "", "Twilio's account. Empty: SMS are captured, not sent."),
     Setting("INCENTIVES_TWILIO_AUTH_TOKEN", "secret", "", "Twilio's auth token."),
+    Setting(
+        "INCENTIVES_TWILIO_WEBHOOK_KEY",
+        "secret",
+        "",
+        "The shared key that Twilio signs its calls with (HMAC-SHA256), where it does not use the auth token.",
+    ),
     Setting("INCENTIVES_TWILIO_MESSAGING_SERVICE_SID", "text", "", "Twilio's messaging service that SMS go out by."),
     Setting(
         "INCENTIVES_TWILIO_FROM", "text", "", "The number that SMS come from, where there is no messaging service."
@@ -129,6 +140,18 @@ SETTINGS: tuple[Setting, ...] = (
         "url",
         "",
         "Another address for Twilio's API, such as a stand-in. Empty: Twilio's own.",
+    ),
+    Setting(
+        "INCENTIVES_SMTP_URL",
+        "carrier",
+        "",
+        "A mail server, `smtps://user:password@host:465`, that sends emails while SendGrid is ill or not there.",
+    ),
+    Setting(
+        "INCENTIVES_TWILIO_SPARE_URL",
+        "carrier",
+        "",
+        "Another account, `https://sid:token@api.dublin.ie1.twilio.com?from=number` (or `?service=sid`), for the same.",
     ),
     Setting(
         "INCENTIVES_CAPTURE_MESSAGES",
@@ -177,21 +200,25 @@ class Settings:
     server_threads: int
     redis_url: str
     public_url: str
-    code_keys: tuple[tuple[str, bytes], ...]
-    link_keys: tuple[tuple[str, bytes], ...]
-    session_keys: tuple[tuple[str, bytes], ...]
-    contact_keys: tuple[tuple[str, bytes], ...]
-    seal_keys: tuple[tuple[str, bytes], ...]
+    code_keys: tuple[Key, ...]
+    link_keys: tuple[Key, ...]
+    session_keys: tuple[Key, ...]
+    contact_keys: tuple[Key, ...]
+    seal_keys: tuple[Key, ...]
     delivery: str
     email_from: str
     email_from_name: str
     sendgrid_api_key: str
     sendgrid_base_url: str
+    sendgrid_webhook_key: str
     twilio_account_sid: str
     twilio_auth_token: str
+    twilio_webhook_key: str
     twilio_messaging_service_sid: str
     twilio_from: str
     twilio_base_url: str
+    smtp_url: str
+    twilio_spare_url: str
     capture_messages: bool
     provider_timeout_seconds: int
     trusted_proxies: int
@@ -243,12 +270,14 @@ def _contradictions(values: Mapping[str, object]) -> list[str]:
         mistakes += [
             f"{PREFIX}{name}: is missing, so no {what} would be sent; INCENTIVES_CAPTURE_MESSAGES=yes allows that"
             for name, what in (("SENDGRID_API_KEY", "email"), ("TWILIO_ACCOUNT_SID", "SMS"))
-            if not values[name.lower()]
+            if not values[name.lower()] and not (what == "email" and values["smtp_url"])
         ]
     if values["twilio_account_sid"] and not values["twilio_auth_token"]:
         mistakes.append("INCENTIVES_TWILIO_AUTH_TOKEN: is missing, but there is an account")
     if values["twilio_account_sid"] and not (values["twilio_messaging_service_sid"] or values["twilio_from"]):
         mistakes.append("INCENTIVES_TWILIO_MESSAGING_SERVICE_SID: this or INCENTIVES_TWILIO_FROM is needed")
+    if values["twilio_spare_url"] and not values["twilio_account_sid"]:
+        mistakes.append("INCENTIVES_TWILIO_SPARE_URL: there is no first account that it could stand in for")
     return mistakes
 
 
@@ -280,6 +309,14 @@ def _count_from_zero(text: str) -> int:
     return 0 if text == "0" else _count(text)
 
 
+def _carrier(text: str) -> str:
+    parts = urlsplit(text)
+    if text and not (parts.scheme and parts.hostname and bool(parts.username) == bool(parts.password)):
+        message = "must be an address, with a user and a password or neither"
+        raise ValueError(message)
+    return text
+
+
 def _url(text: str) -> str:
     parts = urlsplit(text)
     if text and (parts.scheme not in ("http", "https") or not parts.hostname):
@@ -288,36 +325,32 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _keys(text: str) -> tuple[tuple[str, bytes], ...]:
-    pairs = [part.strip().partition(":") for part in text.split(",") if part.strip()]
-    if not pairs:
-        message = "is missing; `incentives keys new` prints fresh ones"
-        raise ValueError(message)
-    if len({key_id for key_id, _, _ in pairs}) < len(pairs):
-        # What the first of the two has made could never be found again.
-        message = "a key id stands there twice"
-        raise ValueError(message)
-    return tuple(_key(key_id, encoded) for key_id, _, encoded in pairs)
+def _public_key(text: str) -> str:
+    """Return an elliptic key that signatures are verified with: base64 of its DER form, without the lines around it."""
+    if text:
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - only where there is one
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey  # noqa: PLC0415
+        from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
 
-
-def _key(key_id: str, encoded: str) -> tuple[str, bytes]:
-    try:
-        secret = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        secret = b""
-    if not re.fullmatch(r"[a-z0-9-]{1,16}", key_id) or len(secret) < _KEY_BYTES_MIN:
-        message = f"each key is `id:base64` of at least {_KEY_BYTES_MIN} bytes"
-        raise ValueError(message)
-    return key_id, secret
+        try:
+            found = load_der_public_key(base64.b64decode(text, validate=True))
+        except (ValueError, UnsupportedAlgorithm):
+            found = None
+        if not isinstance(found, EllipticCurvePublicKey):
+            message = "must be an elliptic public key, base64 in one line"
+            raise ValueError(message)
+    return text
 
 
 _READERS = {
     "text": str,
     "secret": str,
     "url": _url,
+    "public-key": _public_key,
+    "carrier": _carrier,
     "count": _count,
     "count0": _count_from_zero,
-    "keys": _keys,
+    "keys": read_keys,
     "yes-no": _yes_no,
     "environment": _one_of("production", "development"),
     "delivery": _one_of("worker", "in-process"),

@@ -47,6 +47,7 @@ LIMITS: Mapping[str, Limit] = {
     "code-misses": Limit(tries=5, window_seconds=_MINUTE),  # key: the actor
     "code-misses-of-all": Limit(tries=600, window_seconds=_MINUTE),  # key: none; all actors together
     "link-misses": Limit(tries=30, window_seconds=_MINUTE),  # key: the network
+    "link-ends": Limit(tries=30, window_seconds=_MINUTE),  # as long as that one takes; nobody is refused for it
     "form-posts": Limit(tries=60, window_seconds=_MINUTE),  # key: the network; guests of one place share one
 }
 _EVERYBODY = ""
@@ -293,8 +294,10 @@ _BLOCK_BITS = {4: 24, 6: 48}
 
 def block_of(address: str | None) -> str | None:
     """Return the network that an address is in, for records that count by it: an IPv4 /24, an IPv6 /48, or None."""
+    if not address:
+        return None  # as with all that nobody sent: it is asked for each row of a file
     try:
-        parsed = ipaddress.ip_address(address or "")
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return None
     plain = getattr(parsed, "ipv4_mapped", None) or parsed

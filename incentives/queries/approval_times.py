@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.queries.scope import seen_by
+from incentives.queries.sealed_rows import floor_id
 from incentives.spending.tables import approvals
 from incentives.vouchers.tables import issuances
 
@@ -41,8 +42,10 @@ def decision_times(*, core: Core, actor: Actor) -> DecisionTimes:
 
 def _times(tx: Connection, actor: Actor, now: datetime) -> DecisionTimes:
     table = approvals.c
-    # What was asked for alone counts: a decision has no index of its own, and both are within the window then.
-    since = sa.and_(table.requested_at > now - WINDOW, seen_by(actor, issuances.c.location))
+    # What was asked for alone counts: a decision has no index of its own, and both are within the window then. Nor has
+    # the asking, but it made the id, and by that the others need not be read.
+    asked = sa.and_(table.id >= floor_id(now - WINDOW), table.requested_at > now - WINDOW)
+    since = sa.and_(asked, seen_by(actor, issuances.c.location))
     joined: sa.Select[Any] = sa.select(table.requested_at, table.decided_at).join(
         issuances, issuances.c.id == table.issuance_id
     )

@@ -11,7 +11,7 @@ from incentives.kernel import migrate
 from incentives.kernel.core import Core
 from incentives.kernel.database import is_away
 from incentives.kernel.errors import StorageUnavailable
-from incentives.messages.tables import outbox_messages
+from incentives.messages.tables import message_providers, outbox_messages
 from incentives.queries.books_seals import latest_checks
 from incentives.vouchers import codes
 from incentives.vouchers.tables import vouchers
@@ -23,6 +23,8 @@ BOOKS_SLACK = timedelta(minutes=15)
 _LATE = ", and were not since"
 
 _BOOKS_SINCE = "0005"  # a database that is older has no place for what the worker found
+
+_PROVIDERS_SINCE = "0009"
 
 OK, DEGRADED, FAILING = "ok", "degraded", "failing"
 
@@ -46,6 +48,7 @@ def readiness(*, core: Core) -> tuple[Part, ...]:
             if revision is not None:
                 parts += [_keys(tx, core), _outbox(tx, now)]
                 parts += [_books(tx, core, now)] if revision >= _BOOKS_SINCE else []
+                parts += [_providers(tx)] if revision >= _PROVIDERS_SINCE else []
             return tuple(parts)
     except StorageUnavailable:
         return (Part(name="database", status=FAILING, detail="does not answer"),)
@@ -91,6 +94,16 @@ def _outbox(tx: sa.Connection, now: datetime) -> Part:
     waited = max(now - oldest, timedelta()) if oldest else timedelta()
     status = DEGRADED if waited > OUTBOX_AGE_MAX else OK
     return Part(name="outbox", status=status, detail=f"the oldest message has waited {int(waited.total_seconds())} s")
+
+
+def _providers(tx: sa.Connection) -> Part:
+    """Say which provider does not work; messages go by the other one, or wait."""
+    table = message_providers.c
+    query = sa.select(table.provider).where(table.status == "resting").order_by(table.provider)
+    ill = tx.execute(query).scalars().all()
+    if ill:
+        return Part(name="providers", status=DEGRADED, detail=f"{', '.join(ill)} did not work when last asked")
+    return Part(name="providers", status=OK, detail="work as far as they were asked")
 
 
 def _books(tx: sa.Connection, core: Core, now: datetime) -> Part:

@@ -19,7 +19,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.money import Money
 from incentives.messages import outbox
 from incentives.messages.port import AnyLetter, Letter
-from incentives.queries import books_letters, budget_alerts, case_letters, safety_letters
+from incentives.queries import books_letters, budget_alerts, case_letters, provider_letters, safety_letters
 from incentives.recovery.customers import Contact
 from incentives.vouchers import codes, lifecycle
 from incentives.vouchers.tables import issuances, vouchers
@@ -194,12 +194,8 @@ def compose(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLette
 
     What cannot be used just now is told later.
     """
-    if message.about == budget_alerts.ABOUT:
-        return budget_alerts.compose(tx, core, message, now)
-    if message.about == safety_letters.ABOUT:
-        return safety_letters.compose(tx, core, message)
-    if message.about == books_letters.ABOUT:
-        return books_letters.compose(tx, core, message)
+    if message.about in _OF_STAFF:
+        return _to_staff(tx, core, message, now, whatever=False)
     if message.issuance_id is None:
         return case_letters.compose(tx, core, message) if case_letters.still_wanted(tx, message) else None
     facts = told(tx, core, message.issuance_id, message.voucher_id, now)
@@ -210,15 +206,25 @@ def compose(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLette
 
 def composed(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLetter | None:
     """Return what a message says, whatever became of what it tells since; None where nobody is left to tell."""
-    if message.about == budget_alerts.ABOUT:
-        return budget_alerts.compose(tx, core, message, now, whatever=True)
-    if message.about == safety_letters.ABOUT:
-        return safety_letters.compose(tx, core, message, whatever=True)
-    if message.about == books_letters.ABOUT:
-        return books_letters.compose(tx, core, message)
+    if message.about in _OF_STAFF:
+        return _to_staff(tx, core, message, now, whatever=True)
     if message.issuance_id is None:
         return case_letters.compose(tx, core, message)
     return letter(told(tx, core, message.issuance_id, message.voucher_id, now), message)
+
+
+_OF_STAFF = (budget_alerts.ABOUT, safety_letters.ABOUT, books_letters.ABOUT, provider_letters.ABOUT)
+
+
+def _to_staff(tx: Connection, core: Core, message: Any, now: datetime, *, whatever: bool) -> AnyLetter | None:
+    """Return the letter of a notice that is about no case."""
+    if message.about == budget_alerts.ABOUT:
+        return budget_alerts.compose(tx, core, message, now, whatever=whatever)
+    if message.about == safety_letters.ABOUT:
+        return safety_letters.compose(tx, core, message, whatever=whatever)
+    if message.about == books_letters.ABOUT:
+        return books_letters.compose(tx, core, message)
+    return provider_letters.compose(tx, core, message, whatever=whatever)
 
 
 def letter(facts: Told, message: Any) -> Letter:
@@ -249,13 +255,14 @@ def letter(facts: Told, message: Any) -> Letter:
     )
 
 
-def voucher_of_link(tx: Connection, core: Core, token: str) -> Any:
-    """Return the id, issuance and state of the voucher that a link was signed for, or None.
+def voucher_of_link(tx: Connection, core: Core, token: str, now: datetime) -> Any:
+    """Return the id, issuance and worth of the voucher that a link was signed for, if it can be used; else None.
 
-    The database is asked whatever the link is, so that a forged one takes as long as one of a spent voucher.
+    The database is asked whatever the link is, and says the same of one that nobody was given as of one that is spent:
+    how long it takes tells neither from the other.
     """
     voucher_id = codes.voucher_of_token(core.keys.links, token) or _NO_VOUCHER
     made = vouchers.c
-    stands = (made.status, made.expires_at, made.reserved_until_at, made.frozen_at, made.frozen_until_at)
     worth = (made.amount_minor, made.currency, made.max_redemptions, made.redeemed_count)
-    return tx.execute(sa.select(made.id, made.issuance_id, *stands, *worth).where(made.id == voucher_id)).one_or_none()
+    query = sa.select(made.id, made.issuance_id, *worth).where(made.id == voucher_id, lifecycle.good(now))
+    return tx.execute(query).one_or_none()

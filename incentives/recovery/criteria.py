@@ -148,11 +148,12 @@ def _conditions(when: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 def held_out(ring: KeyRing, criterion: str, subject: str, percent: int) -> bool:
     """Return whether a customer is in a criterion's holdout arm: the same answer each time, each criterion its own.
 
-    Keyed, so that nobody who knows customers' ids can tell who will be given something.
+    Keyed, so that nobody who knows customers' ids can tell who will be given something; by the first key, so that
+    nobody changes sides for a newer one.
     """
     if percent <= 0:
         return False
-    mark = ring.mac(ring.ids[-1], b"holdout", f"{criterion}:{subject}".encode())
+    mark = ring.mac(ring.oldest_id, b"holdout", f"{criterion}:{subject}".encode())
     return int.from_bytes(hashlib.sha256(mark).digest()[:8], "big") % _HUNDRED < percent
 
 

@@ -1,19 +1,21 @@
 """Who the customer is: addresses made canonical, the same person found again behind any spelling of them."""
 
-import json
+import re
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache, lru_cache
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_unless_there
 from incentives.kernel.errors import EmailInvalid, PhoneInvalid
-from incentives.kernel.many import insert_absent, insert_many
+from incentives.kernel.many import among, insert_absent, insert_many
 from incentives.recovery.tables import customer_identities, customers
 
 _LINKS = 7_210_411_904  # an arbitrary number that only this application takes as an advisory lock
@@ -43,12 +45,12 @@ class Contact:
     def to_text(self) -> str:
         """Return the form that is encrypted and kept."""
         named = (("external_ref", self.external_ref), ("name", self.name), ("email", self.email), ("phone", self.phone))
-        return json.dumps({name: value for name, value in named if value})
+        return orjson.dumps({name: value for name, value in named if value}).decode()
 
     @classmethod
     def from_text(cls, text: str | None) -> "Contact":
         """Return the contact of a kept form; an empty one for None."""
-        return cls(**json.loads(text)) if text else cls()
+        return cls(**orjson.loads(text)) if text else cls()
 
 
 def checked(given: CustomerGiven, *, region: str | None) -> Contact:
@@ -70,12 +72,31 @@ def checked_email(text: str, *, field: str) -> str:
     """Return an email address with its host in small letters, or raise ``EmailInvalid`` naming the field."""
     from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - only where an address is given
 
+    plain = _PLAIN_EMAIL.fullmatch(text)
+    if plain and _is_plain_host(plain[1]):
+        return text
     try:
         # Strict about form (a local part of over 64 octets too); whether the mailbox exists only the sending tells.
         found = validate_email(text.strip(), strict=True, check_deliverability=False, test_environment=False)
     except EmailNotValidError as error:
         raise EmailInvalid(str(error), field=field) from None
     return found.normalized
+
+
+# Most addresses: what stands before the @ needs no looking into, and what stands behind it was seen before.
+_PLAIN_EMAIL = re.compile(r"(?=.{1,64}@)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@([a-z0-9.-]{1,180})")
+
+
+@lru_cache(maxsize=4096)
+def _is_plain_host(host: str) -> bool:
+    """Return whether every plain address at a host is as it should be already."""
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - as above
+
+    try:
+        found = validate_email(f"a@{host}", strict=True, check_deliverability=False, test_environment=False)
+    except EmailNotValidError:
+        return False
+    return found.domain == host
 
 
 def checked_phone(text: str, *, field: str) -> str:
@@ -116,17 +137,34 @@ def identities(contact: Contact) -> list[tuple[str, str]]:
 
 def known(tx: Connection, core: Core, contacts: Iterable[Contact]) -> dict[str, uuid.UUID]:
     """Return the customers that the contacts' identities belong to, by digest."""
-    digests = [
-        digest
-        for contact in contacts
-        for kind, text in identities(contact)
-        for digest in core.contacts.digests(kind, text)
-    ]
+    return _owners(tx, [digest for contact in contacts for digest in _digests(_names(core, contact))])
+
+
+_Names = list[tuple[str, Sequence[str]]]
+"""What tells a customer apart, as (kind, digests under every key, the newest first)."""
+
+
+def _names(core: Core, contact: Contact) -> _Names:
+    return [(kind, core.contacts.digests(kind, text)) for kind, text in identities(contact)]
+
+
+def _digests(names: _Names) -> list[str]:
+    return [digest for _, digests in names for digest in digests]
+
+
+def _owners(tx: Connection, digests: Collection[str]) -> dict[str, uuid.UUID]:
+    """Return the customers that digests belong to."""
     if not digests:
         return {}
-    table = customer_identities.c
-    rows = tx.execute(sa.select(table.digest, table.customer_id).where(table.digest.in_(digests)))
+    rows = tx.execute(_owned(tx.dialect.name), {"digests": list(digests)})
     return {row.digest: row.customer_id for row in rows}
+
+
+@cache
+def _owned(dialect: str) -> Any:
+    """Return the statement that finds customers by their digests, made once."""
+    table = customer_identities.c
+    return sa.select(table.digest, table.customer_id).where(among(dialect, table.digest, "digests"))
 
 
 def is_one_of(tx: Connection, core: Core, contacts: Iterable[Contact], customer_id: uuid.UUID) -> bool:
@@ -157,13 +195,12 @@ def digests_of(tx: Connection, ids: Collection[uuid.UUID]) -> set[str]:
 
 def matches(core: Core, contact: Contact, found: Mapping[str, uuid.UUID]) -> tuple[uuid.UUID, ...]:
     """Return the customers behind a contact, the oldest first: two addresses may have been two customers so far."""
-    ids = {
-        found[digest]
-        for kind, text in identities(contact)
-        for digest in core.contacts.digests(kind, text)
-        if digest in found
-    }
-    return tuple(sorted(ids, key=str))
+    return _found(_names(core, contact), found)
+
+
+def _found(names: _Names, found: Mapping[str, uuid.UUID]) -> tuple[uuid.UUID, ...]:
+    ids = {found[digest] for digest in _digests(names) if digest in found}
+    return tuple(sorted(ids, key=str)) if len(ids) > 1 else tuple(ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +227,22 @@ def settle(
     customer wait for each other instead of each giving to a stranger. Digests go in sorted, so that they cannot
     wait for each other in a ring. ``beside`` are contacts that are looked up with them and never made customers.
     """
-    found = known(tx, core, (*(contact for contact, _ in contacts), *beside))
+    named = [_names(core, contact) for contact, _ in contacts]
+    others = [_names(core, contact) for contact in beside]
+    found = _owners(tx, [digest for names in (*named, *others) for digest in _digests(names)])
     before = set(found.values())
     wanted: dict[str, tuple[uuid.UUID, str]] = {}
     made: list[dict[str, Any]] = []
-    for contact, locale in contacts:
-        _plan_new(core, contact, locale, now, found, wanted, made)
+    for (contact, locale), names in zip(contacts, named, strict=True):
+        owner = _plan_new(core, names, now, found, wanted)
+        if owner:
+            profile = core.contacts.encrypt(contact.to_text())
+            made.append({"id": owner, "group_id": owner, "profile": profile, "locale": locale, "created_at": now})
     insert_many(tx, customers, made)
     claimed = _claim_identities(tx, wanted, found)
     owners = frozenset(owner for owner, _ in wanted.values())
     new, linked = owners - before, set[uuid.UUID]()
-    direct = [matches(core, contact, found) for contact, _ in contacts]
+    direct = [_found(names, found) for names in named]
     people = [each if new.issuperset(each[:1]) and len(each) == 1 else _linked(tx, each, linked) for each in direct]
     return people, Newcomers(customers=new, digests=claimed, known=found, linked=frozenset(linked))
 
@@ -247,6 +289,24 @@ def _linked(tx: Connection, ids: Collection[uuid.UUID], linked: set[uuid.UUID]) 
     return tuple(row.id for row in rows)
 
 
+def respell(tx: Connection, respelled: Mapping[str, str]) -> int:
+    """Let customers go by other digests of what they go by; return how many that were.
+
+    Two who turn out to go by the same are the same from here on: while a key changes, one and the same stranger can be
+    met under either.
+    """
+    table = customer_identities.c
+    sought = sorted(respelled)
+    found = tx.execute(sa.select(customer_identities).where(table.digest.in_(sought)).order_by(table.digest)).all()
+    for row in found:
+        new = {"digest": respelled[row.digest], "customer_id": row.customer_id, "kind": row.kind}
+        if not insert_unless_there(tx, customer_identities, ("digest",), new):
+            query = sa.select(table.customer_id).where(table.digest == new["digest"])
+            _linked(tx, {row.customer_id, tx.execute(query).scalar_one()}, set())
+        tx.execute(customer_identities.delete().where(table.digest == row.digest))
+    return len(found)
+
+
 def _lock_links(tx: Connection) -> None:
     """Let nobody else link customers until this transaction ends.
 
@@ -274,32 +334,17 @@ def forget(tx: Connection, core: Core, fresh: Newcomers, kept: Sequence[tuple[Co
 
 
 def _plan_new(
-    core: Core,
-    contact: Contact,
-    locale: str | None,
-    now: datetime,
-    found: Mapping[str, uuid.UUID],
-    wanted: dict[str, tuple[uuid.UUID, str]],
-    made: list[dict[str, Any]],
-) -> None:
-    """Lay out what a contact tells that is new: its identities, and a customer where none of them is known."""
-    newest = {core.contacts.digests(kind, text)[0]: kind for kind, text in identities(contact)}
+    core: Core, names: _Names, now: datetime, found: Mapping[str, uuid.UUID], wanted: dict[str, tuple[uuid.UUID, str]]
+) -> uuid.UUID | None:
+    """Lay out the identities that are new; return the id of the customer to be made where none of them is known."""
+    newest = {digests[0]: kind for kind, digests in names}
     unknown = {digest: kind for digest, kind in newest.items() if digest not in found and digest not in wanted}
     if not unknown:
-        return
-    owners = matches(core, contact, found) or tuple(wanted[digest][0] for digest in newest if digest in wanted)
+        return None
+    owners = _found(names, found) or tuple(wanted[digest][0] for digest in newest if digest in wanted)
     owner = owners[0] if owners else core.ids.new(now)
-    if not owners:
-        made.append(
-            {
-                "id": owner,
-                "group_id": owner,
-                "profile": core.contacts.encrypt(contact.to_text()),
-                "locale": locale,
-                "created_at": now,
-            }
-        )
     wanted.update({digest: (owner, kind) for digest, kind in unknown.items()})
+    return None if owners else owner
 
 
 def _claim_identities(

@@ -60,8 +60,9 @@ def dedupe_key(core: Core, *, external_id: str | None, order: int | None, body: 
     if external_id is not None and order is not None:
         return f"{external_id}#{order}"[:KEY_LENGTH_MAX]
     ring = core.keys.contacts
-    # Keyed: a short body, such as a form's, could be guessed from a plain digest.
-    digest = ring.mac(ring.newest_id, b"inbox", body).hex()
+    # Keyed: a short body, such as a form's, could be guessed from a plain digest. By the first key: the same bytes are
+    # a repetition whatever key has come since.
+    digest = ring.mac(ring.oldest_id, b"inbox", body).hex()
     return f"{external_id or ''}:{digest}"[-KEY_LENGTH_MAX:]
 
 

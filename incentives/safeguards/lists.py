@@ -20,6 +20,9 @@ _ANY = "safeguards.lists"  # in the core's cache: whether anything stands on any
 Value = tuple[str, str]
 """A kind and its canonical text: ``("email", "ana@example.com")``."""
 
+HINTED = ("email_domain", "ip_block", "actor")
+"""Kinds of values that are no secret: the hint is the value itself, unless it is too long."""
+
 
 def standing(tx: Connection, core: Core, seconds: Callable[[], float] = elapsed_seconds) -> bool:
     """Return whether anything stands on any list, as of at most ``FRESH_SECONDS`` ago: most houses have none."""
@@ -40,11 +43,21 @@ def forget(core: Core) -> None:
 
 def digests(core: Core, value: Value) -> Sequence[str]:
     """Return a value's keyed digests under every key, the newest first; other than those that customers go by."""
+    return core.contacts.digests(*named(value))
+
+
+def respelled(core: Core, value: Value) -> dict[str, str]:
+    """Return what a value's digests under older keys become under the newest."""
+    return core.contacts.respelled(*named(value))
+
+
+def named(value: Value) -> tuple[str, str]:
+    """Return a value as its digest is made: of a purpose of its own, and a host in the alphabet of names on the net."""
     kind, text = value
     if kind == "email":
         local, _, host = text.rpartition("@")
         text = f"{local}@{_spelled(host)}"
-    return core.contacts.digests(f"listed-{kind}", text)
+    return f"listed-{kind}", text
 
 
 def matching(now: datetime, sought: Iterable[str]) -> sa.Select[Any]:
@@ -106,6 +119,23 @@ def free_lapsed(tx: Connection, now: datetime, sought: Iterable[str], by: str) -
     table = listed_values.c
     lapsed = table.digest.in_(sorted(sought)) & table.removed_at.is_(None) & (table.expires_at <= now)
     tx.execute(listed_values.update().where(lapsed).values(removed_at=now, removed_by=by))
+
+
+def respell(tx: Connection, respelled: Mapping[str, str], now: datetime, by: str) -> int:
+    """Let entries stand under other digests of their values; return how many. One that stands there twice ends once."""
+    table = listed_values.c
+    sought = sorted(respelled)
+    found = tx.execute(sa.select(listed_values).where(table.digest.in_(sought)).order_by(table.id)).all()
+    for row in found:
+        new = respelled[row.digest]
+        if row.removed_at is None and standing_id(tx, row.list, row.kind, new) is not None:
+            remove(tx, row.id, {"removed_at": now, "removed_by": by})
+        tx.execute(listed_values.update().where(table.id == row.id).values(digest=new))
+    known = tx.execute(sa.select(table.id, table.identity_digest).where(table.identity_digest.in_(sought))).all()
+    for each in known:
+        new = respelled[each.identity_digest]
+        tx.execute(listed_values.update().where(table.id == each.id).values(identity_digest=new))
+    return len(found)
 
 
 def standing_id(tx: Connection, list_name: str, kind: str, digest: str) -> uuid.UUID | None:

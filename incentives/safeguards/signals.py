@@ -128,6 +128,8 @@ def rules(said: Mapping[str, Mapping[str, Any]], at: str) -> dict[str, Rule]:
     """Return the signals that are on at a place (``issuing``, ``redeeming``, ``looking_up``), as the catalog says."""
     found = {}
     for signal in TABLE:
+        if signal.at != at:
+            continue
         own = said.get(signal.name, {})
         rule = Rule(
             name=signal.name,
@@ -136,7 +138,7 @@ def rules(said: Mapping[str, Mapping[str, Any]], at: str) -> dict[str, Rule]:
             action=str(own.get("action", signal.action)),
             stop_actor=bool(own.get("stop_actor", False)),
         )
-        if signal.at == at and rule.count > 0:
+        if rule.count > 0:
             found[rule.name] = rule
     return found
 

@@ -7,7 +7,7 @@ message or a replay and needs to be stored nowhere. The database keeps a keyed d
 import re
 import uuid
 
-from incentives.kernel.errors import CodeMalformed
+from incentives.kernel.errors import CodeMalformed, CodeRetired
 from incentives.kernel.keys import KeyRing, sign, unsign
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U
@@ -66,8 +66,8 @@ def digest(ring: KeyRing, key_id: str, code: str) -> str:
 
 
 def digests(ring: KeyRing, code: str) -> list[str]:
-    """Return a code's digests under every key: what is typed does not say which key made it."""
-    return [digest(ring, key_id, code) for key_id in ring.ids]
+    """Return a code's digests under every key, retired ones too: what is typed does not say which key made it."""
+    return [digest(ring, key_id, code) for key_id in ring.all_ids]
 
 
 def last4(code: str) -> str:
@@ -84,6 +84,15 @@ def voucher_of_token(ring: KeyRing, token: str) -> uuid.UUID | None:
     """Return the voucher that a token was signed for, or None if we did not sign it for a voucher."""
     value = unsign(ring, _LINK_SALT, token, short=True)
     return uuid.UUID(bytes=value) if value is not None and len(value) == len(uuid.UUID(int=0).bytes) else None
+
+
+def voucher_of_known_token(ring: KeyRing, token: str) -> uuid.UUID | None:
+    """Return the voucher that a token was signed for, or None. Raises ``CodeRetired`` for one of a retired key."""
+    found = voucher_of_token(ring, token)
+    gone = ring.gone() if found is None and ring.retired else None
+    if gone is not None and voucher_of_token(gone, token) is not None:
+        raise CodeRetired
+    return found
 
 
 def token_in(text: str) -> str:

@@ -46,6 +46,7 @@ issuances = sa.Table(
     sa.CheckConstraint("severity BETWEEN 1 AND 4", name="severity"),
     sa.Index("ix_issuances_actor_requested_at", "actor", "requested_at"),
     sa.Index("ix_issuances_ip_block_requested_at", "ip_block", "requested_at"),
+    sa.Index("ix_issuances_issued_at", "issued_at"),  # reports of a period read that period
 )
 
 vouchers = sa.Table(

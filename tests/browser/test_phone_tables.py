@@ -79,7 +79,7 @@ def test_tables_of_many_columns_are_read_without_pushing_them(site: Site, page: 
 
 def test_what_may_not_arrive_is_said_while_the_address_is_typed(site: Site, page: Page) -> None:
     broken = Recording("email")
-    broken.outcomes.append(WillNeverWork("There is no such mailbox."))
+    broken.outcomes.append(WillNeverWork("There is no such mailbox.", "invalid"))
     site.core.senders["email"] = broken  # type: ignore[index]  # the site's own dict, whatever its type promises
     give(site)
     while deliver_next(core=site.core):

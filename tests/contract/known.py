@@ -8,6 +8,7 @@ from typing import Any
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
+from incentives.flows.hear import STOP, OptOut, hear_opt_out
 from tests.doors.machines import Machines, fresh_key, json_of
 from tests.world import person
 
@@ -22,7 +23,7 @@ NAMES = {
     for name in (
         *("case_id", "task_id", "share_id", "file_id", "feedback_id", "inbox_id", "form_id", "incident_id"),
         *("voucher_id", "issuance_id", "approval_id", "redemption_id", "reservation_id", "request_id", "other_case_id"),
-        *("switch_id", "review_id", "listed_id", "delegation_id"),
+        *("switch_id", "review_id", "listed_id", "delegation_id", "suppression_id"),
     )
 }
 
@@ -51,6 +52,7 @@ class Known:
             "reservation_id": [self._hold() for _ in range(_CASES)],
             "switch_id": [self._switch(each) for each in ("typeform", "zendesk", "gladly")],
             "listed_id": [self._listed(f"{number}.example.net") for number in range(_CASES)],
+            "suppression_id": [self._suppressed(f"+4474001234{number:02}") for number in range(_CASES)],
             "review_id": [self._review(number) for number in range(3)],
             "delegation_id": self._absences(),
             "redemption_id": [json_of(machines.redeem(code=machines.new_code(), location="london"))["id"]],
@@ -86,6 +88,11 @@ class Known:
 
     def _listed(self, host: str, on: str = "allow") -> str:
         return self._made("/listed-values", {"list": on, "kind": "email_domain", "value": host, "reason": "A partner."})
+
+    def _suppressed(self, number: str) -> str:
+        told = OptOut(provider="twilio", channel="sms", word=STOP, event_key=f"{number}:STOP", address=number)
+        assert hear_opt_out(core=self._machines.core, command=told)
+        return str(json_of(self._machines.get("/suppressions", "admin"))["items"][0]["id"])
 
     def _review(self, number: int) -> str:
         host = f"held-{number}.example.net"

@@ -117,6 +117,8 @@ CASES_MIN = {
     "POST /api/v1/listed-values/import": 50,
     "POST /api/v1/reviews/{review_id}/decision": 50,
     "POST /api/v1/listed-values/{listed_id}/removal": 45,
+    "GET /api/v1/suppressions": 50,
+    "POST /api/v1/suppressions/{suppression_id}/lift": 45,
     "POST /api/v1/switches/{switch_id}/lift": 45,
     "GET /api/v1/switches/{switch_id}/caught": 30,
     # incidents and reports

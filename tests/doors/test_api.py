@@ -185,13 +185,30 @@ def test_an_apology_by_itself_has_no_voucher(machines: Machines) -> None:
 def test_offers_say_where_the_last_message_did_not_arrive(machines: Machines) -> None:
     sender = machines.core.senders["email"]
     assert isinstance(sender, Recording)
-    sender.outcomes.append(WillNeverWork("There is no such mailbox."))
+    sender.outcomes.append(WillNeverWork("There is no such mailbox.", "invalid"))
     json_of(machines.issue(channels=["email"], customer=ANA))
     while deliver_next(core=machines.core):
         pass
     body = {"issue_tag": "flight-delayed", "location": "london", "customer": ANA}
     (found,) = json_of(machines.post("/offers", body))["came_back"]
-    assert (found["channel"], found["status"]) == ("email", "failed")
+    assert (found["channel"], found["status"], found["reason"]) == ("email", "failed", "invalid")
+    given = json_of(machines.issue(channels=["email"], customer=ANA))
+    (told,) = given["deliveries"]
+    assert (told["status"], told["reason"]) == ("suppressed", "Not sent: nobody can be reached at this address.")
+    assert json_of(machines.get(f"/issuances/{given['id']}"))["deliveries"] == [told]
+    (listed,) = json_of(machines.get("/suppressions?channel=email", "manager"))["items"]
+    assert (listed["hint"], listed["reason"], ANA["email"] in str(listed)) == (
+        f"{ANA['email'][0]}…@customer.example.com",
+        "invalid",
+        False,
+    )
+    assert json_of(machines.get("/suppressions?reason=bounced", "manager"))["items"] == []
+    lift = f"/suppressions/{listed['id']}/lift"
+    assert machines.post(lift, {"reason": "Mended."}, "supervisor").status_code == 403
+    assert json_of(machines.post(lift, {"reason": "Mended."}, "manager")) == {"id": listed["id"]}
+    again = machines.post(lift, {"reason": "Mended."}, "manager")
+    assert (again.status_code, json_of(again)["type"]) == (404, "/problems/suppression-not-found")
+    assert json_of(machines.post("/offers", body))["came_back"] == []
 
 
 def test_offers_say_what_issuing_would_do(machines: Machines) -> None:

@@ -155,7 +155,7 @@ def test_fresh_keys_can_be_appended_to_those_of_any_day(operator: Operator) -> N
             settings[name] = f"{settings[name]},{value}"
     read = Settings.from_environ(settings)
     for ring in (read.code_keys, read.link_keys, read.session_keys, read.contact_keys):
-        assert len({key_id for key_id, _ in ring}) == 4
+        assert len({key.id for key in ring}) == 4
 
 
 def test_the_id_of_fresh_keys_can_be_chosen(operator: Operator) -> None:

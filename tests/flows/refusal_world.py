@@ -20,6 +20,7 @@ from incentives.flows.case_tasks import AddTask, FinishTask, add_task, finish_ta
 from incentives.flows.close_case import CloseCase, close_case
 from incentives.flows.delegate import CreateDelegation, RevokeDelegation, create_delegation, revoke_delegation
 from incentives.flows.freeze import FreezeVoucher, freeze_voucher
+from incentives.flows.hear import STOP, OptOut, hear_opt_out
 from incentives.flows.incidents import OpenIncident, open_incident
 from incentives.flows.issue import IssuedVoucher
 from incentives.flows.listing import ListValue, add_listed
@@ -30,7 +31,9 @@ from incentives.flows.reverse import ReverseRedemption, reverse_redemption
 from incentives.flows.switch import SetSwitch, lift_switch, set_switch
 from incentives.flows.void import VoidVoucher, void_voucher
 from incentives.flows.work_case import DoStep, do_step
+from incentives.kernel.actors import SYSTEM
 from incentives.kernel.money import Money
+from incentives.queries.suppressed import list_suppressed
 from incentives.safeguards.tables import reviews
 from incentives.vouchers.tables import vouchers
 from tests.dump import Dump
@@ -155,6 +158,10 @@ class World:
         lift_switch(core=self.core, actor=self.manager, switch_id=self.lifted, reason="Mended.")
         self.listing = ListValue(list="deny", kind="email", value="bad@example.com", reason="A fraud.")
         self.listed = self.do(add_listed, "manager", self.listing).id
+        told = OptOut(provider="twilio", channel="sms", word=STOP, event_key="SM1:STOP", address="+447400123456")
+        assert hear_opt_out(core=self.core, command=told)
+        (entry,) = list_suppressed(core=self.core, actor=SYSTEM).items
+        self.suppressed = entry.id
         file = io.BytesIO(
             b'{"issue_tag": "long-wait", "incentive": "points", "customer": {"email": "bulk@example.com"}}\n'
         )

@@ -27,6 +27,7 @@ from incentives.flows.publish import (
     withdraw_release,
 )
 from incentives.flows.review import DecideReview, decide_review
+from incentives.flows.suppressions import LiftSuppression, lift_suppression
 from incentives.flows.switch import SetSwitch, lift_switch, set_switch
 from incentives.flows.withdraw_request import WithdrawRequest, withdraw_request
 from incentives.kernel import errors
@@ -182,6 +183,11 @@ CONTROL: Table = {
         tries(errors.NotPermitted, "supervisor", lambda w: {"listed_id": w.listed, "reason": WHY}),
         tries(errors.ListedValueNotFound, "finance", lambda _: {"listed_id": NOBODY, "reason": WHY}),
         tries(errors.InputInvalid, "finance", lambda w: {"listed_id": w.listed, "reason": " "}),
+    ),
+    lift_suppression: (
+        tries(errors.NotPermitted, "supervisor", lambda w: LiftSuppression(id=w.suppressed, reason=WHY)),
+        tries(errors.SuppressionNotFound, "manager", lambda _: LiftSuppression(id=NOBODY, reason=WHY)),
+        tries(errors.InputInvalid, "manager", lambda w: LiftSuppression(id=w.suppressed, reason=" ")),
     ),
     import_listed: (
         tries(errors.NotPermitted, "supervisor", lambda _: {"list_name": "deny", "text": "kind,value,reason\n"}),

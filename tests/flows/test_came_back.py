@@ -1,22 +1,27 @@
-"""What did not arrive last time is known when something is offered, by the address and behind any spelling of it."""
+"""Where nothing is sent is known when something is offered and given, by the address and behind any spelling of it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from incentives.books.tables import audit_events
+from incentives.deeds import suppressing
+from incentives.deeds.suppressing import Unwanted
+from incentives.flows.hear import START, STOP, OptOut, hear_opt_out
+from incentives.flows.suppressions import LiftSuppression, lift_suppression
+from incentives.kernel.errors import NotPermitted, SuppressionNotFound
+from incentives.messages import suppression
 from incentives.messages.port import Accepted, WillNeverWork
-from incentives.messages.tables import outbox_messages
+from incentives.messages.tables import SUPPRESSION_REASONS, delivery_attempts, outbox_messages, suppressions
+from incentives.queries import came_back
 from incentives.recovery.customers import CustomerGiven
-from tests.flows.aftercare import Care
 from tests.flows.shop import EMAIL, PHONE, Shop, named
 
-OpenShop = Callable[..., Shop]
-NO_MAILBOX = WillNeverWork("There is no such mailbox.")
+NO_MAILBOX = WillNeverWork("There is no such mailbox.", "invalid")
 
 
 def known(shop: Shop, email: str | None = EMAIL, phone: str | None = None) -> list[tuple[str, str]]:
-    """Return which addresses an offer says were not reached, and what became of the message."""
+    """Return to which addresses an offer says that nothing is sent, and what became of the last message."""
     customer = CustomerGiven(email=email, phone=phone)
     return [(each.channel, each.status) for each in shop.offer(customer=customer, location="london").came_back]
 
@@ -28,6 +33,24 @@ def bounced(shop: Shop, channel: str = "email", **more: Any) -> None:
     assert shop.deliver() == ["failed"]
 
 
+def suppress(shop: Shop, reason: str, address: str = EMAIL) -> int:
+    """Let a provider say now that nothing more is to be sent to an address."""
+    now = shop.clock.now()
+    unwanted = Unwanted(
+        channel="email" if "@" in address else "sms", address=address, reason=reason, source="sendgrid", at=now
+    )
+    with shop.core.database.write() as tx:
+        done = suppressing.suppress(tx, shop.core, [unwanted], now)
+    came_back.forget(shop.core)
+    return done
+
+
+def opt_out(shop: Shop, word: str, key: str) -> bool:
+    """Let a customer write a word to us."""
+    told = OptOut(provider="twilio", channel="sms", word=word, event_key=key, address=PHONE)
+    return hear_opt_out(core=shop.core, command=told)
+
+
 def test_it_is_told_of_that_address_and_channel_alone(shop: Shop) -> None:
     assert known(shop) == []
     bounced(shop, customer=named(EMAIL, phone=PHONE))
@@ -35,38 +58,132 @@ def test_it_is_told_of_that_address_and_channel_alone(shop: Shop) -> None:
     assert known(shop, email="Ana.Lopez+hotel@Example.com") == [("email", "failed")]
     assert known(shop, email=None, phone=PHONE) == []
     assert known(shop, email="somebody.else@example.com") == []
-    shop.issue(customer=named("new@example.com", phone=PHONE), channels=())  # the same person by their number
-    assert known(shop, email="new@example.com") == []
 
 
-def test_the_last_message_counts_and_not_for_ever(shop: Shop) -> None:
+def test_a_refusal_that_is_not_the_addresss_is_not_held_against_it(shop: Shop) -> None:
+    shop.sender().outcomes.append(WillNeverWork("The message is too large."))
+    shop.issue(channels=("email",))
+    assert shop.deliver() == ["failed"]
+    assert known(shop) == []
+
+
+def test_it_is_not_held_against_an_address_for_ever(shop: Shop) -> None:
     bounced(shop)
     shop.later(days=89)
     assert known(shop) == [("email", "failed")]
     shop.later(days=2)
     assert known(shop) == []
     bounced(shop)
-    shop.sender().outcomes.append(Accepted("m-2"))
-    shop.later(days=1)
-    shop.issue(channels=("email",), location="london")
-    assert known(shop) == [("email", "failed")]  # the newer one is on its way yet
-    assert shop.deliver() == ["sent"]
+    assert known(shop) == [("email", "failed")]
+    first, second = shop.all(suppressions)
+    assert (first.lifted_by_name, first.lift_reason) == ("the system", suppression.LAPSED)
+    assert second.lifted_at is None
+
+
+def test_what_is_given_is_given_and_its_message_suppressed_with_the_reason(shop: Shop) -> None:
+    bounced(shop)
+    given = shop.issue(
+        channels=("email", "sms"), customer=named(EMAIL, phone=PHONE), location="london", idempotency_key="k"
+    )
+    told = {each.channel: (each.status, each.reason) for each in given.deliveries}
+    assert told == {
+        "email": ("suppressed", "Not sent: nobody can be reached at this address."),
+        "sms": ("queued", None),
+    }
+    assert given.voucher is not None
+    assert shop.deliver() == ["captured"]
+    again = shop.issue(
+        channels=("email", "sms"), customer=named(EMAIL, phone=PHONE), location="london", idempotency_key="k"
+    )
+    assert again.replayed
+    assert {each.channel: (each.status, each.reason) for each in again.deliveries} == told
+    (noted,) = shop.all(audit_events, audit_events.c.action == "message.suppressed")
+    assert noted.subject_id == str(given.id)
+
+
+def test_what_becomes_known_after_it_was_promised_is_found_out_before_it_is_sent(shop: Shop) -> None:
+    given = shop.issue(channels=("email",), idempotency_key="k")
+    suppress(shop, "complained")
+    sent_before = len(shop.sender().letters)
+    assert shop.deliver() == ["suppressed"]
+    assert len(shop.sender().letters) == sent_before
+    row = shop.one(outbox_messages)
+    assert (row.status, row.reason) == (
+        "suppressed",
+        "Not sent: the customer reported an earlier message as unwanted.",
+    )
+    assert [each.outcome for each in shop.all(delivery_attempts)] == ["withdrawn"]
+    again = shop.issue(channels=("email",), idempotency_key="k")
+    assert (again.id, [each.status for each in again.deliveries]) == (given.id, ["queued"])  # as the first answer was
+
+
+@pytest.mark.parametrize("reason", SUPPRESSION_REASONS)
+def test_each_reason_holds_for_as_long_as_it_says(shop: Shop, reason: str) -> None:
+    assert suppress(shop, reason) == 1
+    row = shop.one(suppressions)
+    holds = suppression.HOLDS[reason]
+    assert (row.reason, row.ends_at) == (reason, holds and row.since + holds)
+    assert (row.hint, EMAIL in str(row)) == ("a…@example.com", False)
+    assert len(known(shop)) == 1
+
+
+def test_the_weightier_reason_stands_whichever_came_first(shop: Shop) -> None:
+    for reason in ("bounced", "complained", "blocked", "bounced"):
+        suppress(shop, reason)
+    row = shop.one(suppressions)
+    assert (row.reason, row.ends_at, row.lifted_at) == ("complained", None, None)
+    actions = [each.action for each in shop.all(audit_events) if each.subject_kind == "suppression"]
+    assert actions == ["suppression.added", "suppression.changed"]
+
+
+def test_stop_is_heeded_until_start_and_a_repeated_stop_does_not_undo_it(shop: Shop) -> None:
+    assert opt_out(shop, STOP, "SM1:STOP")
+    assert known(shop, email=None, phone=PHONE) == [("sms", "suppressed")]
+    given = shop.issue(channels=("sms",), customer=named(phone=PHONE))
+    assert [each.status for each in given.deliveries] == ["suppressed"]
+    shop.later(minutes=1)
+    assert opt_out(shop, START, "SM2:START")
+    assert not opt_out(shop, STOP, "SM1:STOP")
+    assert known(shop, email=None, phone=PHONE) == []
+    shop.later(minutes=1)
+    assert opt_out(shop, STOP, "SM3:STOP")
+    assert known(shop, email=None, phone=PHONE) == [("sms", "suppressed")]
+
+
+def test_start_takes_nothing_off_that_the_customer_did_not_put_there(shop: Shop) -> None:
+    suppress(shop, "invalid", PHONE)
+    opt_out(shop, START, "SM1:START")
+    assert known(shop, email=None, phone=PHONE) == [("sms", "failed")]
+
+
+def test_somebody_who_may_lifts_it_with_a_reason(shop: Shop) -> None:
+    bounced(shop)
+    row = shop.one(suppressions)
+    command = LiftSuppression(id=row.id, reason="They told us that the mailbox works again.")
+    shop.refused(NotPermitted, lift_suppression, core=shop.core, actor=shop.agent, command=command)
+    lift_suppression(core=shop.core, actor=shop.manager, command=command)
     assert known(shop) == []
+    shop.refused(SuppressionNotFound, lift_suppression, core=shop.core, actor=shop.manager, command=command)
+    lifted = shop.one(suppressions)
+    assert (lifted.lifted_by, lifted.lift_reason) == (shop.manager.label, command.reason)
+    noted = shop.all(audit_events)[-1]
+    assert (noted.action, noted.reason, noted.facts) == (
+        "suppression.lifted",
+        command.reason,
+        {"channel": "email", "reason": "invalid"},
+    )
+    shop.sender().outcomes.append(Accepted("m-2"))
+    shop.issue(channels=("email",))
+    assert shop.deliver() == ["sent"]
 
 
-@pytest.mark.parametrize("status", ["bounced", "suppressed"])
-def test_what_a_provider_tells_afterwards_counts_as_well(shop: Shop, status: str) -> None:
-    shop.issue(channels=("email",), location="london")
-    shop.deliver()
+def test_what_happened_before_it_was_lifted_does_not_put_it_back(shop: Shop) -> None:
+    bounced(shop)
+    earlier = shop.clock.now()
+    shop.later(hours=1)
+    row = shop.one(suppressions)
+    lift_suppression(core=shop.core, actor=shop.manager, command=LiftSuppression(id=row.id, reason="Mended."))
+    late = Unwanted(channel="email", address=EMAIL, reason="complained", source="sendgrid", at=earlier)
     with shop.core.database.write() as tx:
-        tx.execute(outbox_messages.update().values(status=status))
-    assert known(shop) == [("email", status)]
-
-
-def test_a_new_address_does_not_inherit_what_the_old_one_was(shop: Shop) -> None:
-    care = Care(shop)
-    shop.sender().outcomes.append(NO_MAILBOX)
-    voucher = shop.voucher(channels=("email",))
-    assert shop.deliver() == ["failed"]
-    care.reissue(voucher.id, customer=CustomerGiven(email="new@example.com"))
-    assert known(shop, email="new@example.com") == []
+        assert suppressing.suppress(tx, shop.core, [late], shop.clock.now()) == 0
+    assert known(shop) == []

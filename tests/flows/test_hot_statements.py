@@ -24,8 +24,6 @@ def what(statement: str) -> str:
     if text.startswith("WITH"):
         return " + ".join(what(part) for part in _parts(text))
     verb = text.partition(" ")[0]
-    if verb == "SET":
-        return "SET LOCAL lock_timeout"
     table = re.search(_TABLE[verb], text)
     assert table, text
     return f"{verb} {table[1]}" + (" FOR UPDATE" if " FOR " in text else "")

@@ -5,11 +5,19 @@ from datetime import timedelta
 
 import pytest
 
-from incentives.kernel.errors import CaseClosed, CaseOfAnotherCustomer, CustomerCapReached, OtherLocation
+from incentives.flows.issue import Issued
+from incentives.kernel.errors import (
+    BudgetExhausted,
+    CaseClosed,
+    CaseOfAnotherCustomer,
+    CustomerCapReached,
+    OtherLocation,
+)
 from incentives.recovery.customers import Contact, CustomerGiven
 from incentives.recovery.tables import customer_identities, customers, recovery_cases
+from incentives.spending.tables import budget_periods
 from incentives.vouchers.tables import issuances
-from tests.flows.shop import EMAIL, PHONE, Shop, budget, catalog, named
+from tests.flows.shop import EMAIL, PHONE, Shop, budget, catalog, named, wish
 from tests.world import key_setting, make_core
 
 OpenShop = Callable[..., Shop]
@@ -51,6 +59,23 @@ def test_one_mailbox_behind_every_spelling(once: Shop) -> None:
         once.refused(CustomerCapReached, once.issue, customer=named(spelling))
     for other in ("ana.lopez@example.org", "ana.lopes@example.com", "ana.lopez@mail.example.com"):
         once.issue(customer=named(other))
+
+
+def test_the_pot_of_somebody_new_is_there_once_something_is_charged_to_it(open_shop: OpenShop) -> None:
+    """Nobody else can know of it, so it is made when it is charged; whoever comes after finds it and fills it up."""
+    few = budget("few", "customer", period="none", cap_count=2)
+    shop = open_shop(catalog(few, budget("all", cap_count=5), budget("each-month", "customer", cap_minor=100_000)))
+    wishes = [wish(customer=named(each)) for each in ("ana@example.com", "bo@example.com", "Ana@Example.com")]
+    assert [type(each) for each in shop.issue_many(*wishes)] == [Issued, Issued, Issued]
+    shop.refused(CustomerCapReached, shop.issue, customer=named("ana@example.com"))
+    shop.issue(customer=named("bo@example.com"))
+    given, refused = shop.issue_many(*(wish(customer=named(each)) for each in ("cy@example.com", "di@example.com")))
+    assert (type(given), type(refused)) == (Issued, BudgetExhausted)
+    theirs = [row for row in shop.all(budget_periods) if row.budget in ("few", "each-month")]
+    assert sorted((row.budget, row.committed_count) for row in theirs) == [
+        ("each-month", 1), ("each-month", 2), ("each-month", 2), ("few", 1), ("few", 2), ("few", 2),
+    ]  # fmt: skip
+    shop.check()
 
 
 def test_one_number_behind_every_spelling(once: Shop) -> None:

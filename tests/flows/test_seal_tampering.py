@@ -29,7 +29,7 @@ from tests.world import START, make_core
 
 SEED = 20261122
 # PostgreSQL answers the same questions a good deal more slowly; all columns are met on SQLite.
-TAMPERINGS = {"sqlite": 1_000, "postgresql": 250}
+TAMPERINGS = {"sqlite": 1_000, "postgresql": 300}
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 Its words are ``Care``'s: each is said nowhere else, so that it is found wherever it is kept.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import worker
 from incentives.flows.bulk_check import check_next
 from incentives.flows.bulk_run import run_next
+from incentives.flows.hear import StatusReport, hear_reports
 from incentives.flows.seal import seal_due
 from incentives.flows.watch_books import watch_books
 from tests.house.care import Care
+from tests.providers.stand_in import Answer
 from tests.recovering_catalog import LOCATION, TAG
 from tests.small_catalog import INCENTIVE
 from tests.world import api_key, person
@@ -167,6 +170,35 @@ class Life:
         verdict = {"decision": "block", "note": self.care.word("a review's note")}
         self.ask("finance", f"/reviews/{review['id']}/decision", 200, **verdict)
         self.ask("finance", f"/listed-values/{entry_id}/removal", 200, reason=told("why somebody is listed no more"))
+        self._unreached(listed)
+
+    def _unreached(self, customer: Mapping[str, str]) -> None:
+        """Let an email to somebody come back, who then may be sent to again."""
+        bounced = StatusReport(
+            provider="sendgrid",
+            channel="email",
+            event_key="e-1",
+            status="bounce",
+            means="bounced",
+            occurred_at=self.office.core.clock.now(),
+            suppresses="bounced",
+            to=customer["email"],
+        )
+        assert hear_reports(core=self.office.core, said=[bounced]) == 1
+        (entry,) = self.office.send("GET", "/suppressions", "manager").get_json()["items"]
+        why = self.care.told("why an address is sent to again")
+        self.ask("manager", f"/suppressions/{entry['id']}/lift", 200, reason=why)
+
+    # --- providers ----------------------------------------------------------------------------------------------
+
+    def outage(self) -> None:
+        """Let the provider of emails be away for one message, which goes out afterwards."""
+        sendgrid, *_ = self.care.stand_ins
+        sendgrid.will(Answer(503, {}, b"SendGrid is away"))
+        self.give()
+        worker.drain(self.office.core)
+        self.care.wait(minutes=1)
+        worker.drain(self.office.core)
 
 
 def live(life: Life) -> None:
@@ -177,6 +209,7 @@ def live(life: Life) -> None:
     life.guard()
     life.in_bulk()
     worker.drain(life.office.core)
+    life.outage()
     life.budgets()
     life.care.wait(hours=1)  # What was written so long ago is sealed, and the books are proved by the clock.
     seal_due(core=life.office.core)

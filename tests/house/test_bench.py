@@ -1,12 +1,16 @@
-"""The benchmarks' own test: one tiny round of everything that ``make bench`` writes down, against real servers."""
+"""The benchmarks' own test: one tiny round of what ``make bench`` writes down, and of growth, against real servers."""
 
 import json
+import statistics
 from pathlib import Path
 
+from bench import growth
 from bench.servers import World
 from bench.side_by_side import KINDS, Pace, side_by_side
 from tests.run_folder import RunFolder
 
+# So much more is looked at where each index has grown by a level; a table that is read whole shows up as more.
+A_LEVEL_MORE = 1.4
 TINY = Pace(rounds=1, seconds=0.05, warm=32, samples=2, workers=1)
 
 
@@ -26,3 +30,13 @@ def test_the_hot_requests_and_their_floors_are_measured_side_by_side(run: RunFol
         ]
         assert all(value > 0 for value in each.values())
     assert "One hot budget beside fifty" in table
+
+
+def test_a_hot_request_touches_no_more_pages_of_a_table_that_has_grown_fivefold(run: RunFolder) -> None:
+    """Ten thousand are where PostgreSQL begins to weigh an index against the whole table, and must choose the index."""
+    sizes = (2_000, 10_000)
+    with growth.within(run, sizes, growth.samples(1)) as subjects:
+        found = growth.measure(subjects, rounds=1)
+    for kind in growth.HOT:
+        small, large = (statistics.median(found[kind, size].pages) for size in sizes)
+        assert 5 < large < small * A_LEVEL_MORE, (kind, small, large)

@@ -1,5 +1,6 @@
 """Whoever steals the database, the logs or the outbox learns no code, no link, no customer and no key."""
 
+import base64
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,19 +12,22 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg import sql
+from redis import Redis as RedisClient
 
 import worker
 from channels.twilio_sms import TwilioSender
+from incentives.flows.renew import renew_all
 from incentives.kernel.core import Core
 from incentives.kernel.database import Database
-from incentives.kernel.keys import ContactCipher
+from incentives.kernel.keys import ContactCipher, KeyRing
+from incentives.queries.encrypted import PLACES, WRITTEN_ONCE, keys_in_use
 from tests.faults.sending import provider, sender
 from tests.house.care import Care, recover
 from tests.house.life import Life, live
-from tests.house.office import Office
+from tests.house.office import SOFIA, Office
 from tests.providers.conftest import ACCOUNT_SID, AUTH_TOKEN, TwilioStandIn
 from tests.providers.stand_in import StandIn
-from tests.schema import all_tables
+from tests.schema import all_tables, append_only_tables
 from tests.world import make_core
 
 # What people said or wrote, and who they are.
@@ -37,6 +41,12 @@ ENCRYPTED = {
 }  # fmt: skip
 
 Providers = tuple[StandIn, TwilioStandIn]
+
+# Whoever of them has anything to tell tells it at this level; a parent's level would not do for one that has its own.
+LIBRARIES = (
+    "sqlalchemy.engine", "sqlalchemy.pool", "psycopg", "urllib3", "python_http_client", "sendgrid", "twilio",
+    "twilio.http_client", "limits", "redis", "werkzeug", "incentives",
+)  # fmt: skip
 
 VOUCHERS = 60
 REQUESTED = 8
@@ -73,6 +83,7 @@ IN_CLEAR = {
     "why it goes on": {"audit_events.reason", "switches.lift_reason"},
     "why somebody is listed": {"audit_events.reason", "listed_values.reason"},
     "why somebody is listed no more": {"audit_events.reason"},
+    "why an address is sent to again": {"audit_events.reason", "suppressions.lift_reason"},
     "a file's name": {"bulk_jobs.file_name"},
 }
 
@@ -104,10 +115,11 @@ def providers() -> Iterator[Providers]:
 
 
 @pytest.fixture
-def core(database_url: str, providers: Providers, caplog: pytest.LogCaptureFixture) -> Iterator[Core]:
+def core(database_url: str, redis_url: str, providers: Providers, caplog: pytest.LogCaptureFixture) -> Iterator[Core]:
     """A core with the real clients, and every library telling all it knows; the engine looks at its level once."""
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.INFO, "sqlalchemy.engine")
+    for name in LIBRARIES:
+        caplog.set_level(logging.DEBUG, name)
     sendgrid, twilio = providers
     sms = TwilioSender(
         account_sid=ACCOUNT_SID,
@@ -119,6 +131,7 @@ def core(database_url: str, providers: Providers, caplog: pytest.LogCaptureFixtu
     )
     known = make_core(
         database_url,
+        INCENTIVES_REDIS_URL=redis_url,
         INCENTIVES_TWILIO_ACCOUNT_SID=ACCOUNT_SID,
         INCENTIVES_TWILIO_AUTH_TOKEN=AUTH_TOKEN,
         INCENTIVES_TWILIO_FROM="+12125559999",
@@ -176,16 +189,62 @@ def test_a_secret_would_be_found_in_each_column_that_is_encrypted(
     assert set().union(*(columns_with(rows, secret) for secret in office.secrets)) == ENCRYPTED
 
 
+def test_what_is_encrypted_is_made_anew_when_a_key_changes_or_may_never_be() -> None:
+    renewed = {f"{place.table.name}.{column}" for place in PLACES for column in place.columns}
+    written_once = {f"{place.table.name}.{column}" for place in WRITTEN_ONCE for column in place.columns}
+    assert renewed | written_once == ENCRYPTED
+    assert {place.table.name for place in WRITTEN_ONCE} <= set(append_only_tables())
+    assert not {place.table.name for place in PLACES} & set(append_only_tables())
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_after_renewing_the_newest_key_alone_opens_all_that_may_be_rewritten(core: Core, providers: Providers) -> None:
+    care = Care(Office(core), providers)
+    recover(care)
+    live(Life(care))
+    old, new = core.keys.contacts.pairs[0], ("n", b"n" * 32)
+    both = replace(core, keys=replace(core.keys, contacts=KeyRing((old, new))))
+    made = list(renew_all(core=both))
+    assert sum(each.lost for each in made) == 0
+    assert {each.table for each in made if each.renewed} == {place.table.name for place in PLACES}
+    left = {(each.key_id, each.what): each.count for each in keys_in_use(core=both) if each.purpose == "contact"}
+    assert (left[old[0], "values"], left[old[0], "digests"]) == (0, 0)
+    assert left[old[0], "values that nothing may rewrite"] > 0
+    only = replace(core, keys=replace(core.keys, contacts=KeyRing((new,))))
+    assert (
+        sum(each.count for each in keys_in_use(core=only) if each.state == "missing")
+        == (left[old[0], "values that nothing may rewrite"])
+    )
+
+
 def nothing_is_told(office: Office, log: str) -> None:
     """Look for every secret in everything that a thief may find, and say in which column it is."""
     office.keep("a provider's key", AUTH_TOKEN)
+    for key in office.core.settings.code_keys + office.core.settings.contact_keys:
+        office.keep("a key", key.secret.decode(), base64.b64encode(key.secret).decode())
     database, lines = dump(office.core.database), each_line_once(log)
     assert "INSERT INTO recovery_cases" in lines  # It is the log of everything.
+    shared = in_redis(office.core.settings.redis_url)
+    assert "incentives:throttle" in shared  # It is the right Redis.
+    assert SOFIA not in shared  # who has signed in is nobody's business there
     told = {secret: what for secret, what in office.secrets.items() if secret in database}
     rows = everything(office.core.database) if told else {}
     found = [f"{what} in {columns_with(rows, secret) or 'the database'}" for secret, what in told.items()]
-    found += [f"{what} in the log" for secret, what in office.secrets.items() if secret in lines]
+    for place, kept in (("the log", lines), ("Redis", shared), ("a core as it is printed", told_of(office.core))):
+        found += [f"{what} in {place}" for secret, what in office.secrets.items() if secret in kept]
     assert found == []
+
+
+def in_redis(url: str) -> str:
+    """Return all that Redis keeps: every key with its value."""
+    with RedisClient.from_url(url) as client:
+        return "\n".join(f"{key.decode()} {client.dump(key)!r}" for key in client.scan_iter())
+
+
+def told_of(core: Core) -> str:
+    """Return what a log or a debugger prints of the core: settings, keys, senders."""
+    parts = (core, core.settings, core.keys, core.database.url, *core.senders.values())
+    return "\n".join(f"{each!r} {each}" for each in parts)
 
 
 def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
@@ -230,6 +289,6 @@ def dump(database: Database) -> str:
 
 
 def copied(connection: psycopg.Connection[Any], table: str) -> str:
-    command = sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(table))
+    command = sql.SQL("COPY (SELECT * FROM {}) TO STDOUT").format(sql.Identifier(table))  # in parts or whole
     with connection.cursor().copy(command) as copy:
         return b"".join(bytes(each) for each in copy).decode()

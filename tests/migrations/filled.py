@@ -2,17 +2,25 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
 
 from incentives.books.tables import books_checks
 from incentives.flows import deliver, people, sign_in
 from incentives.flows.approve import DecideApproval, decide_approval
 from incentives.flows.expire import expire_due
+from incentives.flows.hear import STOP, OptOut, StatusReport, hear_opt_out, hear_reports
 from incentives.flows.issue import AwaitingApproval, CustomerGiven, Issued, IssueVoucher, issue_voucher
 from incentives.flows.redeem import RedeemVoucher, redeem_voucher
 from incentives.flows.seal import seal_due
+from incentives.flows.suppressions import LiftSuppression, lift_suppression
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import FixedClock
 from incentives.kernel.core import Core
+from incentives.messages import providers
+from incentives.messages.tables import outbox_messages
+from incentives.queries.suppressed import list_suppressed
 from tests.migrations.lived import book, live
 from tests.migrations.recovered import recover
 from tests.races.deeds import FRONTLINE, MANAGER, TILL
@@ -23,8 +31,21 @@ from tests.world import PASSWORD, START, make_core, publish_catalog
 def fill(url: str) -> None:
     """Let everything happen once."""
     core = _lived(url)
+    _hear(core)
+    _fall_ill(core)
     book(core)
     _seal(core)
+
+
+def _fall_ill(core: Core) -> None:
+    """Let a provider refuse our settings and want us slower, and a message be in doubt until nobody waits for it."""
+    now, why = core.clock.now(), "The configuration is wrong."
+    row: dict[str, Any] = {"provider": "sendgrid", "channel": "email", "now": now}
+    doubt = {"unsure_of": "sendgrid", "unsure_since_at": now, "asked_at": now, "settled_at": now}
+    with core.database.write() as tx:
+        providers.failed(tx, core, **row, reason=why, at_once=True)
+        providers.pause(tx, core, **row, until_at=now + timedelta(seconds=30))
+        tx.execute(outbox_messages.update().values(**doubt))
 
 
 def fill_for_the_way_down(url: str) -> None:
@@ -54,6 +75,30 @@ def _lived(url: str) -> Core:
     expire_due(core=replace(core, clock=FixedClock(START + timedelta(days=31))))
     live(core)
     return core
+
+
+def _hear(core: Core) -> None:
+    """Let a message come back, its address be sent to again, and somebody write that they want no more messages."""
+    with core.database.read() as tx:
+        message_id = tx.execute(sa.select(outbox_messages.c.id).order_by(outbox_messages.c.id).limit(1)).scalar_one()
+    bounced = StatusReport(
+        provider="sendgrid",
+        channel="email",
+        event_key="e-1",
+        status="bounce",
+        means="bounced",
+        occurred_at=core.clock.now(),
+        message_id=message_id,
+        provider_message_id="m-1",
+        code="5.1.1",
+        suppresses="bounced",
+        to="ben@customer.example",
+    )
+    assert hear_reports(core=core, said=[bounced]) == 1
+    (entry,) = list_suppressed(core=core, actor=SYSTEM).items
+    lift_suppression(core=core, actor=MANAGER, command=LiftSuppression(id=entry.id, reason="It was mended."))
+    told = OptOut(provider="twilio", channel="sms", word=STOP, event_key="SM1:STOP", address="+447400123456")
+    assert hear_opt_out(core=core, command=told)
 
 
 def _seal(core: Core) -> None:

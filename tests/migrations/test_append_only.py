@@ -45,7 +45,7 @@ def rows(database: Database, name: str) -> list[str]:
 def refused(database: Database, name: str, statement: Callable[[sa.Table], sa.Executable]) -> None:
     before = rows(database, name)
     assert before, f"{name} has no rows to guard"
-    with pytest.raises(DBAPIError, match=f"{name} is append-only"), database.engine.begin() as tx:
+    with pytest.raises(DBAPIError, match=rf"{name}\w* is append-only"), database.engine.begin() as tx:
         tx.execute(statement(table_of(name)))
     assert rows(database, name) == before
 
@@ -88,7 +88,10 @@ def test_no_row_is_replaced(books: Database, name: str) -> None:
 def test_whatever_a_room_calls_append_only_is_guarded_and_nothing_else_pretends(books: Database) -> None:
     guarded = "SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger'"
     if not books.sqlite:
-        guarded = "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE '%%_append_only'"
+        # Those of a month are its table's, which brings them along.
+        guarded = """
+            SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger
+            WHERE tgname LIKE '%%_append_only' AND tgparentid = 0"""
     with books.read() as tx:
         found = set(tx.exec_driver_sql(guarded).scalars())
     assert found == set(TABLES)

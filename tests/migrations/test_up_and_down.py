@@ -167,7 +167,7 @@ NEWER = {
     "feedback_inbox", "feedback_revisions", "feedback_tags", "feedback_unmapped", "incidents", "surveys",
     "approval_votes", "budget_alerts", "budget_allocations", "budget_requests", "bulk_jobs", "bulk_rows",
     "books_checks", "delegations", "listed_values", "redemption_reversals", "reservations", "reviews",
-    "seal_parts", "seals", "switches",
+    "delivery_events", "message_providers", "seal_parts", "seals", "suppressions", "switches",
 }  # fmt: skip
 
 

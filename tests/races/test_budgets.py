@@ -24,7 +24,7 @@ CAP_CHECK = ("budget_periods", "ck_budget_periods_within_cap_minor")
 def without_lock() -> Iterator[None]:
     """Read the budgets, decide, and write: as one does who thinks of one user at a time."""
 
-    def read(tx: Connection, core: Core, wanted: Iterable[budgets.Wanted], now: datetime) -> Any:
+    def read(tx: Connection, core: Core, wanted: Iterable[budgets.Wanted], now: datetime, **_newcomers: Any) -> Any:
         return budgets.read(tx, wanted)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy.engine import Connection
@@ -64,7 +64,7 @@ def issue_at_a_pace(core: Core, pace: Pace) -> Outcome:
     """Issue with a lock that takes the pots that are there first, and only then makes the others."""
 
     def naive(
-        tx: Connection, core: Core, wanted: Iterable[budgets.Wanted], now: datetime
+        tx: Connection, core: Core, wanted: Iterable[budgets.Wanted], now: datetime, **_newcomers: Any
     ) -> dict[budgets.PotKey, budgets.Pot]:
         by_pot = {each.pot: each for each in wanted}
         pots = budgets._select(tx, set(by_pot), lock=True)

@@ -47,8 +47,8 @@ def deliver(core: Core, _turn: int) -> Outcome:
 def look_then_lease() -> Iterator[None]:
     """Look for the message that has waited longest, and then lease it."""
 
-    def naive(tx: Connection, *, lease_id: UUID, now: datetime, lease_seconds: float, channel: str | None) -> Any:
-        assert channel is None
+    def naive(tx: Connection, *, lease_id: UUID, now: datetime, lease_seconds: float, carriers: dict[str, str]) -> Any:
+        assert carriers == {"email": "recording", "sms": "recording"}
         table = outbox_messages.c
         first = tx.execute(sa.select(table.id).where(table.status == "queued").order_by(table.id).limit(1)).scalar()
         time.sleep(0.02)  # It passes between looking and leasing on any busy machine.
@@ -57,6 +57,7 @@ def look_then_lease() -> Iterator[None]:
             outbox_messages.update()
             .where(table.id == first)
             .values(status="sending", lease_id=lease_id, lease_until_at=until, attempts=table.attempts + 1)
+            .values(provider="recording")
         )
         return tx.execute(leased.returning(*outbox_messages.c)).one_or_none()
 

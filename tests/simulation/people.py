@@ -14,6 +14,7 @@ from incentives.deeds.wanting import IssueVoucher
 from incentives.flows.deliver import deliver_next
 from incentives.flows.escalate import escalate_due
 from incentives.flows.follow_up import follow_up_due
+from incentives.flows.hear import hear_reports
 from incentives.flows.watch_codes import watch_codes
 from incentives.kernel.core import Core
 from incentives.kernel.errors import IdempotencyKeyInFlight, Refusal, StorageUnavailable
@@ -39,11 +40,22 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "list_value", "take_off_list", "lift_switch", "set_switch",
     ),
     "sender": ("deliver_one",),
+    "caller": ("call_back",),
     "sweeper": (
         "sweep", "escalate", "tidy_holds", "carry_over", "alert", "check_jobs", "run_jobs", "run_jobs", "look_around",
     ),
 }  # fmt: skip
-IDLE_SECONDS = {"clerk": 2.0, "till": 2.0, "supervisor": 3.0, "treasurer": 6.0, "sender": 3.0, "sweeper": 3.0}
+IDLE_SECONDS = {
+    "clerk": 2.0,
+    "till": 2.0,
+    "supervisor": 3.0,
+    "treasurer": 6.0,
+    "sender": 3.0,
+    "sweeper": 3.0,
+    "caller": 2.0,
+}
+WORKERS = ("sender", "sweeper", "caller")  # they go on for as long as anybody does
+TOLD_AT_ONCE_MOST = 3
 
 
 @dataclass
@@ -110,7 +122,7 @@ class Person(Life):
     def live(self, player: Player) -> None:
         """Do one thing after the other until no more is wanted."""
         self.player = player
-        while not self.sim.schedule.ended and (self.sim.more() or self.role in ("sender", "sweeper")):
+        while not self.sim.schedule.ended and (self.sim.more() or self.role in WORKERS):
             self._deed()
             self.rest(self.dice.expovariate(1 / IDLE_SECONDS[self.role]))
 
@@ -203,6 +215,22 @@ class Person(Life):
         finally:
             self.sim.post.done(self.player)
         self.sim.note("delivered" if done else "idle", done.status if done else "deliver")
+
+    def call_back(self) -> None:
+        """Tell what the provider has to tell, some of it once more; what nobody answers to is told again."""
+        calls = self.sim.post.calls
+        told = [calls.pop(self.dice.randrange(len(calls))) for _ in range(min(self.upto(), len(calls)))]
+        again = told
+        try:
+            new = hear_reports(core=self.core, said=told)
+            again = [each for each in told if self.chance(4)]
+        finally:
+            calls += again
+        self.sim.note("new" if new else "known", "hear")
+
+    def upto(self) -> int:
+        """Return how many reports are told at once."""
+        return self.dice.randint(1, TOLD_AT_ONCE_MOST)
 
     def look_around(self) -> None:
         """Do the sweeps that no life knows."""

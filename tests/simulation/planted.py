@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from incentives.kernel import idempotency
-from incentives.messages import outbox
+from incentives.messages import outbox, reports
 from incentives.vouchers import lifecycle
 
 
@@ -50,6 +50,13 @@ def end_without_booking(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lifecycle, "expire_due", expire_due)
 
 
-ON_SQLITE = (claim_without_lease, forget_keys, end_without_booking)
+def believe_the_last_report(patch: pytest.MonkeyPatch) -> None:
+    """Let a message stand where the report says that came last."""
+    real = reports.standing
+    patch.setattr(reports, "standing", lambda reported: real([max(reported, key=lambda each: each.id)]))
+    patch.setattr(reports, "moves", lambda message, to: message.status != to.status)
+
+
+ON_SQLITE = (claim_without_lease, forget_keys, end_without_booking, believe_the_last_report)
 ON_POSTGRESQL = (redeem_without_condition,)
 """What only two transactions at once can break: where writers queue, whoever looked before is right."""

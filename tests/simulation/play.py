@@ -20,6 +20,7 @@ from incentives.catalog.document import parse
 from incentives.flows import publish
 from incentives.flows.bulk_check import check_next
 from incentives.flows.bulk_run import run_next
+from incentives.flows.hear import hear_reports
 from incentives.kernel import combiner
 from incentives.kernel.core import Core
 from incentives.kernel.ids import Ids
@@ -27,7 +28,7 @@ from incentives.messages.tables import outbox_messages
 from incentives.vouchers.bulk_tables import bulk_jobs
 from tests import dump
 from tests.simulation.chance import OwnClock, Truth, seeded
-from tests.simulation.people import Echo, Person, Process, Request
+from tests.simulation.people import WORKERS, Echo, Person, Process, Request
 from tests.simulation.places import Place
 from tests.simulation.post import Post
 from tests.simulation.schedule import Crashed, Found, Player, Schedule, Turn, aside
@@ -36,7 +37,14 @@ from tests.simulation.watch import Watch
 DEEDS = 80
 CREW = {
     "web-1": (("clerk-1", "clerk"), ("till-1", "till"), ("supervisor-1", "supervisor")),
-    "web-2": (("clerk-2", "clerk"), ("till-2", "till"), ("treasurer-1", "treasurer"), ("echo", "echo")),
+    "web-2": (
+        ("clerk-2", "clerk"),
+        ("till-2", "till"),
+        ("treasurer-1", "treasurer"),
+        ("echo", "echo"),
+        ("caller-1", "caller"),
+    ),
+    "web-3": (("caller-2", "caller"),),
     "worker-1": (("sender-1", "sender"), ("sweeper-1", "sweeper")),
     "worker-2": (("sender-2", "sender"), ("sweeper-2", "sweeper")),
 }
@@ -202,14 +210,15 @@ class Play:
             self.schedule.end()
             self.place.wires.judge = None
         self._drain()
+        self._hear_the_rest()
+        self._drain()
         self.watch.at_the_end()
         return self._told()
 
     def _goes_on(self) -> bool:
         if self.schedule.steps > STEPS_MOST:
             raise Found("it does not come to an end")
-        workers = ("sender", "sweeper")
-        people = [each for each in self.schedule.players if self.people[each.name].role not in workers]
+        people = [each for each in self.schedule.players if self.people[each.name].role not in WORKERS]
         return any(not each.over and (each.name != "echo" or each.busy or self.echoes) for each in people)
 
     def _turn(self) -> None:
@@ -249,6 +258,14 @@ class Play:
                 return
             self.truth.passes(max(600.0, (due_at - self.truth.at).total_seconds()))
         raise Found("the workers do not come to an end")
+
+    def _hear_the_rest(self) -> None:
+        """Let the provider tell what it has not told yet, in any order."""
+        self.watch.unseen()
+        self.dice.shuffle(self.post.calls)
+        for call in self.post.calls:
+            hear_reports(core=self.watch.core, said=[call])
+            self.watch.messages()
 
     def _status_of(self, message_id: uuid.UUID) -> str:
         with aside(), self.watch.core.database.read() as tx:

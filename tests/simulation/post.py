@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import Random
 
-from incentives.messages.port import Accepted, AnyLetter, Outcome, TryLater, WillNeverWork
+from incentives.messages.port import Accepted, AnyLetter, Outcome, StatusReport, TryLater, WillNeverWork
 from tests.simulation.schedule import Found, Player, current
+from tests.world import START
 
 TIMEOUT_SECONDS = 10
 COPIES_MOST = 3
@@ -22,7 +24,24 @@ FATES = {
     "accepted, then hangs": 1,
     "never": 1,
 }
+# What it reports of a copy that it has taken, and how it hands that over: late, twice, in any order.
+REPORTS = {
+    (): 2,
+    ("sent",): 2,
+    ("delivered",): 2,
+    ("sent", "delivered"): 8,
+    ("sent", "delivered", "opened"): 2,
+    ("sent", "bounced"): 2,
+    ("delivered", "bounced"): 1,
+    ("delivered", "bounced", "opened"): 1,
+}
+TAKEN = ("sent", "delivered", "bounced")
 _AFTER_ACCEPTING = {"accepted", "accepted, then reset", "accepted, then hangs"}
+
+
+def _end(said: tuple[str, ...]) -> str:
+    """Return where one copy stands: what was opened has arrived, what came back has not."""
+    return "delivered" if "opened" in said else "bounced" if "bounced" in said else said[-1]
 
 
 @dataclass
@@ -48,6 +67,8 @@ class Post:
     never: set[uuid.UUID] = field(default_factory=set)
     said: dict[uuid.UUID, tuple[str, str | None]] = field(default_factory=dict)
     hands: dict[str, InHand] = field(default_factory=dict)  # by the worker's name
+    calls: list[StatusReport] = field(default_factory=list)  # what is to be told yet, or once more
+    reports: dict[uuid.UUID, dict[int, tuple[str, ...]]] = field(default_factory=dict)  # of each copy of a message
     calm: bool = False
 
     channel = "email"
@@ -62,7 +83,7 @@ class Post:
     def done(self, player: Player) -> None:
         """Hear that a worker is done with what it had in hand; what was taken and is not known to be is sent again."""
         hand = self.hands.pop(player.name)
-        if hand.accepted and not hand.excused and hand.message_id and self.status_of(hand.message_id) != "sent":
+        if hand.accepted and not hand.excused and hand.message_id and self.status_of(hand.message_id) not in TAKEN:
             self.excuses[hand.message_id] += 1
 
     def spares(self, player: Player) -> bool:
@@ -76,14 +97,14 @@ class Post:
         """Do with a letter as the dice of whoever sends it say."""
         player = current()
         if player is None:
-            return self._accept(letter)
+            return self._accept(letter, Random(str(letter.message_id)), START)
         hand = self.hands[player.name]
         hand.message_id = letter.message_id
         self._overtake(player, hand)
         self.point(player, "the provider is asked")
         fate = self._fate(player, letter)
         self.fates[fate] += 1
-        outcome = self._accept(letter) if fate in _AFTER_ACCEPTING else None
+        outcome = self._accept(letter, player.dice, hand.claimed_at) if fate in _AFTER_ACCEPTING else None
         hand.accepted = outcome is not None
         self.point(player, f"the provider: {fate}")
         if fate.endswith("hangs"):
@@ -104,7 +125,7 @@ class Post:
         struck_twice = self.excuses[letter.message_id] > 0 and fate.startswith("accepted, ")
         return "accepted" if struck_twice or (fate == "never" and self.copies[letter.message_id]) else fate
 
-    def _accept(self, letter: AnyLetter) -> Accepted:
+    def _accept(self, letter: AnyLetter, dice: Random, now: datetime) -> Accepted:
         name = letter.message_id
         self.copies[name] += 1
         if self.copies[name] > 1 + self.excuses[name]:
@@ -114,7 +135,33 @@ class Post:
         says = (letter.to, getattr(letter, "code", None))
         if self.said.setdefault(name, says) != says:
             raise Found(f"a copy of message {name} says something else")
+        self._report(letter, dice, now)
         return Accepted(f"{name}-{self.copies[name]}")
+
+    def _report(self, letter: AnyLetter, dice: Random, now: datetime) -> None:
+        """Have something to tell of a copy, perhaps before whoever sent it has written down that it was taken."""
+        name, copy = letter.message_id, self.copies[letter.message_id]
+        (said,) = dice.choices(list(REPORTS), weights=list(REPORTS.values()))
+        self.reports.setdefault(name, {})[copy] = said
+        for means in said:
+            report = StatusReport(
+                provider=self.provider,
+                channel=letter.channel,
+                event_key=f"{name}-{copy}-{means}",
+                status=means,
+                means=means,
+                occurred_at=now,
+                message_id=name,
+                provider_message_id=f"{name}-{copy}",
+                suppresses="bounced" if means == "bounced" and dice.randrange(4) == 0 else None,
+                to=letter.to,
+            )
+            self.calls += [report] * dice.randint(1, 3)
+
+    def says(self, message_id: uuid.UUID) -> str | None:
+        """Return where a message stands by all that was reported of it; None where nothing was."""
+        ends = {_end(said) for said in self.reports.get(message_id, {}).values() if said}
+        return next((each for each in ("delivered", "bounced", "sent") if each in ends), None)
 
     def _overtake(self, player: Player, hand: InHand) -> None:
         """Look that nobody else has the same message in hand, unless one's lease was over by the other one's clock."""

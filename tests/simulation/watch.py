@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,11 +10,12 @@ import sqlalchemy as sa
 from incentives.books.tables import audit_events
 from incentives.deeds.wanting import IssueVoucher
 from incentives.flows.deliver import GIVE_UP_AFTER
+from incentives.flows.redeem import RedeemVoucher
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal
-from incentives.kernel.idempotency import idempotency_keys
-from incentives.messages.tables import delivery_attempts, outbox_messages
+from incentives.kernel.idempotency import KEPT, idempotency_keys
+from incentives.messages.tables import delivery_attempts, delivery_events, outbox_messages
 from incentives.queries import books
 from incentives.vouchers.tables import issuances
 from tests.machines.agreement import balances_of, disagreements, pots_of
@@ -27,6 +29,9 @@ from tests.simulation.schedule import Found
 # The worker does nothing until the dice say so.
 _MAY_WAIT = ("nothing is stuck in the outbox", "no hold is older than its request")
 _OF_REFUSALS = ("review.opened", "switch.set")  # what a refusal by rules against abuse leaves
+# How far a message has come; what it is before a provider has it may change back and forth.
+_PLACES = {"sent": 1, "failed": 1, "suppressed": 1, "withdrawn": 1, "delivered": 2, "bounced": 2}
+_TOLD = ("sent", "delivered", "bounced", "failed", "suppressed")
 _OWN_IDS = ("id", "approval_id", "job_id")
 
 
@@ -39,8 +44,10 @@ class Watch:
         self.model = life.model = Recount(lives_catalog())
         self.told: set[Any] = set()
         self.effects: defaultdict[str, list[list[str]]] = defaultdict(list)
+        self.claimed_at: dict[str, datetime | None] = {}
         self.answers: defaultdict[str, list[Any]] = defaultdict(list)
         self.compared = self.commits = 0
+        self.statuses: dict[Any, str] = {}
         self.model.tell(self._news())  # what happened on the first day
 
     def committed(self, request: Request | None) -> None:
@@ -48,14 +55,49 @@ class Watch:
         self.commits += 1
         events = self._news()
         self.model.tell(events)
+        self._moved(events)
         deeds = [each["action"] for each in events if each["action"] not in _OF_REFUSALS]
-        keys = self._given()
-        if request is not None and deeds and not isinstance(request.command, IssueVoucher):
+        keys = [*self._given(), *self._redeemed()]
+        if request is not None and deeds and not isinstance(request.command, IssueVoucher | RedeemVoucher):
             keys.append(request.key)
         for key in keys:
             self.effects[key].append(deeds)
+            self.claimed_at[key] = self._claimed_at(key)
             if len(self.effects[key]) > 1:
                 raise Found(f"{key} took effect twice: {self.effects[key]}")
+
+    def unseen(self) -> None:
+        """Take in what was done while nobody looked at each transaction."""
+        self.model.tell(self._news())
+        self.statuses = self._statuses()
+
+    def _statuses(self) -> dict[Any, str]:
+        table = outbox_messages.c
+        with self.core.database.read() as tx:
+            return {row.id: row.status for row in tx.execute(sa.select(table.id, table.status))}
+
+    def messages(self) -> None:
+        """Look at what the provider was heard to say, where nobody else is at work."""
+        events = self._news()
+        self.model.tell(events)
+        self._moved(events)
+
+    def _moved(self, events: list[Mapping[str, Any]]) -> None:
+        """Look that no message goes back, and that the audit trail tells of each change once."""
+        now = self._statuses()
+        moved = {each: status for each, status in now.items() if self.statuses.get(each) != status}
+        for each, status in moved.items():
+            if _PLACES.get(status, 0) < _PLACES.get(self.statuses.get(each, ""), 0):
+                raise Found(f"message {each} went back from {self.statuses[each]} to {status}")
+        told = Counter(
+            (each["facts"]["message_id"], each["action"].removeprefix("message."))
+            for each in events
+            if each["action"].startswith("message.")
+        )
+        changes = Counter((str(each), status) for each, status in moved.items() if status in _TOLD)
+        if {each: count for each, count in told.items() if each[1] in _TOLD} != changes:
+            raise Found(f"messages moved {dict(changes)}, and the audit trail says {dict(told)}")
+        self.statuses = now
 
     def _given(self) -> list[str]:
         """Return the keys for which something was given now: several requests may share a transaction."""
@@ -65,6 +107,15 @@ class Watch:
         fresh = [row for row in rows if row.id not in self.told]
         self.told.update(row.id for row in fresh)
         return [row.order_ref for row in fresh]
+
+    def _redeemed(self) -> list[str]:
+        """Return the keys for which something was redeemed now: as above. A refused one keeps no key."""
+        names = idempotency_keys.c
+        with self.core.database.read() as tx:
+            kept = tx.execute(sa.select(names.key).where(names.scope.like("%:redemptions"))).scalars()
+            fresh = [each for each in kept if ("redeemed", each) not in self.told]
+        self.told.update(("redeemed", each) for each in fresh)
+        return fresh
 
     def _news(self) -> list[Mapping[str, Any]]:
         # Nobody else commits meanwhile, so what is new is what this transaction wrote; in it, ids tell the order.
@@ -128,16 +179,22 @@ class Watch:
         )
         with self.core.database.read() as tx:
             rows = tx.execute(query).all()
+            heard = set(tx.execute(sa.select(delivery_events.c.event_key)).scalars())
         for row in rows:
-            copies = self.post.copies[row.id]
+            copies, says = self.post.copies[row.id], self.post.says(row.id)
             wrong = {
-                "sent": copies == 0,
+                "sent": copies == 0 or says not in ("sent", None),
+                "delivered": says != "delivered",
+                "bounced": says != "bounced",
+                "suppressed": copies > self.post.excuses[row.id],
                 "failed": row.id not in self.post.never and not _given_up(row),
                 "withdrawn": copies > self.post.excuses[row.id],
                 "held": copies > self.post.excuses[row.id],
             }
             if wrong.get(row.status, True):
-                raise Found(f"message {row.id} is {row.status} at the end, and was taken {copies} times")
+                raise Found(f"message {row.id} is {row.status} at the end, was taken {copies} times, and is {says}")
+        if lost := {each.event_key for each in self.post.calls} - heard:
+            raise Found(f"{len(lost)} reports are lost")
 
     def _keys(self) -> None:
         names = idempotency_keys.c
@@ -145,10 +202,26 @@ class Watch:
             kept = Counter(tx.execute(sa.select(names.key)).scalars())
         for key, answers in self.answers.items():
             done = any(not isinstance(each, Refusal) for each in answers)
+            if done and self._may_be_forgotten(key):
+                kept[key] = 1
             if (len(self.effects[key]), kept[key]) != ((1, 1) if done else (0, 0)):
                 raise Found(
                     f"{key} took effect {len(self.effects[key])} times and is kept {kept[key]} times: {answers}"
                 )
+
+    def _may_be_forgotten(self, key: str) -> bool:
+        """Return whether a key was claimed so long ago that it need not be kept any more, by the slowest clock."""
+        at = self.claimed_at.get(key)
+        return at is not None and self.core.clock.now() - at > KEPT - timedelta(hours=1)
+
+    def _claimed_at(self, key: str) -> datetime | None:
+        """Return when a key was claimed, by the clock of whoever did; time may have passed until it took effect."""
+        names = idempotency_keys.c
+        with self.core.database.read() as tx:
+            at: datetime | None = tx.execute(
+                sa.select(sa.func.min(names.created_at, type_=names.created_at.type)).where(names.key == key)
+            ).scalar_one()
+        return at
 
 
 def _given_up(row: Any) -> bool:

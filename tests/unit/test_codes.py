@@ -8,7 +8,7 @@ from itertools import pairwise
 from multiprocessing import get_context
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from incentives.kernel.errors import CodeMalformed
@@ -158,10 +158,23 @@ def test_a_million_codes_have_no_duplicate() -> None:
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("forkserver")) as processes:
         text = "".join(processes.map(_codes_of, range(0, 1_000_000, 100_000)))
     assert len({text[start : start + 13] for start in range(0, len(text), 13)}) == 1_000_000
-    # And they look random: each symbol stands as often as any other, whatever its place.
-    for place in range(12):
-        counts = Counter(text[place::13])
-        assert all(abs(counts[symbol] - 31_250) < 1_500 for symbol in codes.ALPHABET)
+    # And they look random: each symbol stands as often as any other, whatever its place (the check symbol's included).
+    assert max(_chi_square(Counter(text[place::13])) for place in range(13)) < CHI_SQUARE_MOST
+
+
+CHI_SQUARE_MOST = 65.2
+"""Of 31 degrees of freedom: fewer than one random text in a hundred is off by more in one of its thirteen places."""
+
+
+def _chi_square(counts: Counter[str]) -> float:
+    expected = counts.total() / len(codes.ALPHABET)
+    return sum((counts[symbol] - expected) ** 2 / expected for symbol in codes.ALPHABET)
+
+
+def test_codes_of_a_poor_key_would_be_found_out() -> None:
+    """A symbol that stands a twentieth more often than others is off by far."""
+    counts = Counter(dict.fromkeys(codes.ALPHABET, 31_250)) + Counter("A" * 1_600)
+    assert _chi_square(counts) > CHI_SQUARE_MOST
 
 
 # --- tokens ------------------------------------------------------------------------------------------------------
@@ -174,6 +187,7 @@ def test_a_token_is_short_and_names_its_voucher(voucher_id: uuid.UUID) -> None:
     assert codes.voucher_of_token(RING, token) == voucher_id
 
 
+@settings(max_examples=1000)
 @given(VOUCHERS)
 def test_every_flipped_bit_is_refused(voucher_id: uuid.UUID) -> None:
     token = codes.token_of(RING, voucher_id).encode()

@@ -1,5 +1,7 @@
 """The kernel's small things: money, ids, the clock, refusals."""
 
+import copy
+import pickle
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
@@ -102,6 +104,13 @@ def test_ids_grow_even_when_the_clock_goes_back(steps: list[int]) -> None:
         made.append(ids.new(now))
     assert made == sorted(made)
     assert len(set(made)) == len(made)
+
+
+def test_an_id_is_one_like_any_other() -> None:
+    made = Ids().new(NOW)
+    read = uuid.UUID(str(made))
+    assert (made, hash(made), repr(made), made.is_safe) == (read, hash(read), repr(read), read.is_safe)
+    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == made  # noqa: S301 - our own
 
 
 def test_ids_of_one_millisecond_grow_and_cannot_be_foretold() -> None:

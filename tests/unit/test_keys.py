@@ -19,6 +19,33 @@ def test_the_newest_key_makes_and_all_verify() -> None:
         ONLY_NEW.secret("old")
 
 
+def test_a_key_that_is_to_come_is_known_and_makes_nothing() -> None:
+    ring = KeyRing((OLD, NEW), known=frozenset({"new"}))
+    assert (ring.newest_id, ring.ids, ring.all_ids, ring.oldest_id) == ("old", ("old", "new"), ("old", "new"), "old")
+    assert unsign(ring, "salt", sign(BOTH, "salt", b"x")) == b"x"
+    assert unsign(RING, "salt", sign(ring, "salt", b"x")) == b"x"
+    assert ContactCipher(RING).decrypt(ContactCipher(ring).encrypt("Ana")) == "Ana"
+    assert ContactCipher(ring).decrypt(ContactCipher(BOTH).encrypt("Ana")) == "Ana"
+
+
+def test_a_retired_key_makes_and_verifies_nothing_and_is_recognized() -> None:
+    ring = KeyRing((OLD, NEW), retired=frozenset({"old"}))
+    assert (ring.newest_id, ring.ids, ring.all_ids, ring.oldest_id) == ("new", ("new",), ("new", "old"), "old")
+    token = sign(RING, "salt", b"x")
+    gone = ring.gone()
+    assert gone is not None
+    assert (unsign(ring, "salt", token), unsign(gone, "salt", token)) == (None, b"x")
+    assert BOTH.gone() is None
+    with pytest.raises(KeyRetired):
+        ContactCipher(ring).decrypt(ContactCipher(RING).encrypt("Ana"))
+    assert ContactCipher(ring).key_of((ContactCipher(RING).encrypt("Ana") or "").encode()) == "old"
+
+
+def test_a_ring_does_not_show_its_secrets() -> None:
+    assert "ooo" not in repr(BOTH)
+    assert "nnn" not in repr(BOTH)
+
+
 def test_purposes_do_not_share_their_macs() -> None:
     assert len(RING.mac("old", b"purpose", b"message")) == 32
     assert RING.mac("old", b"purpose", b"message") != RING.mac("old", b"purposem", b"essage")

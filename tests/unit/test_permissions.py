@@ -53,6 +53,7 @@ MATRIX = {
     "switches:read":        "SMBAN",
     "switches:manage":      "SMBN",
     "lists:manage":         "MBN",
+    "suppressions:manage":  "MN",
     "bulk:create":          "SMIN",
     "people:manage":        "N",
 }  # fmt: skip

@@ -117,6 +117,8 @@ def test_production_is_the_default() -> None:
         "A:" + base64.b64encode(b"x" * 32).decode(),
         "a:" + base64.b64encode(b"x" * 31).decode(),
         "a:" + base64.b64encode(b"x" * 32).decode() + "!",
+        "a:" + base64.b64encode(b"x" * 32).decode() + ":new",
+        "a:" + base64.b64encode(b"x" * 32).decode() + ":known:retired",
         "a" * 17 + ":" + base64.b64encode(b"x" * 32).decode(),
     ],
 )
@@ -133,7 +135,22 @@ def test_a_key_that_stands_twice_is_a_mistake() -> None:
 
 def test_keys_keep_their_order() -> None:
     one, other = key_setting("ONE"), key_setting("OTHER").replace("t:", "u:")
-    assert [key_id for key_id, _ in read(CODE_KEYS=f" {one} , {other} ").code_keys] == ["t", "u"]
+    assert [key.id for key in read(CODE_KEYS=f" {one} , {other} ").code_keys] == ["t", "u"]
+
+
+def test_a_key_may_be_known_or_retired() -> None:
+    one, other, third = (
+        key_setting(name).replace("t:", f"{key_id}:") for name, key_id in (("1", "a"), ("2", "b"), ("3", "c"))
+    )
+    found = read(CODE_KEYS=f"{one}:retired,{other},{third}:known").code_keys
+    assert [(key.id, key.state) for key in found] == [("a", "retired"), ("b", ""), ("c", "known")]
+
+
+def test_one_key_is_left_that_makes_something() -> None:
+    one, other = key_setting("ONE"), key_setting("OTHER").replace("t:", "u:")
+    for keys in (f"{one}:known", f"{one}:retired,{other}:known"):
+        (mistake,) = mistakes(CODE_KEYS=keys)
+        assert mistake == "INCENTIVES_CODE_KEYS: no key is left that makes anything: each is known or retired"
 
 
 def test_twilio_needs_all_its_parts() -> None:
