@@ -83,7 +83,7 @@ def _heed(core: Core, word: str, form: Mapping[str, str]) -> None:
     sender, sid = form.get("From", ""), form.get("MessageSid", "")
     if _NUMBER.fullmatch(sender) and _SID.fullmatch(sid):
         told = OptOut(provider="twilio", channel="sms", word=word, event_key=f"{sid}:{word}", address=sender)
-        hear_opt_out(core=core, command=told)
+        hear_opt_out(core=core, opt_out=told)
 
 
 def _hear(core: Core, sender: str, text: str, raw: Raw) -> None:

@@ -50,37 +50,37 @@ def hear_reports(*, core: Core, said: Sequence[StatusReport]) -> int:
     return new
 
 
-def hear_opt_out(*, core: Core, command: OptOut) -> bool:
+def hear_opt_out(*, core: Core, opt_out: OptOut) -> bool:
     """Put an address on the list of those that nothing is sent to, or take off what its owner put there.
 
     Returns False for one that was heard before: a STOP that comes twice must not undo the START between.
     """
     now = core.clock.now()
     report = StatusReport(
-        provider=command.provider,
-        channel=command.channel,
-        event_key=command.event_key,
-        status=command.word,
+        provider=opt_out.provider,
+        channel=opt_out.channel,
+        event_key=opt_out.event_key,
+        status=opt_out.word,
         means=None,
         occurred_at=now,
-        suppresses=_UNSUBSCRIBED if command.word == STOP else None,
-        to=command.address,
+        suppresses=_UNSUBSCRIBED if opt_out.word == STOP else None,
+        to=opt_out.address,
     )
     with core.database.write() as tx:
         if not reports.keep(tx, core, [report], now):
             return False
-        if command.word == STOP:
+        if opt_out.word == STOP:
             unwanted = Unwanted(
-                channel=command.channel,
-                address=command.address,
+                channel=opt_out.channel,
+                address=opt_out.address,
                 reason=_UNSUBSCRIBED,
-                source=command.provider,
+                source=opt_out.provider,
                 at=now,
                 code=STOP,
             )
             suppressing.suppress(tx, core, [unwanted], now)
         else:
-            entry_id = suppressing.standing_id(tx, core, command.channel, command.address, _UNSUBSCRIBED, now)
+            entry_id = suppressing.standing_id(tx, core, opt_out.channel, opt_out.address, _UNSUBSCRIBED, now)
             if entry_id is not None:
                 suppressing.lift(tx, core, SYSTEM, entry_id, "The customer wrote START.", now)
     came_back.forget(core)

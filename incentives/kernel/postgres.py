@@ -124,12 +124,36 @@ class _Cursor(psycopg.Cursor[Any]):
         begins = not connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
         if not begins and not connection.ends:
             return super().execute(query, params, **options)
-        with connection.pipeline():
+        with _telling_what_failed(), connection.pipeline():
             super().execute(query, params, **options)
             if connection.ends:
                 connection.add_commit()
         connection.is_over = connection.ends
         return self
+
+    def executemany(self, *arguments: Any, **options: Any) -> None:
+        """Run a statement for each of many rows, which the driver sends together."""
+        with _telling_what_failed():
+            super().executemany(*arguments, **options)
+
+
+@contextmanager
+def _telling_what_failed() -> Iterator[None]:
+    """Raise what a pipeline was aborted for: the driver tells of what came after it where that is answered later."""
+    try:
+        yield
+    except psycopg.errors.PipelineAborted as aborted:
+        error: BaseException = aborted
+        while isinstance(error, psycopg.errors.PipelineAborted) and error.__context__ is not None:
+            error = error.__context__
+        raise _quoting_nothing(error) from None
+
+
+def _quoting_nothing(error: BaseException) -> BaseException:
+    """Let an error say what is wrong and no more: its details and its context quote rows, which go into no log."""
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        error.args = (error.diag.message_primary,)
+    return error
 
 
 class Watched(psycopg.Connection[Any]):
@@ -174,15 +198,11 @@ class Watched(psycopg.Connection[Any]):
             self.first, self.is_over = None, False
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Wait for an answer, as long as somebody may be working on it.
-
-        An error says what is wrong and no more: its details and its context quote rows, which go into no log.
-        """
+        """Wait for an answer, as long as somebody may be working on it."""
         try:
             return super().wait(gen, interval, timeout) if timeout is not None else self._wait(gen, interval)
         except psycopg.Error as error:
-            if error.diag.message_primary:
-                error.args = (error.diag.message_primary,)
+            _quoting_nothing(error)
             raise
 
     def _wait(self, gen: Any, interval: float) -> Any:

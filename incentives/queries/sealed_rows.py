@@ -18,7 +18,7 @@ from incentives.books.seals import ID_BYTES, RECORD_BYTES, digest
 from incentives.books.tables import audit_events, ledger_entries, ledger_postings, seal_parts
 from incentives.catalog.tables import catalog_items
 from incentives.kernel.database import UtcDateTime
-from incentives.messages.tables import delivery_attempts
+from incentives.messages.tables import delivery_attempts, delivery_events
 from incentives.recovery.feedback_tables import criteria_firings
 from incentives.recovery.tables import case_apologies, case_steps
 from incentives.spending.tables import approval_votes, budget_allocations, budget_movements
@@ -34,6 +34,7 @@ BOOKS: tuple[sa.Table, ...] = (
     audit_events,
     redemption_attempts,
     delivery_attempts,
+    delivery_events,
     catalog_items,
     case_steps,
     case_apologies,

@@ -12,7 +12,7 @@ from tests.databases import SqliteDatabases
 
 CONTROLS = "main a.button, main button, main .input, .tile, .choice, .segment, .nav-item, .check, summary, .menu-item"
 BUDGETS = ("/finance/budgets/london-month", "/finance/requests", "/finance/requests/new?budget=london-month")
-SAFETY = ("/safeguards", "/safeguards/reviews", "/safeguards/lists")
+SAFETY = ("/safeguards", "/safeguards/reviews", "/safeguards/lists", "/safeguards/unreachable")
 MONEY = ("/finance", "/finance?check", "/finance/audit", "/vouchers", *BUDGETS)
 MANY = ("/bulk", "/incidents")
 CATALOG = ("/catalog", "/catalog/releases", "/catalog/releases/1")

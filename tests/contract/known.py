@@ -91,7 +91,7 @@ class Known:
 
     def _suppressed(self, number: str) -> str:
         told = OptOut(provider="twilio", channel="sms", word=STOP, event_key=f"{number}:STOP", address=number)
-        assert hear_opt_out(core=self._machines.core, command=told)
+        assert hear_opt_out(core=self._machines.core, opt_out=told)
         return str(json_of(self._machines.get("/suppressions", "admin"))["items"][0]["id"])
 
     def _review(self, number: int) -> str:

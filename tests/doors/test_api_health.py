@@ -30,7 +30,9 @@ def _parts(machines: Machines) -> dict[str, str]:
 def test_a_healthy_server_is_live_and_ready(machines: Machines) -> None:
     machines.issue()
     assert json_of(machines.get("/health/live", None)) == {"status": "ok"}
-    assert _parts(machines) == dict.fromkeys(("database", "migrations", "keys", "outbox", "books", "redis"), "ok")
+    assert _parts(machines) == dict.fromkeys(
+        ("database", "migrations", "keys", "outbox", "providers", "books", "redis"), "ok"
+    )
 
 
 def test_looking_changes_nothing(machines: Machines) -> None:

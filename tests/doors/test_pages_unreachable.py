@@ -12,7 +12,7 @@ PHONE = "+447400123456"
 def stop(staff: Staff) -> None:
     """Let a customer write that they want no more messages at their number."""
     told = OptOut(provider="twilio", channel="sms", word=STOP, event_key="SM1:STOP", address=PHONE)
-    assert hear_opt_out(core=staff.core, command=told)
+    assert hear_opt_out(core=staff.core, opt_out=told)
 
 
 def test_who_cannot_be_reached_is_listed_by_hints_and_sent_to_again_for_a_reason(staff: Staff) -> None:

@@ -22,6 +22,25 @@ def die() -> None:
     os._exit(DEAD)
 
 
+def die_before(engine: sa.Engine, statement: int) -> None:
+    """Let this process die before a statement of a number, of which each COMMIT that is sent by itself is one."""
+    done = 0
+
+    def count(*_: object) -> None:
+        nonlocal done
+        done += 1
+        if done == statement:
+            die()
+
+    def commits(connection: sa.Connection) -> None:
+        # Where COMMIT went along with the last statement it is done: there is nothing to die before.
+        if not getattr(connection.connection.driver_connection, "is_over", False):
+            count()
+
+    sa.event.listen(engine, "before_cursor_execute", count)
+    sa.event.listen(engine, "commit", commits)
+
+
 def start(deed: Callable[..., Any], *args: Any) -> ForkServerProcess:
     """Start a process that does a deed."""
     process = processes.Process(target=_do, args=(deed, *args), daemon=True)

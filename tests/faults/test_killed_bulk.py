@@ -10,7 +10,7 @@ from incentives.kernel.core import Core
 from incentives.queries.bulk import one_job
 from incentives.spending.tables import budget_movements
 from incentives.vouchers.tables import vouchers
-from tests.faults.doomed import DEAD, contents, die, exit_code
+from tests.faults.doomed import DEAD, contents, die_before, exit_code
 from tests.flows.bulk_shop import finished, foreseen, loaded, people
 from tests.races.deeds import broken, counters, rows
 from tests.small_catalog import PRICE_MINOR, TAG, catalog
@@ -24,16 +24,7 @@ STATEMENTS_MIN = 15
 def give_until(database_url: str, job_id: uuid.UUID, statement: int) -> None:
     """Give one chunk; die before its statement of a number, of which the commit is the last."""
     core = make_core(database_url)
-    done = 0
-
-    def count(*_: object) -> None:
-        nonlocal done
-        done += 1
-        if done == statement:
-            die()
-
-    sa.event.listen(core.database.engine, "before_cursor_execute", count)
-    sa.event.listen(core.database.engine, "commit", count)
+    die_before(core.database.engine, statement)
     run_chunk(core=core, job_id=job_id, pace=Pace(rows=CHUNK))
     os._exit(0)
 

@@ -11,7 +11,7 @@ from incentives.messages.tables import outbox_messages
 from incentives.recovery.feedback_tables import criteria_firings, criteria_hours, feedback
 from incentives.recovery.tables import recovery_cases
 from incentives.vouchers.tables import vouchers
-from tests.faults.doomed import DEAD, contents, die, exit_code
+from tests.faults.doomed import DEAD, contents, die_before, exit_code
 from tests.races.deeds import broken, rows
 from tests.races.responding import prepare, reported
 from tests.world import make_core
@@ -22,16 +22,7 @@ STATEMENTS_MIN = 20
 def respond_until(database_url: str, feedback_id: uuid.UUID, statement: int) -> None:
     """Respond; die before the statement of a number, of which the commit is the last."""
     core = make_core(database_url)
-    done = 0
-
-    def count(*_: object) -> None:
-        nonlocal done
-        done += 1
-        if done == statement:
-            die()
-
-    sa.event.listen(core.database.engine, "before_cursor_execute", count)
-    sa.event.listen(core.database.engine, "commit", count)
+    die_before(core.database.engine, statement)
     respond_to(core=core, feedback_ids=[feedback_id])
     os._exit(0)
 

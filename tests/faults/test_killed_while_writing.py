@@ -4,12 +4,11 @@ import os
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from incentives.kernel.core import Core
 from tests import dump
 from tests.faults.deeds import DEEDS, OFTEN, Deed, text_of_catalog
-from tests.faults.doomed import DEAD, die, exit_code
+from tests.faults.doomed import DEAD, die_before, exit_code
 from tests.races.deeds import broken, rows
 from tests.world import make_core, publish_catalog
 
@@ -17,16 +16,7 @@ from tests.world import make_core, publish_catalog
 def do_until(database_url: str, name: str, prepared: Any, statement: int) -> None:
     """Do a deed; die before its statement of a number, of which the commit is the last."""
     core = make_core(database_url)
-    done = 0
-
-    def count(*_: Any) -> None:
-        nonlocal done
-        done += 1
-        if done == statement:
-            die()
-
-    sa.event.listen(core.database.engine, "before_cursor_execute", count)
-    sa.event.listen(core.database.engine, "commit", count)
+    die_before(core.database.engine, statement)
     DEEDS[name].do(core, prepared)
     os._exit(0)
 

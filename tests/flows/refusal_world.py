@@ -159,7 +159,7 @@ class World:
         self.listing = ListValue(list="deny", kind="email", value="bad@example.com", reason="A fraud.")
         self.listed = self.do(add_listed, "manager", self.listing).id
         told = OptOut(provider="twilio", channel="sms", word=STOP, event_key="SM1:STOP", address="+447400123456")
-        assert hear_opt_out(core=self.core, command=told)
+        assert hear_opt_out(core=self.core, opt_out=told)
         (entry,) = list_suppressed(core=self.core, actor=SYSTEM).items
         self.suppressed = entry.id
         file = io.BytesIO(

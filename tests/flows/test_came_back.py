@@ -48,7 +48,7 @@ def suppress(shop: Shop, reason: str, address: str = EMAIL) -> int:
 def opt_out(shop: Shop, word: str, key: str) -> bool:
     """Let a customer write a word to us."""
     told = OptOut(provider="twilio", channel="sms", word=word, event_key=key, address=PHONE)
-    return hear_opt_out(core=shop.core, command=told)
+    return hear_opt_out(core=shop.core, opt_out=told)
 
 
 def test_it_is_told_of_that_address_and_channel_alone(shop: Shop) -> None:

@@ -110,3 +110,13 @@ def test_columns_are_known_by_their_statement(shop: Shop) -> None:
         for _ in range(3):
             assert tx.exec_driver_sql("SELECT 1 AS a, 'x' AS b").keys() == ["a", "b"]
             assert tx.exec_driver_sql("SELECT 1 AS b").keys() == ["b"]
+
+
+def test_what_fails_is_told_as_what_it_is(shop: Shop) -> None:
+    """However late the server's answer to the COMMIT comes: the driver would tell of that, and of a row in the log."""
+    for number in range(300):
+        with pytest.raises(IntegrityError) as failed:
+            write(shop, f"before {number}", "one", "one")
+        told = str(failed.value.orig)
+        assert "unique constraint" in told
+        assert "DETAIL" not in told

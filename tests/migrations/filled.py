@@ -98,7 +98,7 @@ def _hear(core: Core) -> None:
     (entry,) = list_suppressed(core=core, actor=SYSTEM).items
     lift_suppression(core=core, actor=MANAGER, command=LiftSuppression(id=entry.id, reason="It was mended."))
     told = OptOut(provider="twilio", channel="sms", word=STOP, event_key="SM1:STOP", address="+447400123456")
-    assert hear_opt_out(core=core, command=told)
+    assert hear_opt_out(core=core, opt_out=told)
 
 
 def _seal(core: Core) -> None:

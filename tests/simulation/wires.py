@@ -60,6 +60,10 @@ class Wires:
                 raise self._lost(cursor.connection)
             if statement == "BEGIN IMMEDIATE":
                 self._begins(cursor.connection)
+            # COMMIT does not go along with the last statement here: whoever waited for a lock would be committed before
+            # it has its turn again. What may befall between the two is more than what may in truth.
+            if not isinstance(cursor.connection, sqlite3.Connection):
+                cursor.connection.ends = False
             player.connection = cursor.connection
             try:
                 getattr(context.dialect, how)(cursor, statement, parameters, context)
