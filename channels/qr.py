@@ -1,22 +1,20 @@
 """QR codes as SVG, made on this machine: no other party ever sees a customer's link."""
 
+from collections.abc import Iterable
+
+import segno
 from markupsafe import Markup, escape
-from qrcode.constants import ERROR_CORRECT_M
-from qrcode.main import QRCode
 
 _QUIET_ZONE_MODULES = 4  # ISO/IEC 18004 asks for four; scanners miss codes that have less
 
 
 def qr_svg(text: str, title: str) -> Markup:
-    """Return a QR code of the text as an SVG element: error correction M, quiet zone kept, with a title.
+    """Return a QR code of the text as an SVG element: error correction M or better, quiet zone kept, with a title.
 
     It is black on white whatever the page's colors are, since many scanners do not read the inverse. It has
     no size of its own; the style sheet gives it one.
     """
-    code: QRCode = QRCode(error_correction=ERROR_CORRECT_M, border=_QUIET_ZONE_MODULES)
-    code.add_data(text)
-    code.make(fit=True)
-    matrix = code.get_matrix()
+    matrix = [list(row) for row in segno.make_qr(text, error="m").matrix_iter(border=_QUIET_ZONE_MODULES)]
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" class="qr" viewBox="0 0 {size} {size}" role="img"'
         ' aria-labelledby="qr-title" shape-rendering="crispEdges"><title id="qr-title">{title}</title>'
@@ -24,7 +22,7 @@ def qr_svg(text: str, title: str) -> Markup:
     ).format(size=len(matrix), title=escape(title), path=_path(matrix))
 
 
-def _path(matrix: list[list[bool | None]]) -> str:
+def _path(matrix: Iterable[list[int]]) -> str:
     """Return one rectangle for each run of dark modules in a row: fewer bytes than one for each module."""
     runs = []
     for y, row in enumerate(matrix):
