@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from incentives.kernel.core import Core
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX = 1024 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REQUEST_ID_IN_ENVIRON = "incentives.request_id"
+_NOT_OUR_NAME = "This service does not go by that name. Use the address that you were given.\n"
 _STATUS_OF_A_BUG = 500
 # A request makes thousands of objects and few cycles: to look for them after every seven hundred takes a tenth of it.
 _COLLECTED_AFTER = (20_000, 20, 20)
@@ -208,6 +209,8 @@ def _show_error(error: Exception) -> Response:
         current_app.logger.error("request %s failed", g.get("request_id"), exc_info=error)
     if request.path.startswith("/api/"):
         return api.door.render_error(error, status)
+    if isinstance(error, SecurityError):  # Asked for by a name that is not ours: no page has an address there.
+        return Response(_NOT_OUR_NAME, status, content_type="text/plain; charset=utf-8")
     if channels.door.owns(request.path):
         return channels.door.render_error(error, status)
     return admin.door.render_error(error, status)

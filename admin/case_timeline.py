@@ -138,8 +138,9 @@ def _apology(_: Teller, item: TimelineItem) -> str:
 def _message(_: Teller, item: TimelineItem) -> str:
     what = _TEMPLATES.get(item.title, words.in_words(item.title))
     channel = case_words.CHANNELS.get(str(item.facts.get("channel")), "")
-    status = words.DELIVERIES.get(str(item.facts.get("status")), ("", "", ""))[2].lower()
-    return f"{what} {channel}: {status}"
+    status, reason = str(item.facts.get("status")), item.facts.get("reason")
+    word = words.delivery(status, reason)[2].lower() if status in words.DELIVERIES else ""
+    return f"{what} {channel}: {word}"
 
 
 def _step(_: Teller, item: TimelineItem) -> str:

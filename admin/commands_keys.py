@@ -11,7 +11,7 @@ import click
 from admin.command_line import open_core, show_table
 from incentives.flows.renew import renew_all
 from incentives.kernel.clock import SystemClock
-from incentives.queries.encrypted import keys_in_use
+from incentives.queries.encrypted import STOPPED, KeyUse, keys_in_use
 
 _KEY_BYTES = 32
 _ID_LETTERS = string.ascii_lowercase + string.digits
@@ -52,7 +52,7 @@ def fresh_keys(key_id: str) -> dict[str, str]:
 @keys.command("check")
 @click.pass_context
 def keys_check(context: click.Context) -> None:
-    """Count what each key has made that is still needed; exit status 1 if a key is missing that something needs.
+    """Count what each key has made that is still needed; exit status 1 if one is missed that is gone, or may not go.
 
     Of links and forms nobody can count: they are signed, and kept nowhere.
     """
@@ -61,8 +61,25 @@ def keys_check(context: click.Context) -> None:
         ("PURPOSE", "KEY", "STATE", "COUNT", "WHAT"),
         [(each.purpose, each.key_id, each.state or "in use", each.count, each.what) for each in found],
     )
-    if any(each.state == "missing" for each in found):
+    missed = [each for each in found if each.is_missed]
+    for each in missed:
+        click.echo(_told(each), err=True)
+    if missed:
         sys.exit(_LOST)
+
+
+def _told(each: KeyUse) -> str:
+    """Return what to do about a key that is missed."""
+    if each.state == "missing":
+        return (
+            f"{each.count} {each.what} ({each.purpose}) are lost while their key is not in the settings: put it back."
+        )
+    if each.what == STOPPED:
+        return (
+            f"{each.count} {each.what} may be known by a retired contact key only: leave it in the settings, marked as "
+            "retired, for as long as they are counted here, or they are written to again."
+        )
+    return f"{each.count} {each.what} are of the retired contact key {each.key_id}: run `incentives keys renew`."
 
 
 @keys.command("renew")

@@ -82,7 +82,10 @@ def _news(found: Handover) -> str:
         return "Waiting for approval."
     if found.status in _ENDED:
         return f"{_ENDED[found.status][1]}."
-    told = [f"{words.CHANNELS[each.channel][1]}: {words.DELIVERIES[each.status][2]}." for each in found.deliveries]
+    told = [
+        f"{words.CHANNELS[each.channel][1]}: {words.delivery(each.status, each.reason)[2]}."
+        for each in found.deliveries
+    ]
     return " ".join(["The voucher is issued." if found.voucher_status else "The apology is recorded.", *told])
 
 
@@ -125,7 +128,7 @@ def _voucher(found: Handover) -> dict[str, Any] | None:
 
 
 def _delivery(each: HandoverDelivery) -> dict[str, Any]:
-    tone, sign, word = words.DELIVERIES[each.status]
+    tone, sign, word = words.delivery(each.status, each.reason)
     icon, channel = words.CHANNELS[each.channel]
     return {
         "icon": icon,

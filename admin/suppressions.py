@@ -20,6 +20,12 @@ blueprint = Blueprint("staff_suppressions", __name__)
 _MANAGE = "suppressions:manage"
 _PATH = "/safeguards/unreachable"
 CHANNELS = (("email", "Email"), ("sms", "SMS"))
+_TOLD_BY = {
+    "sendgrid": "SendGrid",
+    "twilio": "Twilio",
+    "twilio-2": "the second Twilio account",
+    "smtp": "the mail server",
+}
 REASONS = {
     "blocked": ("warn", "A message was refused lately"),
     "invalid": ("bad", "Nobody can be reached there"),
@@ -44,13 +50,13 @@ def lift(suppression_id: uuid.UUID) -> ResponseReturnValue:
         command = LiftSuppression(id=suppression_id, reason=Form(request.form).text("reason", NOTE_LONGEST))
         lift_suppression(core=guard.the_core(), actor=guard.the_actor(), command=command)
     except Refusal as refusal:
-        return _entries(refusal)
+        return _entries(refusal, suppression_id)
     return redirect(f"{_PATH}?done=lifted", 303)
 
 
-def _entries(refusal: Refusal | None = None) -> ResponseReturnValue:
+def _entries(refusal: Refusal | None = None, tried: uuid.UUID | None = None) -> ResponseReturnValue:
     core, actor = guard.the_core(), guard.the_actor()
-    refused = pages.refused(refusal, {"reason": "reason"}) if refusal else None
+    refused = pages.refused(refusal, {"reason": f"reason-{tried}"}) if refusal else None
     chosen = request.args.get("channel")
     shown = chosen if chosen in dict(CHANNELS) else None
     found = list_suppressed(core=core, actor=actor, channel=shown, after=request.args.get("after"))
@@ -64,6 +70,7 @@ def _entries(refusal: Refusal | None = None) -> ResponseReturnValue:
         views=[{"href": _PATH, "word": "All", "current": shown is None}]
         + [{"href": f"{_PATH}?channel={key}", "word": word, "current": shown == key} for key, word in CHANNELS],
         done="From now on it is sent to again." if request.args.get("done") == "lifted" else "",
+        tried=tried,
         refused=refused,
     )
 
@@ -72,6 +79,7 @@ def _row(each: SuppressedContact) -> dict[str, Any]:
     zone, now = pages.zone_of(guard.the_actor()), guard.the_core().clock.now()
     ends = f"until {words.instant(each.ends_at, zone)}" if each.ends_at else "until somebody lifts it"
     code = f" ({each.code})" if each.code else ""
+    whose = f" The address is {each.staff_name}’s, of the staff." if each.staff_name else ""
     tone, reason = REASONS[each.reason]
     return {
         "id": each.id,
@@ -79,5 +87,5 @@ def _row(each: SuppressedContact) -> dict[str, Any]:
         "tone": tone,
         "reason": reason,
         "channel": dict(CHANNELS)[each.channel],
-        "what": f"Told by {each.source}{code} {words.ago(each.since, now)}, {ends}",
+        "what": f"Told by {_TOLD_BY.get(each.source, each.source)}{code} {words.ago(each.since, now)}, {ends}.{whose}",
     }

@@ -359,7 +359,7 @@ def _chained(each: voucher_care.ChainedVoucher, found: VoucherLife) -> dict[str,
 
 
 def _message(each: voucher_care.VoucherMessage, zone: str, now: datetime) -> dict[str, Any]:
-    tone, sign, word = words.DELIVERIES[each.status]
+    tone, sign, word = words.delivery(each.status, each.reason)
     icon, channel = words.CHANNELS[each.channel]
     copy = f", copy {each.copy}" if each.copy else ""
     when = (

@@ -10,6 +10,7 @@ from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_currency
 
 from incentives.kernel.money import AMOUNT_MINOR_MAX, Money, minor_digits
+from incentives.queries.issuances import UNCERTAIN
 
 LOCALE = "en_US"
 # Digits, perhaps parted in thousands, and perhaps a sign with the decimals.
@@ -75,6 +76,7 @@ DELIVERIES = {
     "suppressed": ("warn", "lock", "Not sent"),
     "withdrawn": ("news", "cross", "Withdrawn"),
 }
+_UNCERTAIN = ("warn", "alert", "May have arrived")
 MOVING = ("queued", "sending")
 """Statuses of a delivery that change by themselves within moments."""
 
@@ -90,6 +92,11 @@ STEPS = {
     "review": "Review",
     "survey": "Ask how it went",
 }
+
+
+def delivery(status: str, reason: str | None) -> tuple[str, str, str]:
+    """Return how a delivery is called: tone, sign, words. Of one that was given up nobody may know how it ended."""
+    return _UNCERTAIN if reason == UNCERTAIN and status == "failed" else DELIVERIES[status]
 
 
 def money(amount: Money) -> str:

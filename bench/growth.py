@@ -220,7 +220,7 @@ def _filled(server: Postgres, size: int, most: int) -> tuple[World, int, Filled]
     name = f"vouchers_{size}"
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    world = World(server, name, World.catalog())
+    world = World(server.url(name), World.catalog(), server=server)
     began = time.monotonic()
     filled = fill(world.core, world.database_url, size, world.key.label, most)
     with psycopg.connect(world.database_url, autocommit=True) as connection:

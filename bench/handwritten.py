@@ -12,8 +12,9 @@ import itertools
 import os
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from base64 import b32encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -90,12 +91,20 @@ _local = threading.local()
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer one request; one without a body only asks whether anybody is there."""
+    """Answer one request."""
+    return answered(_PATHS, environ, start_response)
+
+
+Paths = Mapping[str, Callable[[dict[str, Any], dict[str, Any]], tuple[str, Any]]]
+
+
+def answered(paths: Paths, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer one request by its path; one without a body only asks whether anybody is there."""
     if "CONTENT_LENGTH" not in environ:
         start_response("204 No Content", [])
         return []
     body = orjson.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-    status, answer = _PATHS[environ["PATH_INFO"]](body, environ)
+    status, answer = paths[environ["PATH_INFO"]](body, environ)
     written = orjson.dumps(answer)
     start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(written)))])
     return [written]
@@ -103,8 +112,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 
 def _issue(body: dict[str, Any], environ: dict[str, Any]) -> tuple[str, Any]:
     voucher_id = uuid.uuid4()
-    code = _code_of(voucher_id)
-    asked = (environ["HTTP_IDEMPOTENCY_KEY"], voucher_id, _digest_of(code), body["budget"], body["amount_minor"])
+    code = code_of(voucher_id)
+    asked = (environ["HTTP_IDEMPOTENCY_KEY"], voucher_id, digest_of(code), body["budget"], body["amount_minor"])
     row = _row(_ISSUE, asked)
     if row is None or row[0] is None:
         return "409 Conflict", {"status": "replayed"}
@@ -113,20 +122,20 @@ def _issue(body: dict[str, Any], environ: dict[str, Any]) -> tuple[str, Any]:
 
 def _redeem(body: dict[str, Any], _environ: dict[str, Any]) -> tuple[str, Any]:
     redemption_id = uuid.uuid4()
-    row = _row(_REDEEM, (redemption_id, _digest_of(body["code"])))
+    row = _row(_REDEEM, (redemption_id, digest_of(body["code"])))
     if row is None:
         return "409 Conflict", {"status": "not redeemed"}
     return "201 Created", {"id": redemption_id, "voucher_id": row[0], "amount_minor": row[1], "redeemed_at": row[2]}
 
 
 def _look_up(body: dict[str, Any], _environ: dict[str, Any]) -> tuple[str, Any]:
-    row = _row(_LOOKUP, (_digest_of(body["code"]),))
+    row = _row(_LOOKUP, (digest_of(body["code"]),))
     if row is None:
         return "404 Not Found", {"status": "unknown"}
     return "200 OK", dict(zip(("id", "amount_minor", "currency", "status", "expires_at"), row, strict=True))
 
 
-_PATHS = {"/issue": _issue, "/redeem": _redeem, "/lookup": _look_up}
+_PATHS: Paths = {"/issue": _issue, "/redeem": _redeem, "/lookup": _look_up}
 
 
 def _row(statement: str, values: tuple[Any, ...]) -> TupleRow | None:
@@ -137,23 +146,20 @@ def _row(statement: str, values: tuple[Any, ...]) -> TupleRow | None:
     return row
 
 
-def _code_of(voucher_id: uuid.UUID) -> str:
+def code_of(voucher_id: uuid.UUID) -> str:
+    """Return a voucher's code."""
     return b32encode(hmac.digest(_KEY, voucher_id.bytes, "sha256")[:10]).decode()
 
 
-def _digest_of(code: str) -> str:
+def digest_of(code: str) -> str:
+    """Return what a code is found by."""
     return hmac.digest(_KEY, code.encode(), hashlib.sha256).hex()
 
 
-class Floor:
-    """Its tables, and requests to it."""
+class Requests(ABC):
+    """What is sent to a program by hand, whatever it keeps its records in."""
 
-    def __init__(self, url: str) -> None:
-        """Make the tables in a database, beside whatever is there."""
-        self.environ = {URL_VARIABLE: url}
-        self._url = url
-        with psycopg.connect(url) as connection:
-            connection.execute(SCHEMA.encode())
+    environ: dict[str, str]
 
     def issues(self, count: int) -> list[Request]:
         """Return requests to issue, from fifty budgets in turn."""
@@ -168,17 +174,35 @@ class Floor:
         """Return look-ups of vouchers that are there."""
         return [self._post("/lookup", {"code": code}) for code in self._vouchers(count)]
 
+    @abstractmethod
+    def insert(self, vouchers: Iterable[tuple[uuid.UUID, str, int]]) -> None:
+        """Insert vouchers by their ids, digests and budgets; each is good for a long time."""
+
     def _vouchers(self, count: int) -> list[str]:
         ids = [uuid.uuid4() for _ in range(count)]
-        codes = [_code_of(each) for each in ids]
-        with psycopg.connect(self._url) as connection, connection.cursor().copy(_VOUCHERS) as copy:
-            for number, (voucher_id, code) in enumerate(zip(ids, codes, strict=True)):
-                copy.write_row(
-                    (voucher_id, _digest_of(code), number % BUDGETS, 100, "USD", "issued", "now", "2099-01-01")
-                )
+        codes = [code_of(each) for each in ids]
+        budgets = itertools.cycle(range(BUDGETS))
+        self.insert(zip(ids, map(digest_of, codes), budgets, strict=False))
         return codes
 
     @staticmethod
     def _post(path: str, body: dict[str, Any]) -> Request:
         headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
         return Request("POST", path, headers, orjson.dumps(body))
+
+
+class Floor(Requests):
+    """Its tables, on PostgreSQL."""
+
+    def __init__(self, url: str) -> None:
+        """Make the tables in a database, beside whatever is there."""
+        self.environ = {URL_VARIABLE: url}
+        self._url = url
+        with psycopg.connect(url) as connection:
+            connection.execute(SCHEMA.encode())
+
+    def insert(self, vouchers: Iterable[tuple[uuid.UUID, str, int]]) -> None:
+        """Insert vouchers that are good for a long time."""
+        with psycopg.connect(self._url) as connection, connection.cursor().copy(_VOUCHERS) as copy:
+            for voucher_id, digest, budget in vouchers:
+                copy.write_row((voucher_id, digest, budget, 100, "USD", "issued", "now", "2099-01-01"))

@@ -128,9 +128,9 @@ class Server:
 class World:
     """A database, a catalog with fifty locations and a budget for each, an agent's key and a till's."""
 
-    def __init__(self, server: Postgres, database: str, catalog_text: str) -> None:
-        """Migrate a database of a server, put a catalog in force and let two programs in."""
-        self.server, self.database_url = server, server.url(database)
+    def __init__(self, database_url: str, catalog_text: str, *, server: Postgres | None = None) -> None:
+        """Migrate a database, put a catalog in force and let two programs in."""
+        self._server, self.database_url = server, database_url
         upgrade(self.database_url)
         self.core = make_core(self.database_url, clock=SystemClock())
         publish_catalog(self.core, catalog_text)
@@ -153,7 +153,7 @@ class World:
         server = Postgres(run, durable=True)
         server.start()
         try:
-            world = cls(server, "postgres", cls.catalog())
+            world = cls(server.url("postgres"), cls.catalog(), server=server)
             try:
                 yield world
             finally:
@@ -161,12 +161,18 @@ class World:
         finally:
             server.remove()
 
+    @property
+    def server(self) -> Postgres:
+        """Return the server that the database is on."""
+        assert self._server is not None
+        return self._server
+
     @contextlib.contextmanager
     def another(self, database: str, catalog_text: str) -> Iterator["World"]:
         """Make one more database beside this one, with a catalog of its own."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
-        world = type(self)(self.server, database, catalog_text)
+        world = type(self)(self.server.url(database), catalog_text, server=self.server)
         try:
             yield world
         finally:

@@ -180,7 +180,8 @@ def _table(found: Found, pace: Pace, megabytes: int, *, missing: bool) -> str:
     for name, kind in sorted(found, key=lambda each: ("hello", *KINDS).index(each[1].partition(",")[0])):
         results = found[name, kind]
         rate, usual, p99 = (median(results, each) for each in ("per_second", "median_ms", "p99_ms"))
-        waits = f"{usual:11.1f}{p99:9.1f}{p99 / usual:12.1f}" if usual else ""
+        computed = f"{median(results, 'cpu_ms'):11.2f}"
+        waits = f"{usual:11.1f}{p99:9.1f}{p99 / usual:12.1f}{computed}" if usual else ""
         shares = "".join(_share(rate, found.get((floor, kind)), 12) for floor in ("by hand", "pgbench"))
         lines.append(
             f"{name if kind == 'hello' else kind + ', ' + name:32}{rate:10.0f}{shares}{rate / flask:16.3f}{waits}"

@@ -22,6 +22,7 @@ from incentives.messages.port import (
     PACE,
     PROVIDER,
     SETTINGS,
+    THEIRS,
     Accepted,
     AnyLetter,
     Outcome,
@@ -35,15 +36,27 @@ _SUBMISSION_PORT, _TLS_PORT = 587, 465
 _AWAY = "The mail server cannot be reached."
 _SILENT = "The mail server broke off before it said whether it took the message."
 _WRONG_SENDER = "The configuration is wrong: the mail server does not accept the sender's address."
+_WRONG_RELAY = "The configuration is wrong: the mail server does not let us send by it."
 _WRONG_LOGIN = "The configuration is wrong: the mail server does not accept the user or the password."
 _NO_TLS = "The configuration is wrong: the mail server offers no encrypted line, or no good certificate."
 _BAD_ADDRESS = "The mail server refuses the customer's email address."
 _BAD_MESSAGE = "The mail server refuses the message."
+_FULL = "The customer's mailbox is full."
 _BUSY = "The mail server does not take the message now."
 _SLOWER = "The mail server asks us to send more slowly."
 
 # https://www.rfc-editor.org/rfc/rfc3463: enhanced codes of refusals for now that mean that we send too much.
 _TOO_MUCH = ("4.7.0", "4.7.28", "4.3.2", "4.4.5")
+# And of refusals for good: what is wrong with the address itself, with the sender's, and what says nothing of it.
+_BAD_ADDRESSES = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10")
+_BAD_SENDERS = ("5.1.7", "5.1.8")
+_FULL_MAILBOX = ("4.2.2", "5.2.2")
+# By far the most often it is we who may not: the relay, the login, a list that our machine stands on. Of a text that
+# was sent these two say that a filter did not like it.
+_POLICY, _FILTERED = "5.7.", ("5.7.0", "5.7.1")
+_NOT_US = (530, 535)
+_REFUSED_AS_A_WHOLE = 554
+_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?!\.?[0-9])")
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 _REFUSED, _FINAL, _TAKEN = 400, 500, 250
 
@@ -154,17 +167,29 @@ def _text(server: smtplib.SMTP, message: EmailMessage) -> Outcome:
 
 
 def _refused(code: int, said: bytes | str, about: str) -> Outcome:
-    """Return what a refusal means: by its code, and by the step that it answers. Its words are not kept: they quote."""
-    if code >= _FINAL:
-        final: dict[str, Outcome] = {
-            "sender": _wrong(_WRONG_SENDER),
-            "address": WillNeverWork(_BAD_ADDRESS, "invalid"),
-            "message": WillNeverWork(_BAD_MESSAGE),
-        }
-        return final[about]
+    """Return what a refusal means: by its codes, and by the step that it answers. Its words quote, and are not kept."""
     text = said.decode("ascii", "replace") if isinstance(said, bytes) else said
-    slower = text.startswith(_TOO_MUCH)
+    found = _ENHANCED.match(text)
+    enhanced = found[0] if found else ""
+    if about == "address" and enhanced in _FULL_MAILBOX:
+        return TryLater(_FULL, None, THEIRS)
+    if code >= _FINAL:
+        return _refused_for_good(code, enhanced, about)
+    slower = enhanced in _TOO_MUCH
     return TryLater(_SLOWER if slower else _BUSY, None, PACE if slower else PROVIDER)
+
+
+def _refused_for_good(code: int, enhanced: str, about: str) -> Outcome:
+    """Return what a refusal for good means: nothing is held against an address that it does not clearly name."""
+    if about == "sender" or enhanced in _BAD_SENDERS:
+        return _wrong(_WRONG_SENDER)
+    as_a_whole = about == "address" and code == _REFUSED_AS_A_WHOLE and not enhanced
+    filtered = about == "message" and enhanced in _FILTERED
+    if (enhanced.startswith(_POLICY) and not filtered) or code in _NOT_US or as_a_whole:
+        return _wrong(_WRONG_RELAY)
+    if about == "message":
+        return WillNeverWork(_BAD_MESSAGE)
+    return WillNeverWork(_BAD_ADDRESS, "invalid" if enhanced in _BAD_ADDRESSES else None)
 
 
 def _wrong(reason: str) -> TryLater:

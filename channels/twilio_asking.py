@@ -11,24 +11,25 @@ from typing import Any
 from channels.provider import provider_message_id
 from channels.sms_text import plain_typography
 from channels.twilio_status import report_in
-from incentives.messages.port import Accepted, AnyLetter, NotThere, StatusReport
+from incentives.messages.port import AnyLetter, StatusReport
 
 _LOOKED_AT = 50
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
 
-def looked_for(client: Any, letter: AnyLetter, text: str, since: datetime) -> Accepted | NotThere:
-    """Return the message to the letter's number that says the same, of the latest; ``text`` is the letter's.
+def looked_for(client: Any, letter: AnyLetter, text: str, since: datetime) -> list[str]:
+    """Return the messages to the letter's number that say the same, of the latest; ``text`` is the letter's.
 
     A link is as good as the whole text: it is this voucher's only. Raises what the client raises.
     """
+    found = []
     for message in client.messages.list(to=letter.to, page_size=_LOOKED_AT, limit=_LOOKED_AT):
         if _made_at(message) < since - _CLOCKS_DIFFER:
             continue
         sid = provider_message_id(message.sid)
         if sid is not None and _says(message.body or "", text, getattr(letter, "url", None)):
-            return Accepted(sid)
-    return NotThere()
+            found.append(sid)
+    return found
 
 
 def _made_at(message: Any) -> datetime:

@@ -30,7 +30,6 @@ from channels.twilio_numbers import SUPPRESSES
 from incentives.messages.port import (
     Accepted,
     AnyLetter,
-    NotThere,
     Outcome,
     StatusReport,
     TryLater,
@@ -179,13 +178,13 @@ class TwilioSender:
             self._of_this_thread.client = None  # A call that was abandoned may still hold its connection.
         return outcome
 
-    def look_for(self, letter: AnyLetter, since: datetime) -> Accepted | NotThere | None:
-        """Return whether Twilio has taken a letter since an instant; None where it does not say."""
+    def look_for(self, letter: AnyLetter, since: datetime) -> list[str] | None:
+        """Return what Twilio has taken since an instant that says the same; None where it does not say."""
         from channels.twilio_asking import looked_for  # which knows the words of callbacks, and those know this file
 
         text = render_sms(letter).text
 
-        def question(client: Any) -> Accepted | NotThere:
+        def question(client: Any) -> list[str]:
             return looked_for(client, letter, text, since)
 
         return self._asked(question)
@@ -201,9 +200,10 @@ class TwilioSender:
 
         def ask() -> T | TryLater:
             try:
-                return question(client) or nothing
+                answer = question(client)
             except (NotCreatedError, NotReachedError):
                 return nothing
+            return nothing if answer is None else answer
 
         answer = self._deadline.within(ask)
         if not isinstance(answer, TryLater | Unsure):
@@ -330,17 +330,19 @@ def _is_object(text: str) -> bool:
 
 
 def _before_it_was_sent(failure: Exception) -> bool:
-    """Return whether a connection failed before there was one: nobody can have taken anything then."""
+    """Return whether a call failed before there was a connection: nobody can have taken anything then."""
     from requests import ConnectTimeout
     from urllib3.exceptions import MaxRetryError  # what its pool says where it came to no connection
 
-    return isinstance(failure, ConnectTimeout) or bool(failure.args and isinstance(failure.args[0], MaxRetryError))
+    if isinstance(failure, ConnectTimeout | ValueError):  # the latter: what was to be sent could not even be written
+        return True
+    return bool(failure.args and isinstance(failure.args[0], MaxRetryError))
 
 
 @cache
 def _careful_transport() -> type[Any]:
     """Return Twilio's own HTTP client, made to follow no redirect, keep headers, and write nothing down."""
-    from requests import ConnectionError, RequestException, Timeout  # noqa: A004 - its own; Twilio's client comes with it
+    from requests import RequestException, Timeout  # Twilio's client comes with it
     from twilio.http.http_client import TwilioHttpClient  # only who sends should pay for it
     from twilio.http.response import Response
 
@@ -362,11 +364,9 @@ def _careful_transport() -> type[Any]:
             del allow_redirects  # never: the token would follow
             try:
                 response = super().request(method, url, params, data, headers, auth, timeout)
-            except (ConnectionError, Timeout) as failure:
+            except RequestException as failure:
                 what = "Twilio did not answer in time." if isinstance(failure, Timeout) else _BROKE
                 raise NotReachedError(what, unsure=not _before_it_was_sent(failure)) from None
-            except RequestException:
-                raise NotReachedError(_BROKE) from None
             finally:
                 self._test_only_last_request = self._test_only_last_response = None  # they hold the code
             if method.upper() == "GET" and response.status_code == HTTPStatus.OK and _is_object(response.text):
@@ -375,9 +375,7 @@ def _careful_transport() -> type[Any]:
                 raise NotCreatedError(response.status_code, response.headers, response.text)
             sid = provider_message_id(_member(response.text, "sid"))
             if sid is None:
-                # Whoever wrote this 201, a second copy of one single-use code does less harm than none at
-                # all.
-                raise NotReachedError("What answered in Twilio's place is not Twilio.")
+                raise NotReachedError("Twilio's answer named no message.", unsure=True)  # it may have broken off
             return Response(response.status_code, json.dumps({"sid": sid}), response.headers)
 
         def log_request(self, kwargs: dict[str, Any]) -> None:

@@ -5,6 +5,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from channels.twilio_sms import TwilioSender
 
 
+def spare_token(url: str) -> str:
+    """Return the second account's token, by which it signs what it passes on to us; "" where there is no account."""
+    return unquote(urlsplit(url).password or "")
+
+
 def spare_account(url: str, timeout_seconds: float) -> TwilioSender:
     """Return who sends by a second account: ``https://sid:token@host?from=number``, or ``?service=sid``.
 
@@ -14,7 +19,7 @@ def spare_account(url: str, timeout_seconds: float) -> TwilioSender:
     origin = dict(parse_qsl(parts.query.replace("+", "%2B")))
     return TwilioSender(
         account_sid=unquote(parts.username or ""),
-        auth_token=unquote(parts.password or ""),
+        auth_token=spare_token(url),
         messaging_service_sid=origin.get("service"),
         sms_from=origin.get("from"),
         base_url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",

@@ -14,7 +14,7 @@ from incentives.books import audit
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.messages import outbox, providers
-from incentives.messages.port import OURS, PACE, SETTINGS, TryLater, Unsure
+from incentives.messages.port import OURS, PACE, SETTINGS, THEIRS, TryLater, Unsure
 
 ABOUT = "provider"
 TOLD = ("admin",)
@@ -29,6 +29,7 @@ class Claim:
     message: Any
     state: Any
     probes: bool
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +74,13 @@ def claimed(tx: Connection, routes: Routes, message: Any, now: datetime) -> Clai
             providers.give_probe_back(tx, provider, now)
     if message is None:
         return None
-    return Claim(message, routes.states.get(message.provider), message.channel in routes.probes)
+    return Claim(message, routes.states.get(message.provider), message.channel in routes.probes, now)
 
 
 def learn(tx: Connection, core: Core, claim: Claim, outcome: Any, now: datetime) -> None:
     """Take in what a provider's answer says about it: it works, wants us slower, is ill, or refuses our settings."""
     name, channel = claim.message.provider, claim.message.channel
-    if isinstance(outcome, TryLater) and outcome.blame == OURS:
+    if isinstance(outcome, TryLater) and outcome.blame in (OURS, THEIRS):
         return
     if isinstance(outcome, TryLater) and outcome.blame == PACE:
         if outcome.after_seconds:

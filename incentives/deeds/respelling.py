@@ -13,12 +13,11 @@ from incentives.deeds import suspecting_lists
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.messages import suppression
+from incentives.queries import came_back
 from incentives.recovery import customers
 from incentives.recovery.customers import Contact
 from incentives.safeguards import lists
 from incentives.safeguards.lists import Value
-
-_TWICE = "It stood there twice, under two keys."
 
 
 def of_contacts(core: Core, contacts: Iterable[Contact]) -> dict[str, str]:
@@ -26,6 +25,8 @@ def of_contacts(core: Core, contacts: Iterable[Contact]) -> dict[str, str]:
     found: dict[str, str] = {}
     for contact in contacts:
         for kind, text in customers.identities(contact):
+            found |= core.contacts.respelled(kind, text)
+        for _, kind, text in came_back.spelled(contact):
             found |= core.contacts.respelled(kind, text)
         for value in suspecting_lists.of_contact(contact):
             found |= lists.respelled(core, value)
@@ -44,7 +45,7 @@ def respell(tx: Connection, respelled: dict[str, str], now: datetime) -> int:
     """Make digests anew wherever they stand; return how many those were."""
     if not respelled:
         return 0
-    by = {"lifted_by": SYSTEM.label, "lifted_by_name": SYSTEM.name, "lifted_at": now, "lift_reason": _TWICE}
+    by = {"lifted_by": SYSTEM.label, "lifted_by_name": SYSTEM.name, "lifted_at": now, "lift_reason": suppression.TWICE}
     return (
         customers.respell(tx, respelled)
         + lists.respell(tx, respelled, now, SYSTEM.label)

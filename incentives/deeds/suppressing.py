@@ -19,6 +19,7 @@ from incentives.deeds.wanting import Draft
 from incentives.kernel.actors import SYSTEM, Actor
 from incentives.kernel.core import Core
 from incentives.messages import suppression
+from incentives.messages.port import AnyLetter, Letter, SurveyLetter
 from incentives.queries.came_back import CameBack, came_back, digests_of
 from incentives.recovery.customers import Contact
 
@@ -51,18 +52,18 @@ class Suppressed:
 
 def suppress(tx: Connection, core: Core, wanted: Iterable[Unwanted], now: datetime) -> int:
     """Put addresses on the list; return how many entries are new or stand for a weightier reason now."""
-    named = [(digests_of(core, each.channel, each.address), each) for each in wanted]
+    named = [(digests_of(core, each.channel, each.address, each.reason), each) for each in wanted]
     # In one order, so that two who put the same addresses on the list cannot wait for each other in a ring.
     ordered = sorted(((digests, each) for digests, each in named if digests), key=lambda both: both[0][0])
     return sum(_suppress_one(tx, core, digests, each, now) for digests, each in ordered)
 
 
 def _suppress_one(tx: Connection, core: Core, digests: Sequence[str], unwanted: Unwanted, now: datetime) -> bool:
+    every = digests_of(core, unwanted.channel, unwanted.address)
     for _ in range(_TRIES):
-        before = suppression.history(tx, unwanted.channel, digests)
-        if any(row.lifted_at is not None and row.lifted_at > unwanted.at for row in before):
+        standing = next(iter(suppression.among(tx, unwanted.channel, digests, now)), None)
+        if suppression.lifted_since(tx, unwanted.channel, every, unwanted.at):
             return False  # it was known when somebody lifted it
-        standing = next((row for row in before if row.lifted_at is None), None)
         if standing is not None and standing.ends_at is not None and standing.ends_at <= now:
             suppression.lift(tx, standing.id, _lifted(SYSTEM, standing.ends_at, suppression.LAPSED))
             standing = None
@@ -146,17 +147,24 @@ def _lifted(actor: Actor, at: datetime, reason: str) -> dict[str, Any]:
     return {"lifted_at": at, "lifted_by": actor.label, "lifted_by_name": actor.name, "lift_reason": reason}
 
 
-def standing_id(tx: Connection, core: Core, channel: str, address: str, reason: str, now: datetime) -> uuid.UUID | None:
-    """Return the entry that stands against an address for one reason, or None."""
-    sought = {(channel, digest) for digest in digests_of(core, channel, address)}
-    return next((row.id for row in suppression.standing(tx, sought, now) if row.reason == reason), None)
+def standing_ids(
+    tx: Connection, core: Core, channel: str, address: str, reason: str, now: datetime
+) -> Sequence[uuid.UUID]:
+    """Return the entries that stand against an address for one reason: one, or while a key changes two."""
+    sought = {(channel, digest) for digest in digests_of(core, channel, address, reason)}
+    return [row.id for row in suppression.standing(tx, sought, now) if row.reason == reason]
 
 
-def why_not(tx: Connection, core: Core, channel: str, address: str, now: datetime) -> Suppressed | None:
-    """Return why a message must not be sent to an address; None where it may."""
-    contact = Contact(email=address) if channel == "email" else Contact(phone=address)
-    (found,) = came_back(tx, core, [contact], now, sure=True)
-    return Suppressed(found[channel].words) if channel in found else None
+def why_not(tx: Connection, core: Core, letter: AnyLetter, now: datetime) -> Suppressed | None:
+    """Return why a letter must not be sent to its address; None where it may.
+
+    A notice is sent to staff all the same who said that they want no more: one click must not keep from them that the
+    books do not hold, or that nobody can be written to.
+    """
+    contact = Contact(email=letter.to) if letter.channel == "email" else Contact(phone=letter.to)
+    only = suppression.HOLDS if isinstance(letter, Letter | SurveyLetter) else suppression.UNREACHABLE
+    (found,) = came_back(tx, core, [contact], now, sure=True, only=only)
+    return Suppressed(found[letter.channel].words) if letter.channel in found else None
 
 
 def hold_back(tx: Connection, core: Core, drafts: Sequence[Draft], batch: Batch) -> None:

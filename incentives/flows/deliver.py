@@ -1,8 +1,9 @@
 """Deliver: claim one message (transaction), send it (no transaction), record what became of it (transaction).
 
 The row is the truth. A process that dies in between leaves a lease, which ends; then another sends the message again:
-at least once, and seldom twice. A copy is harmless: the same words, the same single-use code. What one provider may
-have taken is not handed to another before the first was asked, or its callbacks had their time.
+at least once, seldom twice, and never more than three times. A copy is harmless: the same words, the same single-use
+code. What one provider may have taken is not handed to another before the first was asked, or its callbacks had their
+time; what may have been taken three times is for a person to ask about.
 """
 
 import logging
@@ -28,7 +29,6 @@ from incentives.messages.port import (
     AnyLetter,
     Captured,
     Informant,
-    NotThere,
     Outcome,
     Sender,
     TryLater,
@@ -52,6 +52,9 @@ _NOT_NEEDED_ABOUT = {
     "case": "It was taken back, or is for somebody who may not sign in any more.",
 }
 _KEPT = "The provider that was asked first may have it; the other one is not asked yet."
+_SENT_ENOUGH = "No answer came when it was sent; whether it arrived is still waited for."
+_ASKED_MOST = 2
+"""A channel has so many providers at the most, and each is asked whether it has what may have been taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +70,25 @@ class _Kept:
     """The message is not sent now, for another provider may have it."""
 
     until_at: datetime
+    reason: str = _KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncertain:
+    """The message was sent as often as it may be, and nobody says whether it was taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """What came of a message, and by whom. ``sent`` is whether that one was asked to take it."""
+    """What came of a message, and by whom. ``sent`` is whether that one was asked to take it.
 
-    outcome: Outcome | Waits | Suppressed | _Kept | None
+    ``refuted`` is whether every provider said that it had taken none of the tries before.
+    """
+
+    outcome: Outcome | Waits | Suppressed | _Kept | _Uncertain | None
     sender: Sender | None = None
     sent: bool = False
+    refuted: bool = False
     to: str = field(default="", repr=False)
 
 
@@ -90,17 +103,18 @@ def deliver_next(*, core: Core, channel: str | None = None) -> Delivered | None:
 
 
 def _claim(core: Core, lease_id: uuid.UUID, channel: str | None) -> carrying.Claim | None:
-    now = core.clock.now()
+    now, timeout_seconds = core.clock.now(), core.settings.provider_timeout_seconds
     with core.database.write() as tx:
         routes = carrying.routes(tx, core, CHANNELS if channel is None else (channel,), now)
         message = routes.carriers and outbox.claim_next(
-            tx, lease_id=lease_id, now=now, lease_seconds=_lease_seconds(core), carriers=routes.carriers
+            tx,
+            lease_id=lease_id,
+            now=now,
+            lease_seconds=timeout_seconds + outbox.LEASE_MARGIN_SECONDS,
+            asking_seconds=_ASKED_MOST * timeout_seconds,
+            carriers=routes.carriers,
         )
         return carrying.claimed(tx, routes, message or None, now)
-
-
-def _lease_seconds(core: Core) -> int:
-    return core.settings.provider_timeout_seconds + outbox.LEASE_MARGIN_SECONDS
 
 
 def _send(core: Core, message: Any) -> _Tried:
@@ -109,6 +123,9 @@ def _send(core: Core, message: Any) -> _Tried:
     A message that cannot be written must not hold up those behind it: it is tried again like any other, and given
     up in the end with a reason that people see.
     """
+    enough = _sent_enough(core, message)
+    if enough is not None:
+        return enough
     sender: Sender | None = None
     try:
         with core.database.read() as tx:
@@ -119,7 +136,7 @@ def _send(core: Core, message: Any) -> _Tried:
         if unwanted is not None:
             return _Tried(unwanted)
         sender = _carrier(core, message.channel, message.provider)
-        return _in_doubt(core, message, letter) or _Tried(sender.send(letter), sender, sent=True, to=letter.to)
+        return _hand_over(core, message, letter, sender)
     except StorageUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is about this one message
@@ -133,7 +150,7 @@ def _unwanted(tx: Connection, core: Core, letter: AnyLetter | Waits | None) -> S
     """Return why nothing is sent to a letter's address: what was not known yet, or not asked, when it was promised."""
     if letter is None or isinstance(letter, Waits):
         return None
-    return suppressing.why_not(tx, core, letter.channel, letter.to, core.clock.now())
+    return suppressing.why_not(tx, core, letter, core.clock.now())
 
 
 def _carrier(core: Core, channel: str, provider: str) -> Sender:
@@ -141,21 +158,63 @@ def _carrier(core: Core, channel: str, provider: str) -> Sender:
     return sender
 
 
-def _in_doubt(core: Core, message: Any, letter: AnyLetter) -> _Tried | None:
-    """Return what is known of a message that a provider may have taken; None: it is to be sent.
+def _sent_enough(core: Core, message: Any) -> _Tried | None:
+    """Return what becomes of a message that may have been taken as often as it may be; None where it may go on.
+
+    It is kept for as long as callbacks take, and then asked about once. Whoever asks may die of the very message: the
+    next one ends it without a look at it.
+    """
+    if message.unsure_tries < outbox.UNSURE_MOST:
+        return None
+    if message.unsure_tries > outbox.UNSURE_MOST:
+        return _Tried(_Uncertain())
+    until_at = message.unsure_since_at + providers.HOLD
+    return _Tried(_Kept(until_at, _SENT_ENOUGH)) if core.clock.now() < until_at else None
+
+
+def _hand_over(core: Core, message: Any, letter: AnyLetter, sender: Sender) -> _Tried:
+    """Send a letter, unless it is known to have been taken, or may have been by somebody whose word is waited for.
 
     The same provider is asked again where it cannot tell, for it may know a copy; another one only after a while.
     """
-    if message.unsure_of is None:
-        return None
-    first = next((each for each in core.carriers(message.channel) if each.provider == message.unsure_of), None)
-    found = first.look_for(letter, message.created_at) if isinstance(first, Informant) else None
-    if isinstance(found, Accepted):
-        return _Tried(found, first)
-    until_at = message.unsure_since_at + providers.HOLD
-    if isinstance(found, NotThere) or message.provider == message.unsure_of or core.clock.now() >= until_at:
-        return None
-    return _Tried(_Kept(until_at))
+    refuted = False
+    if message.unsure_of is not None:
+        taken, without = _asked_about(core, message, letter)
+        if taken is not None:
+            return taken
+        refuted = without >= {each.provider for each in core.carriers(message.channel)}
+        if message.unsure_tries >= outbox.UNSURE_MOST and not refuted:
+            return _Tried(_Uncertain())
+        until_at = message.unsure_since_at + providers.HOLD
+        if message.unsure_of not in {sender.provider, *without} and core.clock.now() < until_at:
+            return _Tried(_Kept(until_at))
+    return _Tried(
+        sender.send(letter),
+        sender,
+        sent=True,
+        refuted=refuted and message.unsure_tries >= outbox.UNSURE_MOST,
+        to=letter.to,
+    )
+
+
+def _asked_about(core: Core, message: Any, letter: AnyLetter) -> tuple[_Tried | None, set[str]]:
+    """Return whether one of the channel's providers has a message, and which of them say that they do not.
+
+    Each is asked: more than one may have it. What they took for another message, a copy that staff asked for or the
+    one before it, is not this one.
+    """
+    without: set[str] = set()
+    for each in core.carriers(message.channel):
+        ids = each.look_for(letter, message.created_at) if isinstance(each, Informant) else None
+        if ids is None:
+            continue
+        with core.database.read() as tx:
+            others = outbox.others(tx, message.id, ids)
+        found = next((one for one in ids if one not in others), None)
+        if found is not None:
+            return _Tried(Accepted(found), each), without
+        without.add(each.provider)
+    return None, without
 
 
 def _record(core: Core, claim: carrying.Claim, lease_id: uuid.UUID, tried: _Tried) -> Delivered:
@@ -169,8 +228,8 @@ def _record(core: Core, claim: carrying.Claim, lease_id: uuid.UUID, tried: _Trie
             id=core.ids.new(now),
             message_id=message.id,
             number=message.attempts,
-            provider=tried.sender.provider if tried.sender else "none",
-            started_at=message.lease_until_at - timedelta(seconds=_lease_seconds(core)),
+            provider=_whom(message, tried),
+            started_at=claim.at,
             ended_at=now,
             outcome=named,
             reason=values.get("reason"),
@@ -199,6 +258,13 @@ def _record(core: Core, claim: carrying.Claim, lease_id: uuid.UUID, tried: _Trie
     if isinstance(tried.outcome, WillNeverWork):
         came_back.forget(core)
     return Delivered(message_id=message.id, status=values["status"])
+
+
+def _whom(message: Any, tried: _Tried) -> str:
+    """Return whom an attempt names: who was asked, or would have been had it not met a bug of ours."""
+    if tried.sender is not None:
+        return tried.sender.provider
+    return (message.provider or "nobody-yet") if isinstance(tried.outcome, TryLater) else outbox.NOBODY
 
 
 def _follow(tx: Connection, core: Core, message: Any, tried: _Tried, now: datetime) -> None:
@@ -246,16 +312,21 @@ def _became(tx: Connection, core: Core, message: Any, tried: _Tried, now: dateti
     if isinstance(outcome, Waits):
         return _waits(tx, message, now), "try-later"
     if isinstance(outcome, _Kept):
-        return {"status": "queued", "available_at": outcome.until_at, "reason": _KEPT}, "try-later"
+        return {"status": "queued", "available_at": outcome.until_at, "reason": outcome.reason}, "try-later"
     if isinstance(outcome, TryLater | Unsure):
-        return _later(tx, core, message, outcome, provider, now), "try-later"
-    if isinstance(outcome, Suppressed):
-        return {"status": "suppressed", "ended_at": now, "reason": outcome.reason}, "withdrawn"
-    if outcome is None:
-        reason = _NOT_NEEDED_ABOUT["issuance" if message.issuance_id else "case"]
-        return {"status": "withdrawn", "ended_at": now, "reason": reason}, "withdrawn"
+        return _later(tx, core, message, tried, outcome, now), "try-later"
+    if isinstance(outcome, Suppressed | _Uncertain | None):
+        return {"ended_at": now, **_not_sent(message, outcome)}, "withdrawn"
     values, named = _ended(outcome)
     return {"ended_at": now, "provider": provider, "unsure_of": None, "unsure_since_at": None, **values}, named
+
+
+def _not_sent(message: Any, outcome: Suppressed | _Uncertain | None) -> dict[str, Any]:
+    if isinstance(outcome, Suppressed):
+        return {"status": "suppressed", "reason": outcome.reason}
+    if isinstance(outcome, _Uncertain):
+        return {"status": "failed", "reason": outbox.UNCERTAIN}
+    return {"status": "withdrawn", "reason": _NOT_NEEDED_ABOUT["issuance" if message.issuance_id else "case"]}
 
 
 def _ended(outcome: Accepted | Captured | WillNeverWork) -> tuple[dict[str, Any], str]:
@@ -277,18 +348,20 @@ def _waits(tx: Connection, message: Any, now: datetime) -> dict[str, Any]:
 
 
 def _later(
-    tx: Connection, core: Core, message: Any, outcome: TryLater | Unsure, provider: str | None, now: datetime
+    tx: Connection, core: Core, message: Any, tried: _Tried, outcome: TryLater | Unsure, now: datetime
 ) -> dict[str, Any]:
-    reason = outcome.reason[:_REASON_LENGTH]
-    doubt = {"unsure_of": provider, "unsure_since_at": now} if isinstance(outcome, Unsure) else {}
+    provider, unsure = tried.sender.provider if tried.sender else None, isinstance(outcome, Unsure)
+    unsure_tries = (0 if tried.refuted else message.unsure_tries) + unsure
+    said = {"provider": provider, "reason": outcome.reason[:_REASON_LENGTH], "unsure_tries": unsure_tries}
+    said |= {"unsure_of": provider, "unsure_since_at": now} if unsure else {}
     # From its first try on: what was to be told later, or waited for its voucher, has its day too.
     given_up_at = (outbox.first_tried_at(tx, message.id) or now) + GIVE_UP_AFTER
     if now >= given_up_at:
-        return {"status": "failed", "ended_at": now, "provider": provider, "reason": reason, **doubt}
+        return {"status": "failed", "ended_at": now, **said, **({"reason": outbox.UNCERTAIN} if unsure_tries else {})}
     spread = (message.id.int + message.attempts * 7919) % _SPREAD_STEPS / _SPREAD_STEPS
     # The last try comes when the time is up, so that people hear of it then and not a long pause later.
     available_at = outbox.retry_at(now, message.attempts, _asked_seconds(core, message, outcome), spread, given_up_at)
-    return {"status": "queued", "available_at": available_at, "provider": provider, "reason": reason, **doubt}
+    return {"status": "queued", "available_at": available_at, **said}
 
 
 def _asked_seconds(core: Core, message: Any, outcome: TryLater | Unsure) -> float | None:

@@ -53,7 +53,9 @@ def hear_reports(*, core: Core, said: Sequence[StatusReport]) -> int:
 def hear_opt_out(*, core: Core, opt_out: OptOut) -> bool:
     """Put an address on the list of those that nothing is sent to, or take off what its owner put there.
 
-    Returns False for one that was heard before: a STOP that comes twice must not undo the START between.
+    Returns False for one that was heard before: a STOP that comes twice must not undo the START between. No provider of
+    SMS says when its customer wrote, so that what comes last counts: where a STOP was late, the number stays on the
+    list until one more START. To write to somebody who wants no more would be worse.
     """
     now = core.clock.now()
     report = StatusReport(
@@ -80,8 +82,7 @@ def hear_opt_out(*, core: Core, opt_out: OptOut) -> bool:
             )
             suppressing.suppress(tx, core, [unwanted], now)
         else:
-            entry_id = suppressing.standing_id(tx, core, opt_out.channel, opt_out.address, _UNSUBSCRIBED, now)
-            if entry_id is not None:
+            for entry_id in suppressing.standing_ids(tx, core, opt_out.channel, opt_out.address, _UNSUBSCRIBED, now):
                 suppressing.lift(tx, core, SYSTEM, entry_id, "The customer wrote START.", now)
     came_back.forget(core)
     return True

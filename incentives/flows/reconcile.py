@@ -37,7 +37,10 @@ class Reconciled:
 
 
 def reconcile_due(*, core: Core) -> Reconciled:
-    """Ask about messages that were sent hours ago and never told of, and cease to wait for those of days ago."""
+    """Ask about messages that were sent hours ago and never told of, and cease to wait for those of days ago.
+
+    What is of days ago is not asked about any more: after an upgrade that may be all that was ever sent.
+    """
     asked = heard = unanswered = 0
     informants = _informants(core)
     while informants and asked < MOST_ASKED and unanswered < _PATIENCE:
@@ -65,7 +68,9 @@ def _informants(core: Core) -> dict[str, Informant]:
 def _claim(core: Core, informants: dict[str, Informant]) -> Any:
     now = core.clock.now()
     with core.database.write() as tx:
-        return outbox.claim_untold(tx, providers=informants, now=now, since=ASK_AFTER, every=ASK_EVERY)
+        return outbox.claim_untold(
+            tx, providers=informants, now=now, since=ASK_AFTER, until=SETTLED_AFTER, every=ASK_EVERY
+        )
 
 
 def _hear(core: Core, report: StatusReport) -> int:

@@ -5,7 +5,6 @@ found in the next round, and one that was changed meanwhile is left, for whoever
 is lost when it is broken off; begun anew it passes over what is done.
 """
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,22 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.access.tables import users
 from incentives.books import audit
 from incentives.deeds import respelling
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.kernel.errors import KeyRetired
-from incentives.queries.encrypted import PLACES, Key, Place, contacts_of, row_id, rows_after
+from incentives.queries.encrypted import (
+    PLACES,
+    Key,
+    Place,
+    contacts_of,
+    renewed_about,
+    row_id,
+    rows_after,
+    staff_of,
+)
 from incentives.safeguards import lists
 from incentives.safeguards.tables import listed_values
 
@@ -56,9 +65,10 @@ def renew_all(*, core: Core) -> Iterator[Renewed]:
                 yield each
             if not passed:
                 break
-    hints = _renew_hinted(core)
-    yield hints
-    _note(core, [*done, hints])
+    for each in (_renew_staff(core), _renew_hinted(core)):
+        done.append(each)
+        yield each
+    _note(core, done)
 
 
 def _renew_place(core: Core, place: Place) -> Iterator[Renewed]:
@@ -127,6 +137,14 @@ def _write(tx: Connection, place: Place, this_id: Key, changed: Mapping[str, Any
     return tx.execute(place.table.update().where(*this).values(**changed)).rowcount
 
 
+def _renew_staff(core: Core) -> Renewed:
+    """Make the digests of addresses anew that nothing is sent to and that are staff's."""
+    respelled = respelling.of_contacts(core, staff_of(core))
+    with core.database.write() as tx:
+        digests = respelling.respell(tx, respelled, core.clock.now())
+    return Renewed(table=users.name, digests=digests)
+
+
 def _renew_hinted(core: Core) -> Renewed:
     """Make the digests of listed values anew whose hint is the value itself."""
     table = listed_values.c
@@ -150,6 +168,6 @@ def _note(core: Core, done: Sequence[Renewed]) -> None:
             now=now,
             action=ACTION,
             subject_kind="keys",
-            subject_id=uuid.uuid5(uuid.NAMESPACE_OID, f"contact:{key_id}"),
+            subject_id=renewed_about(key_id),
             facts={"purpose": "contact", "key": key_id, **facts},
         )

@@ -24,11 +24,11 @@ from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.queries import sealed_rows
 from incentives.queries.sealed_rows import BOOKS, between, shared_now
+from incentives.queries.sealed_rows import too_late_in as _late
 
 SETTLED = timedelta(seconds=5)
 """So old rows are when they are sealed: nearly all that have lower ids are committed by then."""
 
-MOST_ROWS = 20_000  # of one book in one seal
 _FIRST = uuid.UUID(int=0)
 
 
@@ -51,7 +51,7 @@ def seal_due(*, core: Core) -> Sealed:
         last = seals.head(tx)
         late = sealed_rows.too_late(tx)
         upto = _upto(tx, late, sealed_rows.floor_id(now - SETTLED))
-        parts = [part for table in BOOKS if (part := _part(table, _due(tx, table, late, upto)))]
+        parts = [part for table in BOOKS if (part := _part(table, _due(tx, table, _late(tx, table, late), upto)))]
     if not parts:
         return Sealed(checkpoint=None, rows=0)
     with core.database.write() as tx:
@@ -70,7 +70,7 @@ def seal_late(*, core: Core, reason: str) -> Sealed:
     with core.database.read_snapshot() as tx:
         last = seals.head(tx)
         late = sealed_rows.too_late(tx)
-        chosen = {} if late is None else {table: _too_late(tx, table, late) for table in BOOKS}
+        chosen = {table: _too_late(tx, table, its) for table in BOOKS if (its := _late(tx, table, late)) is not None}
         parts = [part for table, ids in chosen.items() if (part := _part(table, _by_id(tx, table, ids)))]
     if not parts:
         return Sealed(checkpoint=None, rows=0)
@@ -93,7 +93,7 @@ def seal_late(*, core: Core, reason: str) -> Sealed:
 
 def _too_late(tx: Connection, table: sa.Table, late: uuid.UUID) -> list[uuid.UUID]:
     with closing(sealed_rows.strangers(tx, table, None, late)) as found:
-        return list(islice(found, MOST_ROWS))
+        return list(islice(found, sealed_rows.MOST_ROWS))
 
 
 def _upto(tx: Connection, late: uuid.UUID | None, settled: uuid.UUID) -> uuid.UUID:
@@ -103,9 +103,9 @@ def _upto(tx: Connection, late: uuid.UUID | None, settled: uuid.UUID) -> uuid.UU
     """
     upto = settled
     for table in BOOKS:
-        above = max(sealed_rows.last_id(tx, table) or _FIRST, late or _FIRST)
+        above = max(sealed_rows.last_id(tx, table) or _FIRST, _late(tx, table, late) or _FIRST)
         query = sa.select(table.c.id).where(*between(table, above, upto)).order_by(table.c.id)
-        upto = tx.execute(query.offset(MOST_ROWS - 1).limit(1)).scalar_one_or_none() or upto
+        upto = tx.execute(query.offset(sealed_rows.MOST_ROWS - 1).limit(1)).scalar_one_or_none() or upto
     return upto
 
 

@@ -54,9 +54,7 @@ class Combiner(Generic[Item, Result]):
         if not leads:
             self._wait(mine)
         if not mine.result and mine.error is None:
-            if len(self._waiting) < self._crowd and time.monotonic() - self._ended_at < _JUST_NOW_SECONDS:
-                time.sleep(_PAUSE_SECONDS)
-            self._lead()
+            self._lead(mine)
         if mine.error is not None:
             raise mine.error
         return mine.result[0]
@@ -76,12 +74,18 @@ class Combiner(Generic[Item, Result]):
                 following.turn.set()
             raise
 
-    def _lead(self) -> None:
-        """Run everything that has gathered, the leader's own item first, and hand the lead to the next who waits."""
-        with self._lock:
-            together = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-            self._crowd = len(together)
+    def _lead(self, mine: _Place[Item, Result]) -> None:
+        """Run everything that has gathered, the leader's own item first, and hand the lead to the next who waits.
+
+        Whatever interrupts it, the lead is handed on: all who come later would wait for ever otherwise.
+        """
+        together = [mine]
         try:
+            if len(self._waiting) < self._crowd and time.monotonic() - self._ended_at < _JUST_NOW_SECONDS:
+                time.sleep(_PAUSE_SECONDS)
+            with self._lock:
+                together = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                self._crowd = len(together)
             results = self._run([each.item for each in together])
             for place, result in zip(together, results, strict=True):
                 place.result.append(result)
@@ -90,6 +94,8 @@ class Combiner(Generic[Item, Result]):
                 place.error = error
         finally:
             with self._lock:
+                if mine in self._waiting:  # It was interrupted before it began.
+                    self._waiting.remove(mine)
                 following = self._waiting[0] if self._waiting else None
                 self._running = following is not None
                 self._ended_at = time.monotonic()

@@ -109,7 +109,7 @@ class Database:
                 if shared and not self.sqlite:
                     from incentives.kernel import postgres  # noqa: PLC0415 - its driver is there for those who have a PostgreSQL
 
-                    postgres.hurry(connection)
+                    postgres.share(connection)
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             _let_go(self._reader, error)

@@ -185,7 +185,8 @@ class ContactCipher:
 
         self._ring = ring
         made = [Fernet(base64.urlsafe_b64encode(ring.mac(key_id, b"encrypt", b""))) for key_id in ring.ids]
-        self._newest, self._fernet = made[0], MultiFernet(made)
+        gone = [Fernet(base64.urlsafe_b64encode(ring.mac(key_id, b"encrypt", b""))) for key_id in ring.retired]
+        self._newest, self._fernet, self._every = made[0], MultiFernet(made), MultiFernet([*made, *gone])
 
     def encrypt(self, text: str | None) -> str | None:
         """Return the text as a token that only the ring's keys open; None stays None."""
@@ -200,10 +201,20 @@ class ContactCipher:
         except InvalidToken:
             raise KeyRetired from None
 
+    def decrypt_old(self, token: str | None) -> str | None:
+        """Return the text of a token, of a retired key too: for whoever makes things anew, and tells nobody of them."""
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as above
+
+        try:
+            return None if token is None else self._every.decrypt(token.encode()).decode()
+        except InvalidToken:
+            raise KeyRetired from None
+
     def renewed(self, token: bytes) -> bytes | None:
         """Return a token made anew by the newest key, with the instant it was made at; None where that made it.
 
-        Raises ``KeyRetired`` when none of the ring's keys made it.
+        A key that was retired too early still opens what it made here, so that it is not lost. Raises ``KeyRetired``
+        when none of the ring's keys made it.
         """
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as above
 
@@ -211,7 +222,7 @@ class ContactCipher:
             self._newest.decrypt(token)
         except InvalidToken:
             try:
-                return self._fernet.rotate(token)
+                return self._every.rotate(token)
             except InvalidToken:
                 raise KeyRetired from None
         return None

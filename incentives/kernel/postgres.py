@@ -28,7 +28,10 @@ _POOL_TIMEOUT_SECONDS = 5
 _PREPARED_MOST = 400  # Deeds that go together spell what they write in more ways than the driver's hundred.
 _COLUMNS_MOST = 1000
 _GIVEN_UP = "the server does not answer"
-_IMPATIENT = b"SET LOCAL lock_timeout = '1s'"
+# Those who share a transaction wait for no lock for long. They go by keys, and PostgreSQL would make its plan anew each
+# time for a list that is sent as one value. Whoever looks for what is rare among all (a message that waits, of millions
+# that do not) needs a plan for the very values: a plan for any would read everything.
+_SHARED = b"SELECT set_config('lock_timeout', '1s', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
 
 # No statement here runs for so long that compiling it first would pay; the reports lose half a second to it. The server
 # looks after its side of the line as we do after ours: what a client that is gone has locked is free in ten seconds.
@@ -39,8 +42,8 @@ _OPTIONS = (
 )
 _OF_READERS = " -c default_transaction_read_only=on"
 # Who writes goes by keys. Of rows that are sent as one JSON text PostgreSQL always expects a hundred, and would read
-# all of a table to find one; and for a list as one value it would make its plan anew each time.
-_OF_WRITERS = " -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
+# all of a table to find one; and nobody waits for processes that are to help with what takes a fraction of their start.
+_OF_WRITERS = " -c enable_seqscan=off -c max_parallel_workers_per_gather=0"
 # What was sent and not even received within this time never will be.
 _LINE = {"tcp_user_timeout": 5000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
 # At READ COMMITTED a transaction gives a reader nothing: each statement has a snapshot of its own anyway. Without one,
@@ -119,8 +122,6 @@ class _Cursor(psycopg.Cursor[Any]):
     def execute(self, query: Any, params: Any = None, **options: Any) -> "_Cursor":
         """Run a statement, and what stands around it."""
         connection = self._conn
-        if connection.is_over:
-            raise AssertionError("a transaction went on after its last statement")
         begins = not connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
         if not begins and not connection.ends:
             return super().execute(query, params, **options)
@@ -171,7 +172,12 @@ class Watched(psycopg.Connection[Any]):
         self.cursor_factory = _Cursor
 
     def _start_query(self) -> Any:
-        """Begin a transaction if there is none; in a pipeline without waiting for the answer."""
+        """Begin a transaction if there is none; in a pipeline without waiting for the answer.
+
+        Every statement comes through here, so that none comes after the last.
+        """
+        if self.is_over:
+            raise AssertionError("a transaction went on after its last statement")
         if self.autocommit or self.pgconn.transaction_status != TransactionStatus.IDLE:
             return
         yield from self._exec_command(self._get_tx_start_command())
@@ -237,9 +243,9 @@ def engine(url: sa.URL, pool_size: int, *, read_only: bool) -> sa.Engine:
     return made
 
 
-def hurry(connection: sa.Connection) -> None:
-    """Let the transaction that is about to begin wait a second for a lock, and no longer."""
-    connection.connection.driver_connection.first = _IMPATIENT  # type: ignore[union-attr]  # a Watched
+def share(connection: sa.Connection) -> None:
+    """Let the transaction that is about to begin be one that several requests share."""
+    connection.connection.driver_connection.first = _SHARED  # type: ignore[union-attr]  # a Watched
 
 
 @contextmanager

@@ -9,11 +9,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
+from incentives.kernel.database import UtcDateTime
 from incentives.kernel.many import Into, insert_many
 from incentives.messages.tables import CHANNELS, delivery_attempts, outbox_messages
 
 # Longer than any provider call may take, or the lease would end while the message is being sent.
 LEASE_MARGIN_SECONDS = 20
+
+UNSURE_MOST = 3
+"""So many tries may have been taken without our knowing: a message is sent no more often than that.
+
+A process that died while it had a message in hand is one, too: nobody knows whether it had sent it.
+"""
 
 # Seconds before the next try, by number of tries so far; the last one holds from then on.
 RETRY_SECONDS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
@@ -130,7 +137,12 @@ def enqueue(into: Into, messages: Iterable[dict[str, Any]]) -> None:
     insert_many(into, outbox_messages, list(messages))
 
 
+NOBODY = "none"
+"""Whom an attempt names that asked no provider, for there was nothing to send, or not yet."""
 HELD = "The voucher is frozen."
+UNCERTAIN = (
+    "It may have arrived, or not: no answer came when it was sent. Ask whether it is there before it goes again."
+)
 UNTOLD = "The provider took it and told nothing more within three days."
 WAITING = ("queued", "held", "sending")
 WITHDRAWABLE = ("queued", "held")  # what is being sent now is looked at again before it is
@@ -178,12 +190,20 @@ def about_voucher(tx: Connection, issuance_id: uuid.UUID, voucher_id: uuid.UUID)
 
 
 def first_tried_at(tx: Connection, message_id: uuid.UUID) -> datetime | None:
-    """Return when a message was first tried to be sent; None before that."""
+    """Return when a message was first tried to be sent; None before that. To find that it has to wait is no try."""
     table = delivery_attempts.c
+    tried = (table.message_id == message_id, table.provider != NOBODY)
     found: datetime | None = tx.execute(
-        sa.select(table.started_at).where(table.message_id == message_id).order_by(table.number).limit(1)
+        sa.select(table.started_at).where(*tried).order_by(table.number).limit(1)
     ).scalar_one_or_none()
     return found
+
+
+def others(tx: Connection, message_id: uuid.UUID, provider_message_ids: Collection[str]) -> set[str]:
+    """Return which of some ids of a provider's are those of other messages than this one."""
+    table = outbox_messages.c
+    known = (table.provider_message_id.in_(sorted(provider_message_ids)), table.id != message_id)
+    return {str(each) for each in tx.execute(sa.select(table.provider_message_id).where(*known)).scalars()}
 
 
 def claim_next(
@@ -192,12 +212,14 @@ def claim_next(
     lease_id: uuid.UUID,
     now: datetime,
     lease_seconds: float,
+    asking_seconds: float,
     carriers: Mapping[str, str | None],
 ) -> Any:
     """Lease the message of some channels that has waited longest; its row, or None when nothing is due.
 
     ``carriers`` says which provider will carry each channel's messages. A message whose lease has ended was being sent
-    by a process that died: it is due again, and whoever was asked then may have taken it.
+    by a process that died: it is due again, and whoever was asked then may have taken it. What somebody may have is
+    leased for ``asking_seconds`` longer, for they are asked first.
     """
     table = outbox_messages.c
     due = sa.or_(
@@ -211,17 +233,23 @@ def claim_next(
         sa.select(table.id).where(due).order_by(table.available_at, table.id).limit(1).with_for_update(skip_locked=True)
     )
     given_up_by_the_dead = table.status == "sending"
+    in_doubt = sa.or_(given_up_by_the_dead, table.unsure_of.is_not(None))
+    ends_at, later_at = (
+        sa.literal(now + timedelta(seconds=each), UtcDateTime())
+        for each in (lease_seconds, lease_seconds + asking_seconds)
+    )
     return tx.execute(
         outbox_messages.update()
         .where(table.id == first.scalar_subquery())
         .values(
             status="sending",
             lease_id=lease_id,
-            lease_until_at=now + timedelta(seconds=lease_seconds),
+            lease_until_at=sa.case((in_doubt, later_at), else_=ends_at),
             attempts=table.attempts + 1,
             provider=sa.case(carriers, value=table.channel) if any(carriers.values()) else table.provider,
             unsure_of=sa.case((given_up_by_the_dead, table.provider), else_=table.unsure_of),
             unsure_since_at=sa.case((given_up_by_the_dead, table.lease_until_at), else_=table.unsure_since_at),
+            unsure_tries=table.unsure_tries + sa.case((given_up_by_the_dead, 1), else_=0),
         )
         .returning(*outbox_messages.c),
     ).one_or_none()
@@ -241,21 +269,23 @@ def end(tx: Connection, *, message_id: uuid.UUID, lease_id: uuid.UUID, **values:
 
 
 def claim_untold(
-    tx: Connection, *, providers: Collection[str], now: datetime, since: timedelta, every: timedelta
+    tx: Connection, *, providers: Collection[str], now: datetime, since: timedelta, until: timedelta, every: timedelta
 ) -> Any:
-    """Return the oldest message of some providers that nobody told anything of since it was sent, to be asked about.
+    """Return the newest message of some providers that nobody told anything of since it was sent, to be asked about.
 
-    It was sent ``since`` so long, and not asked about for ``every``; None where there is none. It is asked about now:
-    no other process asks at the same time.
+    It was sent ``since`` so long but less than ``until``, and not asked about for ``every``; None where there is none.
+    It is asked about now: no other process asks at the same time. The newest comes first, for the older ones cease to
+    be waited for by themselves: however many there are, those of today have their turn.
     """
     table = outbox_messages.c
-    untold = (table.status == "sent", table.settled_at.is_(None), table.ended_at <= now - since)
+    untold = (table.status == "sent", table.settled_at.is_(None))
+    waited_for = (table.ended_at <= now - since, table.ended_at > now - until)
     known = (table.provider.in_(sorted(providers)), table.provider_message_id.is_not(None))
     not_asked = sa.or_(table.asked_at.is_(None), table.asked_at <= now - every)
     first = (
         sa.select(table.id)
-        .where(*untold, *known, not_asked)
-        .order_by(table.ended_at)
+        .where(*untold, *waited_for, *known, not_asked)
+        .order_by(table.ended_at.desc())
         .limit(1)
         .with_for_update(skip_locked=True)
     )

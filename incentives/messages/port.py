@@ -1,6 +1,7 @@
 """The port between the outbox and whoever carries a message: a letter goes out, an outcome comes back."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -196,8 +197,10 @@ class Captured:
     """The message was kept on this machine, for a developer to look at."""
 
 
-PROVIDER, PACE, SETTINGS, OURS = "provider", "pace", "settings", "ours"
-"""Whose doing it is that a message was not taken: the provider is ill, or wants us slower; our settings, or a bug."""
+PROVIDER, PACE, SETTINGS, OURS, THEIRS = "provider", "pace", "settings", "ours", "theirs"
+"""Whose doing it is that a message was not taken: the provider is ill, or wants us slower; our settings, or a bug; or
+its reader's own, whose mailbox is full.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +234,6 @@ class WillNeverWork:
 
 
 Outcome = Accepted | Captured | TryLater | Unsure | WillNeverWork
-
-
-@dataclass(frozen=True, slots=True)
-class NotThere:
-    """The provider has no such message: it was never taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,8 +283,8 @@ class Informant(Protocol):
 
     provider: str
 
-    def look_for(self, letter: AnyLetter, since: datetime) -> Accepted | NotThere | None:
-        """Return whether the provider has taken a letter since an instant."""
+    def look_for(self, letter: AnyLetter, since: datetime) -> Sequence[str] | None:
+        """Return the provider's ids of what it has taken since an instant that says the same, the latest first."""
         ...
 
     def ask(self, provider_message_id: str, now: datetime) -> StatusReport | None:

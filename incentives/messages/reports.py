@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
 from incentives.kernel.database import insert_new
+from incentives.messages.outbox import UNCERTAIN
 from incentives.messages.port import StatusReport
 from incentives.messages.tables import delivery_events, outbox_messages
 
@@ -134,7 +135,12 @@ def moves(message: Any, to: Standing) -> bool:
     What we found out by ourselves (it was given up, nobody needs to hear it any more) is overruled by a report of how
     it ended, for it had been taken after all; not by one that it is on its way.
     """
-    return message.status != to.status and (to.status != "sent" or message.status in _UNDER_WAY)
+    return message.status != to.status and (to.status != "sent" or _is_open(message))
+
+
+def _is_open(message: Any) -> bool:
+    """Return whether nobody is known to have taken a message, which says nothing against it."""
+    return message.status in _UNDER_WAY or (message.status == "failed" and message.reason == UNCERTAIN)
 
 
 def write(tx: Connection, message: Any, to: Standing, reason: str | None) -> None:
@@ -162,7 +168,7 @@ def accepted_late(
     values: dict[str, Any] = {}
     if row.provider_message_id is None and provider_message_id is not None:
         values |= {"provider": provider, "provider_message_id": provider_message_id}
-    is_news = row.status in _UNDER_WAY
+    is_news = _is_open(row)
     if is_news:
         values |= {"status": "sent", "ended_at": now, "reason": None, "lease_id": None, "lease_until_at": None}
         values["provider"] = provider

@@ -21,15 +21,28 @@ HOLDS: Mapping[str, timedelta | None] = {
     "complained": None,
     "unsubscribed": None,
 }
+WISHES = frozenset({"complained", "unsubscribed"})
+"""What somebody said. The others were found out: of one mailbox or number, whoever has it."""
+
+UNREACHABLE = frozenset({"invalid", "bounced"})
+"""Where nobody would hear anything. What staff must know of is sent to them in spite of all other reasons."""
+
 _WEIGHT = {reason: weight for weight, reason in enumerate(HOLDS)}
 _STANDS = "lifted_at IS NULL"
 LAPSED = "Its time is over."
+TWICE = "It stood there twice, under two keys."
+_BY_ITSELF = (LAPSED, TWICE)
 
 
 def ends_at(reason: str, since: datetime) -> datetime | None:
     """Return until when a reason holds; None: until it is lifted."""
     days = HOLDS[reason]
     return since + days if days else None
+
+
+def weight(reason: str) -> int:
+    """Return how much a reason weighs beside others."""
+    return _WEIGHT[reason]
 
 
 def outweighs(reason: str, other: str) -> bool:
@@ -55,11 +68,27 @@ def standing(tx: Connection, digests: Collection[tuple[str, str]], now: datetime
     return [row for row in tx.execute(query) if (row.channel, row.digest) in digests]
 
 
-def history(tx: Connection, channel: str, digests: Collection[str]) -> Sequence[Any]:
-    """Return all entries that an address ever had, the standing one locked."""
+def among(tx: Connection, channel: str, digests: Collection[str], now: datetime) -> Sequence[Any]:
+    """Return the entries of an address that were not lifted, locked; the weightiest first, and last whose time is over.
+
+    While a key changes one address can have two, one under each.
+    """
     table = suppressions.c
-    query = sa.select(suppressions).where(table.channel == channel, table.digest.in_(sorted(digests)))
-    return tx.execute(query.order_by(table.id).with_for_update()).all()
+    stands = (table.channel == channel, table.digest.in_(sorted(digests)), table.lifted_at.is_(None))
+    found = tx.execute(sa.select(suppressions).where(*stands).order_by(table.id).with_for_update()).all()
+    return sorted(found, key=lambda row: _rank(row, now), reverse=True)
+
+
+def _rank(row: Any, now: datetime) -> tuple[bool, int, datetime]:
+    return row.ends_at is None or row.ends_at > now, _WEIGHT[row.reason], row.since
+
+
+def lifted_since(tx: Connection, channel: str, digests: Collection[str], at: datetime) -> bool:
+    """Return whether somebody let an address be sent to again after an instant, whatever stood against it."""
+    table = suppressions.c
+    lifted = (table.channel == channel, table.digest.in_(sorted(digests)), table.lifted_at > at)
+    by_somebody = table.lift_reason.not_in(_BY_ITSELF)
+    return tx.execute(sa.select(table.id).where(*lifted, by_somebody).limit(1)).first() is not None
 
 
 def add(tx: Connection, row: Mapping[str, Any]) -> bool:
@@ -82,13 +111,16 @@ def lift(tx: Connection, suppression_id: uuid.UUID, values: Mapping[str, Any]) -
 
 
 def respell(tx: Connection, respelled: Mapping[str, str], ended: Mapping[str, Any]) -> int:
-    """Let entries stand under other digests of their addresses; return how many. One that stands twice ends once."""
+    """Let entries stand under other digests of their addresses; return how many.
+
+    Of one that stands twice the weightier one stays: what is found out of a number ends, and its owner's STOP does not.
+    """
     table = suppressions.c
     found = tx.execute(sa.select(suppressions).where(table.digest.in_(sorted(respelled))).order_by(table.id)).all()
     for row in found:
         new = respelled[row.digest]
-        twin = sa.select(table.id).where(table.channel == row.channel, table.digest == new, table.lifted_at.is_(None))
-        if row.lifted_at is None and tx.execute(twin).first() is not None:
-            lift(tx, row.id, ended)
+        if row.lifted_at is None:
+            for twin in among(tx, row.channel, (row.digest, new), ended["lifted_at"])[1:]:
+                lift(tx, twin.id, ended)
         tx.execute(suppressions.update().where(table.id == row.id).values(digest=new))
     return len(found)

@@ -47,6 +47,7 @@ outbox_messages = sa.Table(
     # Who may have taken it without our knowing, and since when: whoever died while sending, or a line that broke.
     sa.Column("unsure_of", sa.String(20)),
     sa.Column("unsure_since_at", UtcDateTime()),
+    sa.Column("unsure_tries", sa.SmallInteger(), nullable=False, server_default="0"),  # so many were such
     sa.Column("asked_at", UtcDateTime()),  # when its provider was last asked what became of it
     sa.Column("settled_at", UtcDateTime()),  # when we ceased to wait for word of it
     sa.UniqueConstraint("issuance_id", "voucher_id", "channel", "template", "copy"),

@@ -289,6 +289,7 @@ def _book(tx: Connection, table: sa.Table, late: uuid.UUID | None, after: int) -
     with _told(tx, found.faults, book=table.name):
         start = _start(tx, table, after) if after else _FIRST
         if start is not None:
+            late = sealed_rows.too_late_in(tx, table, late)
             _compare(tx, table, found, late, after, above=uuid.UUID(int=start.int - 1) if start.int else None)
     return found
 

@@ -1,10 +1,13 @@
 """Which addresses nothing is sent to: known before somebody promises to send to one of them.
 
-The list (``messages/suppression.py``) is the one truth of it. It goes by the digests by which customers are recognized,
-so that any spelling of an address is the same one.
+The list (``messages/suppression.py``) is the one truth of it. What somebody said stands there by the digest by which
+customers are recognized, so that it holds for any spelling of their address. What was found out of a mailbox stands by
+the digest of that very address: at most hosts ``ceo+x`` and ``c.eo`` are no other spellings of ``ceo``.
+
+Both are looked up by all keys, retired ones too: nobody who wants no more hears of us because a key has changed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +23,7 @@ from incentives.recovery.customers import Contact, identities
 FRESH_SECONDS = 0.5
 _ANY = "messages.suppressions"  # in the core's cache: whether anything stands on the list
 _CHANNELS = {"email": "email", "phone": "sms"}  # by the kind of identity that a channel reaches
+_MAILBOX = "mailbox"  # the kind of digest that one address has and no other spelling of it
 
 # What the contract calls it, and what staff are told.
 _STATUSES = {
@@ -47,32 +51,60 @@ class CameBack:
 
 
 def came_back(
-    tx: Connection, core: Core, contacts: Sequence[Contact], now: datetime, *, sure: bool = False
+    tx: Connection,
+    core: Core,
+    contacts: Sequence[Contact],
+    now: datetime,
+    *,
+    sure: bool = False,
+    only: Collection[str] = suppression.HOLDS,
 ) -> list[Mapping[str, CameBack]]:
-    """Return for each contact what stands against its addresses, by channel.
+    """Return for each contact what stands against its addresses, by channel; of several things the weightiest.
 
-    Whether anything stands at all is known for half a second, unless it must be ``sure``.
+    Whether anything stands at all is known for half a second, unless it must be ``sure``. ``only`` are the reasons that
+    matter.
     """
+    if not any(each.email or each.phone for each in contacts) or not (sure or any_stands(tx, core)):
+        return [{} for _ in contacts]
     sought = [_sought(core, contact) for contact in contacts]
     named = {each for one in sought for each in one}
-    if not named or not (sure or any_stands(tx, core)):
-        return [{} for _ in contacts]
-    found = {(row.channel, row.digest): _said(row) for row in suppression.standing(tx, named, now)}
+    found = {
+        (row.channel, row.digest): _said(row) for row in suppression.standing(tx, named, now) if row.reason in only
+    }
+    return [_weightiest([found[each] for each in one if each in found]) for one in sought]
+
+
+def _weightiest(found: Sequence[CameBack]) -> dict[str, CameBack]:
+    return {each.channel: each for each in sorted(found, key=lambda each: suppression.weight(each.reason))}
+
+
+def spelled(contact: Contact) -> list[tuple[str, str, str]]:
+    """Return what a contact's addresses stand on the list by, as (channel, kind, text)."""
+    found = [(_CHANNELS[kind], kind, text) for kind, text in identities(contact) if kind in _CHANNELS]
+    return [*found, ("email", _MAILBOX, contact.email.casefold())] if contact.email else found
+
+
+def digests_of(core: Core, channel: str, address: str, reason: str | None = None) -> Sequence[str]:
+    """Return an address's digests under every key, the newest first; of what is no address there are none.
+
+    With a ``reason`` they are those that an entry of that reason stands by.
+    """
+    contact = Contact(email=address) if channel == "email" and "@" in address else Contact(phone=address)
+    by = {"phone", "email" if reason in suppression.WISHES else _MAILBOX}
     return [
-        {channel: found[channel, digest] for channel, digest in one if (channel, digest) in found} for one in sought
+        digest
+        for reached, kind, text in spelled(contact)
+        if reached == channel and (reason is None or kind in by)
+        for digest in core.contacts.spelled(kind, text).values()
     ]
 
 
-def digests_of(core: Core, channel: str, address: str) -> Sequence[str]:
-    """Return an address's digests under every key, the newest first; of what is no address there are none."""
-    contact = Contact(email=address) if channel == "email" and "@" in address else Contact(phone=address)
-    named = [(kind, text) for kind, text in identities(contact) if _CHANNELS.get(kind) == channel]
-    return core.contacts.digests(*named[0]) if named else ()
-
-
 def _sought(core: Core, contact: Contact) -> list[tuple[str, str]]:
-    reached = [(_CHANNELS[kind], kind, text) for kind, text in identities(contact) if kind in _CHANNELS]
-    return [(channel, digest) for channel, kind, text in reached for digest in core.contacts.digests(kind, text)]
+    return [
+        (channel, digest)
+        for channel, kind, text in spelled(contact)
+        for digest in core.contacts.spelled(kind, text).values()
+    ]
 
 
 def _said(row: sa.Row[tuple[object, ...]]) -> CameBack:

@@ -1,5 +1,6 @@
 """What is encrypted, and which key made what: whether one can be taken out of the settings without losing anything."""
 
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +8,13 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from incentives.books.tables import seals
+from incentives.access.tables import users
+from incentives.books.tables import audit_events, seals
 from incentives.kernel.core import Core
 from incentives.kernel.errors import KeyRetired
 from incentives.kernel.keys import KeyRing
 from incentives.messages.tables import suppressions
+from incentives.queries import came_back
 from incentives.recovery import customers as people
 from incentives.recovery.customers import Contact
 from incentives.recovery.feedback_tables import feedback, feedback_inbox, feedback_revisions
@@ -29,6 +32,14 @@ from incentives.safeguards import lists
 from incentives.safeguards.tables import listed_values, reviews
 from incentives.vouchers.bulk_tables import bulk_rows
 from incentives.vouchers.tables import issuances, vouchers
+
+VALUES, WRITTEN, DIGESTS, STOPPED = (
+    "values",
+    "values that nothing may rewrite",
+    "digests",
+    "addresses that nothing is sent to and no contact spells",
+)
+_RENEWABLE = (VALUES, DIGESTS)
 
 _FEW, _MANY = 10, 200
 _LISTED_AS = {"reference": "external_ref"}
@@ -87,7 +98,7 @@ def contacts_of(core: Core, place: Place, rows: Sequence[Any]) -> Iterator[Conta
     """Return the contacts that stand in rows, but for those that no key opens."""
     for row in rows if place.contact else ():
         try:
-            yield Contact.from_text(core.contacts.decrypt(getattr(row, place.contact or "")))
+            yield Contact.from_text(core.contacts.decrypt_old(getattr(row, place.contact or "")))
         except KeyRetired:
             continue
 
@@ -105,19 +116,44 @@ class KeyUse:
     count: int
     what: str
 
+    @property
+    def is_missed(self) -> bool:
+        """Return whether something is lost while the key stands there like this, or once it does not any more.
+
+        Vouchers of a retired key are refused and given anew, and what nothing may rewrite is known to go with its key.
+        """
+        retired_too_early = self.state == "retired" and self.what in (*_RENEWABLE, STOPPED)
+        return bool(self.count) and (self.state == "missing" or retired_too_early)
+
+
+def renewed_about(key_id: str) -> uuid.UUID:
+    """Return what the audit trail says that renewing by a contact key is about."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"contact:{key_id}")
+
+
+def staff_of(core: Core) -> list[Contact]:
+    """Return the addresses of staff, to whom notices are sent: they stand nowhere else."""
+    with core.database.read() as tx:
+        return [Contact(email=email) for email in tx.execute(sa.select(users.c.email)).scalars()]
+
 
 def keys_in_use(*, core: Core) -> list[KeyUse]:
     """Return what each key has made that is still needed. Everything that is encrypted is opened for it."""
-    older, unspelled = _digests(core)
-    what = "entries of lists that no contact spells"
-    nobody = KeyUse(purpose="contact", key_id="?", state="", count=unspelled, what=what)
+    older, listed, stopped = _digests(core)
+    ring = core.keys.contacts
+    nobody = KeyUse(
+        purpose="contact", key_id="?", state="", count=listed, what="entries of lists that no contact spells"
+    )
+    unheard = KeyUse(
+        purpose="contact", key_id="?", state="retired" if ring.retired else "", count=stopped, what=STOPPED
+    )
     return [
         *_counted("code", core.keys.codes, _vouchers(core), "vouchers that can be used"),
-        *_counted("contact", core.keys.contacts, _values(core, PLACES), "values"),
-        *_counted("contact", core.keys.contacts, _values(core, WRITTEN_ONCE), "values that nothing may rewrite"),
-        *_counted("contact", core.keys.contacts, older, "digests"),
+        *_counted("contact", ring, _values(core, PLACES), VALUES),
+        *_counted("contact", ring, _values(core, WRITTEN_ONCE), WRITTEN),
+        *_counted("contact", ring, older, DIGESTS),
         *_counted("seal", core.keys.seals, _seals(core), "seals"),
-        *([nobody] if unspelled else []),
+        *(each for each in (nobody, unheard) if each.count),
     ]
 
 
@@ -173,33 +209,65 @@ def _tokens(place: Place, row: Any) -> Iterator[bytes]:
             yield text if isinstance(text, bytes) else text.encode()
 
 
-def _listed(tx: sa.Connection) -> dict[str, str]:
-    """Return the digests that stand on a list and whose hint does not tell the value, with that hint."""
+def _listed(tx: sa.Connection) -> set[str]:
+    """Return the digests that stand on a list and whose hint does not tell the value."""
     stands = listed_values.c.removed_at.is_(None) & listed_values.c.kind.not_in(lists.HINTED)
-    listed = sa.select(listed_values.c.digest, listed_values.c.hint).where(stands)
-    stopped = sa.select(suppressions.c.digest, suppressions.c.hint).where(suppressions.c.lifted_at.is_(None))
-    return {digest: hint for query in (listed, stopped) for digest, hint in tx.execute(query)}
+    return set(tx.execute(sa.select(listed_values.c.digest).where(stands)).scalars())
 
 
-def _digests(core: Core) -> tuple[Counter[str | None], int]:
-    """Return how many digests stand that older keys made of what a contact tells, and how many nobody can spell."""
+def _stopped(tx: sa.Connection) -> dict[str, uuid.UUID]:
+    """Return the digests of addresses that nothing is sent to, each with its entry."""
+    table = suppressions.c
+    found = tx.execute(sa.select(table.digest, table.id).where(table.lifted_at.is_(None)))
+    return {row.digest: row.id for row in found}
+
+
+def _digests(core: Core) -> tuple[Counter[str | None], int, int]:
+    """Return how many digests stand that older keys made of what a contact tells, and how many nobody can spell.
+
+    Those are entries of lists, and addresses that nothing is sent to of which an older key may have been made.
+    """
     with core.database.read() as tx:
-        unspelled = _listed(tx)
+        listed, stopped = _listed(tx), _stopped(tx)
+        since = _renewed_at(tx, core.keys.contacts)
     older: dict[str, str] = {}
+    for contacts in _every_contact(core):
+        made = _spelled(core, contacts)
+        older |= {digest: key_id for digest, key_id in made.items() if digest in listed or digest in stopped}
+        with core.database.read() as tx:
+            older |= {digest: made[digest] for digest in people.met(tx, made)}
+    newest = core.keys.contacts.newest_id
+    unheard = [each for digest, each in stopped.items() if digest not in older and since is not None and each < since]
+    return Counter(key_id for key_id in older.values() if key_id != newest), len(listed - older.keys()), len(unheard)
+
+
+def _every_contact(core: Core) -> Iterator[Iterable[Contact]]:
+    yield staff_of(core)
     for place in PLACES:
         for rows in _all_rows(core, place) if place.contact else ():
-            made = _spelled(core, contacts_of(core, place, rows))
-            older |= {digest: key_id for digest, key_id in made.items() if digest in unspelled}
-            for digest in made:
-                unspelled.pop(digest, None)
-            with core.database.read() as tx:
-                older |= {digest: made[digest] for digest in people.met(tx, made)}
-    newest = core.keys.contacts.newest_id
-    return Counter(key_id for key_id in older.values() if key_id != newest), len(unspelled)
+            yield contacts_of(core, place, rows)
+
+
+def _renewed_at(tx: sa.Connection, ring: KeyRing) -> uuid.UUID | None:
+    """Return the id below which entries may be of an older key; None where there is no older one.
+
+    A digest does not say which key made it. What came after the first time that all was made anew by the newest key is
+    of that key: everybody knew it by then.
+    """
+    if len(ring.all_ids) == 1:
+        return None
+    table = audit_events.c
+    about = (table.subject_kind == "keys", table.subject_id == str(renewed_about(ring.newest_id)))
+    first: uuid.UUID | None = tx.execute(
+        sa.select(table.id).where(*about).order_by(table.id).limit(1)
+    ).scalar_one_or_none()
+    return first or uuid.UUID(int=2**128 - 1)
 
 
 def _spelled(core: Core, contacts: Iterable[Contact]) -> dict[str, str]:
     """Return the digests of contacts under every key, with that key."""
-    values = [value for contact in contacts for value in people.identities(contact)]
+    known = list(contacts)
+    values = [value for contact in known for value in people.identities(contact)]
     named = [*values, *(lists.named((_LISTED_AS.get(kind, kind), text)) for kind, text in values)]
+    named += [(kind, text) for contact in known for _, kind, text in came_back.spelled(contact)]
     return {digest: key_id for each in named for key_id, digest in core.contacts.spelled(*each).items()}

@@ -72,14 +72,17 @@ def _migrations(revision: str | None) -> Part:
 
 
 def _keys(tx: sa.Connection, core: Core) -> Part:
-    """Make the newest voucher's code again: with other keys than those that made it, no voucher could be redeemed."""
+    """Make the newest voucher's code again: with other keys than those that made it, no voucher could be redeemed.
+
+    That its key is retired is what somebody meant: a key that has leaked is, before anything is made with the next one.
+    """
     table = vouchers.c
     newest = tx.execute(
         sa.select(table.id, table.code_key_id, table.code_digest).order_by(table.id.desc()).limit(1)
     ).one_or_none()
     ring = core.keys.codes
     if newest is not None:
-        code = codes.code_of(ring, newest.code_key_id, newest.id) if newest.code_key_id in ring.ids else ""
+        code = codes.code_of(ring, newest.code_key_id, newest.id) if newest.code_key_id in ring.all_ids else ""
         if codes.digest(ring, newest.code_key_id if code else ring.newest_id, code) != newest.code_digest:
             return Part(
                 name="keys", status=FAILING, detail="INCENTIVES_CODE_KEYS did not make the vouchers that are out"
@@ -88,10 +91,16 @@ def _keys(tx: sa.Connection, core: Core) -> Part:
 
 
 def _outbox(tx: sa.Connection, now: datetime) -> Part:
-    """Look how long the message that is due has waited: a worker that has stopped is nobody else's fault."""
+    """Look how long the message that is due has waited: a worker that has stopped is nobody else's fault.
+
+    One whose worker died while it was sent is due again when its lease ends.
+    """
     table = outbox_messages.c
-    oldest = tx.execute(sa.select(sa.func.min(table.available_at)).where(table.status == "queued")).scalar_one()
-    waited = max(now - oldest, timedelta()) if oldest else timedelta()
+    queued = sa.select(sa.func.min(table.available_at)).where(table.status == "queued")
+    left = sa.select(sa.func.min(table.lease_until_at)).where(table.status == "sending")
+    since = [each for each in tx.execute(sa.union_all(queued, left)).scalars() if each is not None]
+    oldest = min(since, default=now)
+    waited = max(now - oldest, timedelta())
     status = DEGRADED if waited > OUTBOX_AGE_MAX else OK
     return Part(name="outbox", status=status, detail=f"the oldest message has waited {int(waited.total_seconds())} s")
 

@@ -12,6 +12,7 @@ from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
 from incentives.kernel.errors import IssuanceNotFound
 from incentives.kernel.money import Money
+from incentives.messages import outbox
 from incentives.messages.tables import outbox_messages
 from incentives.queries.letters import actor_names
 from incentives.queries.scope import seen_by
@@ -19,6 +20,9 @@ from incentives.queries.voucher_care import ChainedVoucher, chain_of
 from incentives.spending.tables import approvals
 from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import issuances, vouchers
+
+UNCERTAIN = outbox.UNCERTAIN
+"""The reason of a delivery that failed and may have arrived all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

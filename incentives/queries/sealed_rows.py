@@ -42,6 +42,11 @@ BOOKS: tuple[sa.Table, ...] = (
 )
 """Each has an id that grows with time as its first column."""
 
+JOINED: tuple[sa.Table, ...] = (delivery_events,)
+"""Books that a version of ours before this one wrote to, or let be written to beside it, and did not seal."""
+
+MOST_ROWS = 20_000  # of one book in one seal
+
 LATE = timedelta(minutes=10)
 """So much older than what is sealed a row may be and still be sealed by itself: it was committed late, or by a machine
 whose clock is behind. An older one that no seal knows was put there afterwards, or a person says that it was not."""
@@ -83,6 +88,22 @@ def too_late(tx: Connection) -> uuid.UUID | None:
     """
     newest = [found for table in BOOKS if (found := last_id(tx, table)) is not None]
     return floor_id(time_of(max(newest)) - LATE) if newest else None
+
+
+def too_late_in(tx: Connection, table: sa.Table, late: uuid.UUID | None) -> uuid.UUID | None:
+    """Return the id below which no row of one book is sealed by itself any more; ``late`` is that of all books.
+
+    A book that joined the others has rows from before its first seal, when a worker that did not know it sealed all the
+    rest: they are sealed by its first seals, until one of those had room for more. From then on it is as the others.
+    """
+    if table not in JOINED or late is None:
+        return late
+    part = seal_parts.c
+    query = sa.select(part.last_id, part.row_count).where(part.book == table.name)
+    newest = tx.execute(query.order_by(part.last_id.desc()).limit(1)).one_or_none()
+    if newest is None:
+        return None
+    return min(late, newest.last_id) if newest.row_count >= MOST_ROWS else late
 
 
 def last_id(tx: Connection, table: sa.Table) -> uuid.UUID | None:

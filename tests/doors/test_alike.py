@@ -158,8 +158,8 @@ def test_one_more_look_would_be_seen(customers: Customers, oracle: Callable[[int
 
 
 def test_what_takes_longer_would_be_noticed(customers: Customers, oracle: Callable[[int], None]) -> None:
-    """Eight looks, as whoever would write the page of a voucher before asking whether it is good."""
-    oracle(8)
+    """Sixteen looks, as whoever would write the page of a voucher before asking whether it is good."""
+    oracle(16)
     asked, seen = ways(customers, "the page")
     found = {each.kind: each.longer for each in told_apart(timed(asked, ASKED // 4, seed=20))}
     assert len(seen) == 1

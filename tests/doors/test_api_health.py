@@ -60,6 +60,18 @@ def test_a_rotated_key_is_fine(machines: Machines) -> None:
     assert create_app(core).test_client().get("/api/v1/health/ready").status_code == 200
 
 
+def test_a_key_that_was_retired_before_anything_was_made_with_the_next_one_takes_nobody_out(machines: Machines) -> None:
+    machines.issue()
+    pairs = (*machines.core.keys.codes.pairs, ("new", b"the key that takes the place of a leaked one"))
+    leaked = KeyRing(pairs, retired=frozenset(key_id for key_id, _ in pairs[:-1]))
+    core = replace(machines.core, keys=replace(machines.core.keys, codes=leaked))
+    assert create_app(core).test_client().get("/api/v1/health/ready").status_code == 200
+    other = KeyRing((("t", b"another key under the same name."), pairs[-1]), retired=frozenset("t"))
+    core = replace(machines.core, keys=replace(machines.core.keys, codes=other))
+    problem = assert_problem(create_app(core).test_client().get("/api/v1/health/ready"), 503, "not-ready")
+    assert problem["failing"] == ["keys"]
+
+
 def test_messages_that_wait_too_long_are_degraded(machines: Machines) -> None:
     machines.issue(channels=["email"], customer={"email": "ana@customer.example.com"})
     assert _parts(machines)["outbox"] == "ok"

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from incentives.books.tables import audit_events
+from incentives.flows.hear import STOP, OptOut, hear_opt_out
 from incentives.kernel.errors import CodeRetired
+from incentives.vouchers.tables import issuances
 from tests.doors.operator import Operator
-from tests.flows.shop import EMAIL, Shop, named
+from tests.flows.shop import EMAIL, PHONE, Shop, named
 from tests.world import KEYED, environ, make_core
 
 HOUSE = Path(__file__).resolve().parents[2]
@@ -94,6 +96,39 @@ def test_a_key_that_is_missed_is_told(house: House) -> None:
         result = house.operator.types("keys", command)
         assert result.exit_code == 1
     assert "missing" in house.operator.types("keys", "check").stdout
+
+
+def retired(keys: str) -> str:
+    """Return a list of two keys with the first one retired."""
+    first, _, second = keys.partition(",")
+    return f"{first}:retired,{second}"
+
+
+def test_a_contact_key_that_was_retired_too_early_is_told_and_nothing_is_lost(house: House) -> None:
+    house.shop.voucher(customer=named(EMAIL))
+    house.add("")
+    name = "INCENTIVES_CONTACT_KEYS"
+    shop = house.restart(**{name: retired(house.lists[name])})
+    check = house.operator.types("keys", "check")
+    assert check.exit_code == 1
+    assert "3 values are of the retired contact key t: run `incentives keys renew`." in check.stderr
+    house.operator.gets("keys", "renew")
+    house.operator.gets("keys", "check")
+    assert shop.core.contacts.decrypt(shop.one(issuances).contact)
+
+
+def test_a_stop_that_only_a_retired_key_knows_keeps_that_key(house: House) -> None:
+    told = OptOut(provider="twilio", channel="sms", word=STOP, event_key="SM1:STOP", address=PHONE)
+    hear_opt_out(core=house.shop.core, opt_out=told)
+    house.add("")
+    house.shop.later(seconds=1)
+    house.operator.gets("keys", "renew")
+    house.operator.gets("keys", "check")
+    name = "INCENTIVES_CONTACT_KEYS"
+    house.restart(**{name: retired(house.lists[name])})
+    check = house.operator.types("keys", "check")
+    assert check.exit_code == 1
+    assert "leave it in the settings" in check.stderr
 
 
 def test_the_runbook_names_what_there_is() -> None:

@@ -1,9 +1,12 @@
 """The page of addresses that nothing is sent to, and what the tablet says of one before and after giving."""
 
-from incentives.flows.hear import STOP, OptOut, hear_opt_out
+from incentives.flows.hear import STOP, OptOut, StatusReport, hear_opt_out, hear_reports
+from incentives.flows.people import CreateUser, create_user
+from incentives.kernel.actors import SYSTEM
 from incentives.queries.suppressed import list_suppressed
 from tests.doors.staff import Page, Staff
 from tests.doors.test_pages import check
+from tests.world import PASSWORD
 
 UNREACHABLE = "/safeguards/unreachable"
 PHONE = "+447400123456"
@@ -32,6 +35,9 @@ def test_who_cannot_be_reached_is_listed_by_hints_and_sent_to_again_for_a_reason
     form = page.form(lift)
     empty = staff.role("manager").fill(UNREACHABLE, lift, reason=" ")
     assert empty.status_code == 422
+    assert '<details class="more" open>' in empty.text  # what is wrong is said where it is to be mended
+    assert f'href="#reason-{entry.id}"' in empty.text
+    assert f'id="reason-{entry.id}"' in empty.text
     done = staff.role("manager").fill(UNREACHABLE, lift, reason="They asked for it on the phone.")
     assert done.status_code == 303
     page = staff.role("manager").get(done.location)
@@ -39,6 +45,22 @@ def test_who_cannot_be_reached_is_listed_by_hints_and_sent_to_again_for_a_reason
     assert "Everybody can be reached" in page.words
     over = staff.role("manager").send(lift, form | {"reason": "Once more."})
     assert over.status_code == 404
+
+
+def test_an_address_of_staff_is_named_as_theirs(staff: Staff) -> None:
+    """Notices do not come there; nobody would look for that among customers."""
+    root = CreateUser(email="Jo.Root@brand.example", name="Jo Root", role="admin", password=PASSWORD)
+    create_user(core=staff.core, actor=SYSTEM, command=root)
+    for number, email in enumerate((root.email, "ana@example.com")):
+        bounce = StatusReport(
+            provider="sendgrid", channel="email", event_key=f"e{number}", status="bounce", means="bounced",
+            occurred_at=staff.core.clock.now(), suppresses="bounced", to=email,
+        )  # fmt: skip
+        assert hear_reports(core=staff.core, said=[bounce])
+    page = staff.role("manager").get(UNREACHABLE)
+    check(page)
+    assert page.words.count("of the staff") == 1
+    assert "The address is Jo Root’s, of the staff." in page.words
 
 
 def test_only_whoever_manages_it_sees_it(staff: Staff) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from incentives.flows.deliver import deliver_next
 from incentives.kernel.core import Core
+from incentives.messages.outbox import UNCERTAIN
+from incentives.messages.tables import outbox_messages
 from incentives.queries.voucher_care import VoucherLife, find_vouchers, one_voucher
 from tests.doors.staff import Staff
 
@@ -132,3 +134,13 @@ def test_another_place_s_voucher_is_not_there(staff: Staff) -> None:
     found = find_vouchers(core=staff.core, actor=staff.person("manager"), text="0000")
     assert found == ()
     assert staff.role("supervisor").get("/vouchers/00000000-0000-7000-8000-000000000000").status == 404
+
+
+def test_of_what_may_have_arrived_it_says_so_and_what_to_do(staff: Staff) -> None:
+    _, path = a_voucher(staff, email="ana@example.com")
+    with staff.core.database.write() as tx:
+        tx.execute(outbox_messages.update().values(status="failed", reason=UNCERTAIN))
+    shown = staff.role("supervisor").get(path)
+    assert UNCERTAIN in shown.words
+    assert "May have arrived" in shown.words
+    assert "Not delivered" not in shown.words

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from channels.twilio_incoming import PATH
 from incentives.kernel.throttle import LIMITS
+from incentives.messages.tables import suppressions
 from incentives.recovery.tables import recovery_cases, surveys
 from tests.doors.feedback import FeedbackPages, opened
 
@@ -60,6 +61,18 @@ def test_a_digit_answers_the_question_and_twilio_hears_nothing(pages: FeedbackPa
     assert piece.customer_id == case.customer_id
     assert (survey.status, survey.answer_score_bp) == ("answered", 7500)
     assert (case.recovered, case.recovered_evidence) == (True, "score")
+
+
+def test_what_the_second_account_passes_on_is_signed_by_its_own_token(database_url: str) -> None:
+    spare, number = "fedcba9876543210fedcba9876543210", "+15005550007"
+    url = f"https://AC11111111111111111111111111111111:{spare}@api.dublin.ie1.twilio.com?from={number}"
+    with opened(database_url, **TWILIO, INCENTIVES_TWILIO_SPARE_URL=url) as pages:
+        fields = {**message("STOP"), "To": number}
+        for token, status in ((spare, 200), (TOKEN, 200), ("0" * 32, 403), ("", 403)):
+            signature = RequestValidator(token).compute_signature(f"{PUBLIC}{PATH}", fields)
+            answer = pages.client.post(PATH, data=fields, headers={"X-Twilio-Signature": signature})
+            assert answer.status_code == status
+        assert len(pages.rows(suppressions)) == 1
 
 
 def test_the_same_sms_once_more_changes_nothing(pages: FeedbackPages) -> None:

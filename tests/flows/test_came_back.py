@@ -8,7 +8,9 @@ from incentives.books.tables import audit_events
 from incentives.deeds import suppressing
 from incentives.deeds.suppressing import Unwanted
 from incentives.flows.hear import START, STOP, OptOut, hear_opt_out
+from incentives.flows.people import CreateUser, create_user
 from incentives.flows.suppressions import LiftSuppression, lift_suppression
+from incentives.kernel.actors import SYSTEM
 from incentives.kernel.errors import NotPermitted, SuppressionNotFound
 from incentives.messages import suppression
 from incentives.messages.port import Accepted, WillNeverWork
@@ -16,6 +18,8 @@ from incentives.messages.tables import SUPPRESSION_REASONS, delivery_attempts, o
 from incentives.queries import came_back
 from incentives.recovery.customers import CustomerGiven
 from tests.flows.shop import EMAIL, PHONE, Shop, named
+from tests.flows.two_providers import WRONG, Provider, give, notices, with_senders
+from tests.world import PASSWORD
 
 NO_MAILBOX = WillNeverWork("There is no such mailbox.", "invalid")
 
@@ -55,9 +59,22 @@ def test_it_is_told_of_that_address_and_channel_alone(shop: Shop) -> None:
     assert known(shop) == []
     bounced(shop, customer=named(EMAIL, phone=PHONE))
     assert known(shop) == [("email", "failed")]
-    assert known(shop, email="Ana.Lopez+hotel@Example.com") == [("email", "failed")]
+    assert known(shop, email=EMAIL.upper()) == [("email", "failed")]
     assert known(shop, email=None, phone=PHONE) == []
     assert known(shop, email="somebody.else@example.com") == []
+
+
+@pytest.mark.parametrize("reason", SUPPRESSION_REASONS)
+def test_what_is_found_out_of_a_mailbox_says_nothing_of_others_and_a_wish_holds_for_all_spellings(
+    shop: Shop, reason: str
+) -> None:
+    suppress(shop, reason, "ceo+nobody@corp.example")
+    assert len(known(shop, email="CEO+nobody@corp.example")) == 1
+    wish = reason in suppression.WISHES
+    for spelling in ("ceo@corp.example", "c.eo@corp.example", "ceo+mail@corp.example"):
+        assert len(known(shop, email=spelling)) == wish
+    given = shop.issue(channels=("email",), customer=named("ceo@corp.example"))
+    assert [each.status for each in given.deliveries] == ["suppressed" if wish else "queued"]
 
 
 def test_a_refusal_that_is_not_the_addresss_is_not_held_against_it(shop: Shop) -> None:
@@ -129,11 +146,39 @@ def test_each_reason_holds_for_as_long_as_it_says(shop: Shop, reason: str) -> No
 
 def test_the_weightier_reason_stands_whichever_came_first(shop: Shop) -> None:
     for reason in ("bounced", "complained", "blocked", "bounced"):
-        suppress(shop, reason)
+        suppress(shop, reason, PHONE)
     row = shop.one(suppressions)
     assert (row.reason, row.ends_at, row.lifted_at) == ("complained", None, None)
     actions = [each.action for each in shop.all(audit_events) if each.subject_kind == "suppression"]
     assert actions == ["suppression.added", "suppression.changed"]
+
+
+def test_of_an_email_both_stand_and_each_goes_for_itself(shop: Shop) -> None:
+    """What somebody said and what was found out of the mailbox are two things: one may be over, and not the other."""
+    for reason in ("blocked", "complained", "bounced", "unsubscribed", "blocked"):
+        suppress(shop, reason)
+    standing = {row.reason: row.id for row in shop.all(suppressions)}
+    assert set(standing) == {"bounced", "unsubscribed"}
+    assert known(shop) == [("email", "suppressed")]
+    for reason, left in (("unsubscribed", [("email", "bounced")]), ("bounced", [])):
+        command = LiftSuppression(id=standing[reason], reason="They asked for it.")
+        lift_suppression(core=shop.core, actor=shop.manager, command=command)
+        assert known(shop) == left
+
+
+@pytest.mark.parametrize("reason", SUPPRESSION_REASONS)
+def test_a_notice_reaches_staff_who_want_no_more_but_not_a_mailbox_that_is_none(shop: Shop, reason: str) -> None:
+    """One click on “spam” must not keep from an administrator that a provider refuses our settings."""
+    root = CreateUser(email="root@brand.example", role="admin", password=PASSWORD)
+    create_user(core=shop.core, actor=SYSTEM, command=root)
+    suppress(shop, "complained", root.email)
+    suppress(shop, reason, root.email)
+    first, second = Provider("first"), Provider("second")
+    house = with_senders(shop, first, second)
+    first.usual = WRONG
+    give(house)
+    house.deliver()
+    assert len(notices(first) + notices(second)) == (reason not in suppression.UNREACHABLE)
 
 
 def test_stop_is_heeded_until_start_and_a_repeated_stop_does_not_undo_it(shop: Shop) -> None:
@@ -148,6 +193,15 @@ def test_stop_is_heeded_until_start_and_a_repeated_stop_does_not_undo_it(shop: S
     shop.later(minutes=1)
     assert opt_out(shop, STOP, "SM3:STOP")
     assert known(shop, email=None, phone=PHONE) == [("sms", "suppressed")]
+
+
+def test_a_stop_that_comes_after_a_start_holds_until_one_more_start(shop: Shop) -> None:
+    """Nobody knows which was written first: rather nothing is sent to who wants it than something to who does not."""
+    opt_out(shop, START, "SM2:START")
+    opt_out(shop, STOP, "SM1:STOP")
+    assert known(shop, email=None, phone=PHONE) == [("sms", "suppressed")]
+    opt_out(shop, START, "SM3:START")
+    assert known(shop, email=None, phone=PHONE) == []
 
 
 def test_start_takes_nothing_off_that_the_customer_did_not_put_there(shop: Shop) -> None:

@@ -11,9 +11,7 @@ from incentives.flows.deliver import UNSURE_SECONDS, deliver_next
 from incentives.flows.hear import hear_reports
 from incentives.messages import providers
 from incentives.messages.port import (
-    Accepted,
     Letter,
-    NotThere,
     Outcome,
     StatusReport,
 )
@@ -80,7 +78,7 @@ def test_who_can_be_asked_is_asked(shop: Shop, second: Provider) -> None:
     asked = Asked("first")
     house = with_senders(shop, asked, second)
     letter = ill_after(house, asked, BROKE)
-    asked.has = Accepted("it-has-it")
+    asked.has = ["it-has-it"]
     house.later(seconds=UNSURE_SECONDS + 10)
     house.deliver()
     row = house.one(outbox_messages, outbox_messages.c.id == letter.message_id)
@@ -93,7 +91,7 @@ def test_what_was_never_taken_goes_by_the_other_at_once(shop: Shop, second: Prov
     asked = Asked("first")
     house = with_senders(shop, asked, second)
     letter = ill_after(house, asked, BROKE)
-    asked.has = NotThere()
+    asked.has = []
     house.later(seconds=UNSURE_SECONDS + 10)
     house.deliver()
     assert (copies(letter, asked), copies(letter, second)) == (0, 1)
@@ -105,7 +103,7 @@ def test_the_same_provider_is_asked_before_it_gets_a_second_copy(shop: Shop) -> 
     asked.outcomes = [BROKE]
     give(house, 1)
     house.deliver()
-    asked.has = Accepted("it-has-it")
+    asked.has = ["it-has-it"]
     house.later(minutes=1)
     assert house.deliver() == ["sent"]
     assert len(asked.letters) == 1

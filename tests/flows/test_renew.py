@@ -1,5 +1,6 @@
 """Renewing: what an older key encrypted, or is found by, is made anew by the newest; then the older can go."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,13 +8,18 @@ import pytest
 import sqlalchemy as sa
 
 from incentives.books.tables import audit_events
+from incentives.deeds import suppressing
+from incentives.deeds.suppressing import Unwanted
 from incentives.flows import renew
+from incentives.flows.hear import START, STOP, OptOut, hear_opt_out
+from incentives.flows.people import CreateUser, create_user
 from incentives.flows.renew import ACTION, renew_all
+from incentives.kernel.actors import SYSTEM
 from incentives.kernel.errors import AlreadyListed, BlockedBySafeguards, CustomerCapReached, KeyRetired
 from incentives.messages import suppression
 from incentives.messages.tables import suppressions
 from incentives.queries.came_back import came_back, digests_of
-from incentives.queries.encrypted import PLACES, Place, keys_in_use
+from incentives.queries.encrypted import PLACES, STOPPED, Place, keys_in_use
 from incentives.recovery.customers import Contact
 from incentives.recovery.tables import customer_identities, customers
 from incentives.safeguards.tables import listed_values
@@ -21,6 +27,7 @@ from incentives.vouchers.tables import issuances
 from tests.flows.rotating import process
 from tests.flows.shop import EMAIL, PHONE, Shop, budget, catalog, named
 from tests.flows.test_listing import put
+from tests.world import PASSWORD
 
 OLD, BOTH, NEW = ("t",), ("t", "n"), ("n",)
 
@@ -138,8 +145,8 @@ def test_nothing_is_sent_to_who_wants_no_more(shop: Shop) -> None:
     now = shop.clock.now()
     for who in (shop, only):
         row = {
-            "id": shop.core.ids.new(now), "channel": "email", "digest": digests_of(who.core, "email", EMAIL)[0],
-            "hint": "a…@example.com", "reason": "complained", "source": "sendgrid", "since": now,
+            "id": shop.core.ids.new(now), "channel": "email", "hint": "a…@example.com", "source": "sendgrid",
+            "digest": digests_of(who.core, "email", EMAIL, "complained")[0], "reason": "complained", "since": now,
         }  # fmt: skip
         with shop.core.database.write() as tx:
             assert suppression.add(tx, row)
@@ -148,6 +155,111 @@ def test_nothing_is_sent_to_who_wants_no_more(shop: Shop) -> None:
     with only.core.database.read() as tx:
         (found,) = came_back(tx, only.core, [Contact(email=EMAIL)], now, sure=True)
     assert found["email"].reason == "complained"
+
+
+def stopped(shop: Shop, number: str, key: str = "SM1") -> None:
+    told = OptOut(provider="twilio", channel="sms", word=STOP, event_key=f"{key}:STOP", address=number)
+    assert hear_opt_out(core=shop.core, opt_out=told)
+
+
+def missed(shop: Shop) -> dict[str, int]:
+    return {each.what: each.count for each in keys_in_use(core=shop.core) if each.is_missed}
+
+
+def test_a_stop_of_a_number_that_no_contact_has_holds_while_its_key_stands_there(shop: Shop) -> None:
+    stopped(shop, PHONE)
+    shop.later(seconds=1)
+    both, retired = process(shop, CONTACT=BOTH), process(shop, CONTACT=("t:retired", "n"))
+    renewed(both)
+    assert (in_use(both)["?", STOPPED], missed(both), missed(retired)) == (1, {}, {STOPPED: 1})
+    given = retired.issue(customer=named(phone=PHONE), channels=("sms",))
+    assert [each.status for each in given.deliveries] == ["suppressed"]
+    shop.later(seconds=1)
+    stopped(retired, PHONE, "SM2")
+    stopped(retired, "+447400123456", "SM3")  # it came after all was renewed: of the newest key
+    assert len(retired.all(suppressions)) == 2
+    # From now on a contact spells it.
+    renewed(retired)
+    assert missed(retired) == {}
+    only = process(shop, CONTACT=NEW)
+    again = only.issue(customer=named(phone=PHONE), channels=("sms",))
+    assert [each.status for each in again.deliveries] == ["suppressed"]
+
+
+def test_of_two_entries_of_one_number_the_weightier_stays(shop: Shop) -> None:
+    shop.issue(customer=named(phone=PHONE), channels=())
+    only, both = process(shop, CONTACT=NEW), process(shop, CONTACT=BOTH)
+    unwanted = Unwanted(channel="sms", address=PHONE, reason="blocked", source="twilio", at=shop.clock.now())
+    with shop.core.database.write() as tx:
+        assert suppressing.suppress(tx, only.core, [unwanted], shop.clock.now())
+    stopped(shop, PHONE)
+    with shop.core.database.read() as tx:
+        (found,) = came_back(tx, both.core, [Contact(phone=PHONE)], shop.clock.now(), sure=True)
+    assert found["sms"].reason == "unsubscribed"
+    renewed(both)
+    assert {(row.reason, row.lifted_at is None) for row in both.all(suppressions)} == {
+        ("blocked", False),
+        ("unsubscribed", True),
+    }
+    with shop.core.database.read() as tx:
+        (found,) = came_back(tx, only.core, [Contact(phone=PHONE)], shop.clock.now(), sure=True)
+    assert found["sms"].reason == "unsubscribed"
+
+
+def test_what_was_late_still_counts_after_one_of_two_entries_has_ended(shop: Shop) -> None:
+    """That renewing ended one is nobody's word that the address is to be sent to again."""
+    shop.issue(customer=named(EMAIL))
+    early = shop.clock.now()
+    shop.later(hours=1)
+    late = Unwanted(channel="email", address=EMAIL, reason="bounced", source="sendgrid", at=early)
+    for keys in (OLD, NEW):
+        with shop.core.database.write() as tx:
+            blocked = replace(late, reason="blocked", at=shop.clock.now())
+            assert suppressing.suppress(tx, process(shop, CONTACT=keys).core, [blocked], shop.clock.now())
+    both = process(shop, CONTACT=BOTH)
+    renewed(both)
+    with shop.core.database.write() as tx:
+        assert suppressing.suppress(tx, both.core, [late], shop.clock.now())
+
+
+def test_start_lifts_what_stands_under_either_key(shop: Shop) -> None:
+    stopped(shop, PHONE)
+    stopped(process(shop, CONTACT=NEW), PHONE, "SM2")
+    both = process(shop, CONTACT=BOTH)
+    told = OptOut(provider="twilio", channel="sms", word=START, event_key="SM3:START", address=PHONE)
+    assert hear_opt_out(core=both.core, opt_out=told)
+    assert [row.lifted_at is None for row in both.all(suppressions)] == [False, False]
+
+
+@pytest.mark.parametrize("reason", ["bounced", "complained"])
+def test_an_address_of_staff_is_spelled_as_theirs_and_as_it_is(shop: Shop, reason: str) -> None:
+    email = "Jo.Root+mail@brand.example"
+    create_user(core=shop.core, actor=SYSTEM, command=CreateUser(email=email, role="admin", password=PASSWORD))
+    unwanted = Unwanted(channel="email", address=email, reason=reason, source="sendgrid", at=shop.clock.now())
+    with shop.core.database.write() as tx:
+        assert suppressing.suppress(tx, shop.core, [unwanted], shop.clock.now())
+    shop.later(seconds=1)
+    both = process(shop, CONTACT=BOTH)
+    assert in_use(both)["t", "digests"] == 1
+    assert renewed(both)["digests"] == 1
+    assert in_use(both)["t", "digests"] == 0
+    assert missed(process(shop, CONTACT=("t:retired", "n"))) == {}
+    only = process(shop, CONTACT=NEW)
+    with only.core.database.read() as tx:
+        (found,) = came_back(tx, only.core, [Contact(email=email)], shop.clock.now(), sure=True)
+    assert found["email"].reason == reason
+
+
+def test_a_key_that_was_retired_too_early_still_opens_what_it_made_for_renewing(once: Shop) -> None:
+    once.issue(customer=named(EMAIL, phone=PHONE), note="Was kind.")
+    early = process(once, CONTACT=("t:retired", "n"))
+    assert missed(early) == {"values": 4, "digests": 2}
+    with pytest.raises(KeyRetired):
+        early.core.contacts.decrypt(early.one(issuances).note)
+    assert renewed(early) == {"renewed": 4, "digests": 2, "passed": 0, "lost": 0}
+    assert missed(early) == {}
+    assert early.core.contacts.decrypt(early.one(issuances).note) == "Was kind."
+    early.refused(CustomerCapReached, early.issue, customer=named(EMAIL))
 
 
 def test_a_row_that_was_changed_meanwhile_is_left(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,14 +35,14 @@ def round_trips(deed: Any) -> int:
     """Return how often a deed waits for the server: each Sync, and each simple query, is one."""
     with tempfile.TemporaryFile() as trace, pytest.MonkeyPatch.context() as patched:
         made: list[Any] = []
-        hurry = postgres.hurry
+        share = postgres.share
 
         def traced(connection: sa.Connection) -> None:
             made.append(connection.connection.driver_connection)
             made[-1].pgconn.trace(trace.fileno())
-            hurry(connection)
+            share(connection)
 
-        patched.setattr(postgres, "hurry", traced)
+        patched.setattr(postgres, "share", traced)
         deed()
         for each in made:
             each.pgconn.untrace()
@@ -95,14 +95,36 @@ def test_nothing_comes_after_the_last(shop: Shop) -> None:
     assert sorted(keys(shop)) == ["before", "one"]
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_nothing_comes_after_the_last_by_whatever_way(shop: Shop, *, many: bool) -> None:
+    def go_on() -> None:
+        with shop.core.database.write() as tx:
+            with RowsTogether(tx, last=True) as rows:
+                insert_many(rows, idempotency_keys, [key(shop)])
+            cursor = tx.connection.driver_connection.cursor()  # type: ignore[union-attr]  # psycopg's
+            if many:
+                cursor.executemany("SELECT %s", [(1,), (2,)])
+            else:
+                list(cursor.stream("SELECT 1"))
+
+    with pytest.raises(AssertionError):
+        go_on()
+    assert keys(shop) == ["one"]
+
+
 def test_only_a_shared_transaction_is_impatient(shop: Shop) -> None:
-    wait = sa.text("SHOW lock_timeout")
+    """And only it makes no plans anew: whoever looks for what is rare must."""
+    settings = ("lock_timeout", "plan_cache_mode")
+
+    def shown(tx: sa.Connection) -> tuple[str, ...]:
+        return tuple(tx.exec_driver_sql(f"SHOW {name}").scalar_one() for name in settings)
+
     with shop.core.database.write(shared=True) as tx:
-        assert [tx.execute(wait).scalar_one() for _ in range(2)] == ["1s", "1s"]
+        assert [shown(tx) for _ in range(2)] == [("1s", "force_generic_plan")] * 2
     with shop.core.database.write(shared=True):
         pass  # nothing asked: nothing is left for who has the connection next
     with shop.core.database.write() as tx:
-        assert tx.execute(wait).scalar_one() == "10s"
+        assert shown(tx) == ("10s", "auto")
 
 
 def test_columns_are_known_by_their_statement(shop: Shop) -> None:

@@ -13,15 +13,17 @@ from incentives.books import seals
 from incentives.books.tables import audit_events, seal_parts
 from incentives.books.tables import seals as seals_table
 from incentives.flows import seal
+from incentives.flows.hear import StatusReport, hear_reports
 from incentives.flows.seal import seal_due, seal_late
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import FixedClock, SystemClock
 from incentives.kernel.errors import InputInvalid, NotPermitted
 from incentives.kernel.ids import Ids
 from incentives.kernel.keys import KeyRing
+from incentives.messages.tables import delivery_events
 from incentives.queries import sealed_rows
 from incentives.queries.books_verify import Verdict, verify_books
-from incentives.queries.sealed_rows import BOOKS, LATE
+from incentives.queries.sealed_rows import BOOKS, JOINED, LATE
 from tests.flows import guards
 from tests.flows.shop import Shop
 from tests.schema import append_only_tables
@@ -127,7 +129,7 @@ def test_what_comes_later_than_any_transaction_could_is_told_and_sealed_by_a_per
 
 
 def test_many_rows_take_several_seals_and_no_book_runs_ahead(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal, "MOST_ROWS", 3)
+    monkeypatch.setattr(sealed_rows, "MOST_ROWS", 3)
     for _ in range(3):
         shop.later(seconds=LATE.total_seconds())
         live(shop)
@@ -147,6 +149,42 @@ def test_a_sealer_whose_clock_is_ahead_shuts_nobody_out(shop: Shop) -> None:
     assert seal_due(core=shop.core)
     verdict = verified(shop)
     assert (verdict.faults, verdict.unsealed) == ((), 0)
+
+
+@pytest.mark.parametrize("most", [sealed_rows.MOST_ROWS, 2])
+def test_a_book_that_an_older_worker_did_not_know_is_sealed_whole(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Processes of this version hear what providers report while a worker of the one before seals all the rest."""
+
+    def hear() -> None:
+        report = StatusReport(
+            provider="desk", channel="sms", event_key=str(uuid.uuid4()), status="sent", means="sent",
+            occurred_at=shop.clock.now(),
+        )  # fmt: skip
+        hear_reports(core=shop.core, said=[report])
+
+    older = [table for table in BOOKS if table not in JOINED]
+    with monkeypatch.context() as before:
+        before.setattr(seal, "BOOKS", older)
+        before.setattr(sealed_rows, "BOOKS", older)
+        for _ in range(7):
+            hear()
+            shop.later(seconds=LATE.total_seconds() + 60)
+            live(shop)
+            assert seal_due(core=shop.core)
+    monkeypatch.setattr(sealed_rows, "MOST_ROWS", most)
+    early = shop.clock.now() - 2 * LATE
+    assert verified(shop).holds
+    while seal_due(core=shop.core):
+        assert verified(shop).holds
+    assert (verified(shop).faults, verified(shop).unsealed) == ((), 0)
+    # From now on it is a book like the others: what is put there afterwards is told.
+    with shop.core.database.write() as tx:
+        row = shop.all(delivery_events)[0]._asdict() | {"id": Ids().new(early), "event_key": "slipped-in"}
+        tx.execute(delivery_events.insert(), row)
+    assert not seal_due(core=shop.core)
+    assert [fault.book for fault in verified(shop).faults] == ["delivery_events"]
 
 
 def test_the_one_who_comes_second_adds_nothing(shop: Shop) -> None:

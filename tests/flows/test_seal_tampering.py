@@ -14,7 +14,6 @@ from sqlalchemy.exc import IntegrityError
 
 from incentives.books.seals import Checkpoint, Part
 from incentives.books.tables import audit_events, seal_parts, seals
-from incentives.flows import seal
 from incentives.flows.seal import seal_due
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.clock import FixedClock
@@ -49,7 +48,7 @@ def core(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
     core = make_core(database_url, clock=clock)
     guards.take_away(core, *(table.name for table in BOOKS), "seals", "seal_parts")
     _write_more(core)
-    monkeypatch.setattr(seal, "MOST_ROWS", 20)
+    monkeypatch.setattr(sealed_rows, "MOST_ROWS", 20)
     while seal_due(core=core):
         pass
     verdict = verify_books(core=core, actor=SYSTEM)

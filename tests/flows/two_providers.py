@@ -9,7 +9,6 @@ from incentives.messages.port import (
     SETTINGS,
     Accepted,
     Letter,
-    NotThere,
     Outcome,
     ProviderLetter,
     StatusReport,
@@ -44,10 +43,10 @@ class Asked(Provider):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.has: Accepted | NotThere | None = None
+        self.has: list[str] | None = None
         self.questions = 0
 
-    def look_for(self, _letter: Letter, _since: datetime) -> Accepted | NotThere | None:
+    def look_for(self, _letter: Letter, _since: datetime) -> list[str] | None:
         self.questions += 1
         return self.has
 

@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 
 from bench import growth
+from bench.on_sqlite import on_sqlite
 from bench.servers import World
 from bench.side_by_side import KINDS, Pace, side_by_side
 from tests.run_folder import RunFolder
@@ -40,3 +41,9 @@ def test_a_hot_request_touches_no_more_pages_of_a_table_that_has_grown_fivefold(
     for kind in growth.HOT:
         small, large = (statistics.median(found[kind, size].pages) for size in sizes)
         assert 5 < large < small * A_LEVEL_MORE, (kind, small, large)
+
+
+def test_the_hot_requests_are_measured_on_sqlite_too(tmp_path: Path) -> None:
+    lines = on_sqlite(tmp_path, TINY).splitlines()
+    assert [line.split()[0] for line in lines[3:]] == list(KINDS)
+    assert all(float(line.split()[3]) > 0 for line in lines[3:])

@@ -28,10 +28,11 @@ from tests.recovering_catalog import TAG, recovering_catalog
 from tests.world import PASSWORD, START, make_core, publish_catalog
 
 
-def fill(url: str) -> None:
-    """Let everything happen once."""
+def fill(url: str, *, heard: bool = True) -> None:
+    """Let everything happen once; ``heard`` is whether providers report of messages, too."""
     core = _lived(url)
-    _hear(core)
+    if heard:
+        _hear(core)
     _fall_ill(core)
     book(core)
     _seal(core)
@@ -41,7 +42,7 @@ def _fall_ill(core: Core) -> None:
     """Let a provider refuse our settings and want us slower, and a message be in doubt until nobody waits for it."""
     now, why = core.clock.now(), "The configuration is wrong."
     row: dict[str, Any] = {"provider": "sendgrid", "channel": "email", "now": now}
-    doubt = {"unsure_of": "sendgrid", "unsure_since_at": now, "asked_at": now, "settled_at": now}
+    doubt = {"unsure_of": "sendgrid", "unsure_since_at": now, "unsure_tries": 1, "asked_at": now, "settled_at": now}
     with core.database.write() as tx:
         providers.failed(tx, core, **row, reason=why, at_once=True)
         providers.pause(tx, core, **row, until_at=now + timedelta(seconds=30))

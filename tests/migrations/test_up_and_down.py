@@ -149,12 +149,21 @@ def test_vouchers_of_before_know_how_far_they_are_used(database_url: str) -> Non
 
 def test_what_the_books_tell_of_is_not_taken_down(database_url: str) -> None:
     """The way down ends where older tables cannot hold what happened, and everything is as it was."""
-    fill(database_url)
+    fill(database_url, heard=False)
     before, full = shape(database_url), everything(database_url)
     with pytest.raises(InputInvalid) as refused:
         migrate.downgrade(database_url, "0003")
     for what in ("entries of the ledger", "of newer kinds", "that whole jobs made", "several times", "that are frozen"):
         assert what in str(refused.value)
+    assert (shape(database_url), everything(database_url)) == (before, full)
+
+
+def test_what_is_sealed_is_not_taken_down(database_url: str) -> None:
+    """Reports of providers that seals cover would be gone for good, and the books would never hold again."""
+    fill(database_url)
+    before, full = shape(database_url), everything(database_url)
+    with pytest.raises(InputInvalid, match="what providers reported"):
+        migrate.downgrade(database_url, "0007")
     assert (shape(database_url), everything(database_url)) == (before, full)
 
 

@@ -6,13 +6,14 @@ import pytest
 
 from channels.provider import MISCONFIGURED_AFTER_SECONDS
 from channels.smtp_email import SmtpSender
-from incentives.messages.port import PACE, SETTINGS, Accepted, Outcome, TryLater, Unsure, WillNeverWork
+from incentives.messages.port import PACE, SETTINGS, THEIRS, Accepted, Outcome, TryLater, Unsure, WillNeverWork
 from tests.letters import CODE, HOST, TOKEN, letter
 from tests.providers.mail_server import MailServer
 
 LETTER = letter(to="ana.ruiz@customer.example")
 USER, PASSWORD = "carrier", "a-password-that-nobody-may-see"
 
+NOT_BY_IT = "the mail server does not let us send by it."
 BAD_ADDRESS = "The mail server refuses the customer's email address."
 
 
@@ -53,8 +54,23 @@ def test_the_email_is_whole() -> None:
         ("MAIL", "451 4.3.0 Later.", TryLater("The mail server does not take the message now.", None)),
         ("MAIL", "421 4.7.0 Too many.", TryLater("The mail server asks us to send more slowly.", None, PACE)),
         ("RCPT", "550 5.1.1 ana.ruiz", WillNeverWork(BAD_ADDRESS, "invalid")),
+        ("RCPT", "550 5.1.1.", WillNeverWork(BAD_ADDRESS, "invalid")),
+        ("RCPT", "550 5.1.10 ana.ruiz", WillNeverWork(BAD_ADDRESS, "invalid")),
+        ("RCPT", "550 5.1.1.9 Odd.", WillNeverWork(BAD_ADDRESS)),
+        ("RCPT", "550 5.1.0 ana.ruiz", WillNeverWork(BAD_ADDRESS)),
+        ("RCPT", "550 No such user", WillNeverWork(BAD_ADDRESS)),
+        ("RCPT", "553 5.1.8 No such domain.", wrong("the mail server does not accept the sender's address.")),
+        ("RCPT", "554 5.7.1 Relay access denied", wrong(NOT_BY_IT)),
+        ("RCPT", "550 5.7.606 Access denied, banned IP", wrong(NOT_BY_IT)),
+        ("RCPT", "554 Client host blocked", wrong(NOT_BY_IT)),
+        ("RCPT", "530 Authentication required", wrong(NOT_BY_IT)),
+        ("RCPT", "535 No.", wrong(NOT_BY_IT)),
+        ("RCPT", "552 5.2.2 Full.", TryLater("The customer's mailbox is full.", None, THEIRS)),
+        ("RCPT", "452 4.2.2 Full.", TryLater("The customer's mailbox is full.", None, THEIRS)),
         ("RCPT", "450 4.2.1 Later.", TryLater("The mail server does not take the message now.", None)),
         ("DATA", "554 5.7.1 No.", WillNeverWork("The mail server refuses the message.")),
+        ("TEXT", "550 5.7.60 You may not send as this address.", wrong(NOT_BY_IT)),
+        ("TEXT", "554 Transaction failed", WillNeverWork("The mail server refuses the message.")),
         ("TEXT", "554 5.6.0 No.", WillNeverWork("The mail server refuses the message.")),
         ("TEXT", "451 4.3.0 Later.", TryLater("The mail server does not take the message now.", None)),
     ],

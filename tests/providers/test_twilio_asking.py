@@ -10,7 +10,7 @@ import pytest
 
 from channels.rendering import render_sms
 from channels.twilio_sms import TwilioSender
-from incentives.messages.port import Accepted, Informant, NotThere, StatusReport
+from incentives.messages.port import Informant, StatusReport
 from tests.letters import CODE, sms
 from tests.providers.conftest import ACCOUNT_SID, AUTH_TOKEN, sendgrid_sender, twilio_sender
 from tests.providers.stand_in import Answer, StandIn
@@ -34,7 +34,7 @@ def page(*messages: Mapping[str, object]) -> Answer:
     return answer({"messages": list(messages), "next_page_uri": None, "uri": "/x", "page": 0, "page_size": 50})
 
 
-def looked_for(twilio: StandIn, said: Answer) -> Accepted | NotThere | None:
+def looked_for(twilio: StandIn, said: Answer) -> list[str] | None:
     twilio.will(said)
     return twilio_sender(twilio.url).look_for(LETTER, NOW)
 
@@ -51,7 +51,7 @@ def test_twilio_can_be_asked_and_sendgrid_cannot() -> None:
 
 def test_a_letter_that_was_taken_is_found_by_what_it_says(twilio: StandIn) -> None:
     other = message("Another text", sid=f"SM{8:032x}")
-    assert looked_for(twilio, page(other, message(TEXT))) == Accepted(SID)
+    assert looked_for(twilio, page(other, message(TEXT))) == [SID]
     (request,) = twilio.asked
     assert request.method == "GET"
     assert request.path.startswith(f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json?")
@@ -59,18 +59,23 @@ def test_a_letter_that_was_taken_is_found_by_what_it_says(twilio: StandIn) -> No
     assert CODE not in request.path
 
 
+def test_what_says_the_same_is_told_of_the_latest_first(twilio: StandIn) -> None:
+    copy = f"SM{9:032x}"
+    assert looked_for(twilio, page(message(TEXT, sid=copy), message(TEXT))) == [copy, SID]
+
+
 def test_a_link_is_as_good_as_the_text(twilio: StandIn) -> None:
     assert LETTER.url
-    assert looked_for(twilio, page(message(f"Rewritten by Twilio: {LETTER.url}"))) == Accepted(SID)
+    assert looked_for(twilio, page(message(f"Rewritten by Twilio: {LETTER.url}"))) == [SID]
 
 
 def test_what_is_not_there_was_never_taken(twilio: StandIn) -> None:
-    assert looked_for(twilio, page(message("Another text"))) == NotThere()
-    assert looked_for(twilio, page()) == NotThere()
+    assert looked_for(twilio, page(message("Another text"))) == []
+    assert looked_for(twilio, page()) == []
 
 
 def test_what_was_there_before_is_another_copy(twilio: StandIn) -> None:
-    assert looked_for(twilio, page(message(TEXT, made_at=NOW - timedelta(hours=1)))) == NotThere()
+    assert looked_for(twilio, page(message(TEXT, made_at=NOW - timedelta(hours=1)))) == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from subprocess import run
 from urllib.parse import parse_qs
 
 import pytest
+from requests.exceptions import InvalidURL
 
 from channels.provider import MISCONFIGURED_AFTER_SECONDS
 from channels.twilio_numbers import SUPPRESSES
@@ -155,8 +156,29 @@ def test_a_200_that_looks_like_twilio_is_no_success_either(twilio: StandIn) -> N
 
 
 @pytest.mark.parametrize("body", [b"<h1>Created</h1>", b"", b"{}", b'{"sid": 5}', b'"SM"', b"[1]", b"[" * 60_000])
-def test_a_201_that_names_no_message_is_tried_again(twilio: StandIn, body: bytes) -> None:
-    assert isinstance(sent(twilio, Answer(201, {"Content-Type": "text/html"}, body)), TryLater)
+def test_a_201_that_names_no_message_may_have_been_taken(twilio: StandIn, body: bytes) -> None:
+    said = Answer(201, {"Content-Type": "text/html"}, body)
+    assert sent(twilio, said) == Unsure("Twilio's answer named no message.")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Answer(201, {}, b'{"sid": "SM12', deed="cut"),
+        Answer(201, {"Content-Encoding": "gzip"}, b"no gzip"),
+        Answer(201, {}, b'{"sid": "SM12'),
+    ],
+)
+def test_an_answer_that_breaks_off_may_be_a_message_that_was_taken(twilio: StandIn, said: Answer) -> None:
+    assert isinstance(sent(twilio, said), Unsure)
+
+
+def test_what_could_not_even_be_asked_was_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_more: object) -> None:
+        raise InvalidURL
+
+    monkeypatch.setattr("requests.Session.send", refuse)
+    assert twilio_sender("http://127.0.0.1:1").send(LETTER) == TryLater("The connection to Twilio failed.", None)
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])

@@ -93,6 +93,9 @@ class Sim(Protocol):
     def answered(self, request: Request, answer: Any) -> None:
         """Hear what was answered to a request."""
 
+    def unanswered(self, request: Request) -> None:
+        """Hear that somebody left before there was an answer."""
+
     def plan(self, player: Player) -> None:
         """Draw what befalls a player's next deed."""
 
@@ -194,6 +197,7 @@ class Person(Life):
                 return
             self.rest(self.dice.choice((0.5, 5, 40)))
             if self.sim.schedule.ended:
+                self.sim.unanswered(request)
                 return
         raise Found(f"{request.verb} was never answered")
 

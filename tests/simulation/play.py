@@ -143,6 +143,10 @@ class Play:
         self.note(getattr(answer, "slug", "done"), request.verb)
         self.watch.answered(request, answer)
 
+    def unanswered(self, request: Request) -> None:
+        """Take in that nobody knows what became of a request."""
+        self.watch.unheard.add(request.key)
+
     def point(self, player: Player, what: str) -> bool:
         """Give up the turn before something; return whether the connection is lost then. Raises ``Crashed``."""
         if player.doomed:

@@ -44,7 +44,7 @@ def _end(said: tuple[str, ...]) -> str:
     return "delivered" if "opened" in said else "bounced" if "bounced" in said else said[-1]
 
 
-@dataclass
+@dataclass(eq=False)
 class InHand:
     """A message that a worker has claimed, and how far it got."""
 
@@ -52,6 +52,7 @@ class InHand:
     message_id: uuid.UUID | None = None
     accepted: bool = False
     excused: bool = False
+    beside: list["InHand"] = field(default_factory=list, repr=False)  # what others had in hand when it was claimed
 
 
 @dataclass
@@ -78,13 +79,14 @@ class Post:
 
     def claims(self, player: Player, now: datetime) -> None:
         """Hear that a worker is about to claim whatever has waited longest."""
-        self.hands[player.name] = InHand(now)
+        beside = [hand for name, hand in self.hands.items() if name != player.name]
+        self.hands[player.name] = InHand(now, beside=beside)
 
     def done(self, player: Player) -> None:
         """Hear that a worker is done with what it had in hand; what was taken and is not known to be is sent again."""
         hand = self.hands.pop(player.name)
         if hand.accepted and not hand.excused and hand.message_id and self.status_of(hand.message_id) not in TAKEN:
-            self.excuses[hand.message_id] += 1
+            self._excuse(hand)
 
     def spares(self, player: Player) -> bool:
         """Return whether a worker must not fail now: one message is not struck twice, or copies had no bound."""
@@ -164,11 +166,20 @@ class Post:
         return next((each for each in ("delivered", "bounced", "sent") if each in ends), None)
 
     def _overtake(self, player: Player, hand: InHand) -> None:
-        """Look that nobody else has the same message in hand, unless one's lease was over by the other one's clock."""
-        for name, other in self.hands.items():
-            if name == player.name or other.message_id != hand.message_id or hand.message_id is None:
+        """Look that nobody else has the same message in hand, unless one's lease was over by the other one's clock.
+
+        Whose lease was over when it was claimed may have written down since that it was taken.
+        """
+        mine, others = hand.message_id, [each for name, each in self.hands.items() if name != player.name]
+        for other in (*others, *(each for each in hand.beside if each.accepted)):
+            if mine is None or other.message_id != mine or other.excused:
                 continue
-            if abs(hand.claimed_at - other.claimed_at) < timedelta(seconds=TIMEOUT_SECONDS):
-                raise Found(f"message {hand.message_id} is in two hands: {name} {other}, {player.name} {hand}")
-            other.excused = True
+            if abs(hand.claimed_at - other.claimed_at) >= timedelta(seconds=TIMEOUT_SECONDS):
+                self._excuse(other)
+            elif other in others:
+                raise Found(f"message {mine} is in two hands: {player.name} {hand}, and {other}")
+
+    def _excuse(self, hand: InHand) -> None:
+        if hand.message_id is not None:
+            hand.excused = True
             self.excuses[hand.message_id] += 1

@@ -15,6 +15,7 @@ from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal
 from incentives.kernel.idempotency import KEPT, idempotency_keys
+from incentives.messages.outbox import UNCERTAIN, UNSURE_MOST
 from incentives.messages.tables import delivery_attempts, delivery_events, outbox_messages
 from incentives.queries import books
 from incentives.vouchers.tables import issuances
@@ -46,6 +47,7 @@ class Watch:
         self.effects: defaultdict[str, list[list[str]]] = defaultdict(list)
         self.claimed_at: dict[str, datetime | None] = {}
         self.answers: defaultdict[str, list[Any]] = defaultdict(list)
+        self.unheard: set[str] = set()  # the keys under which somebody asked who left before the answer
         self.compared = self.commits = 0
         self.statuses: dict[Any, str] = {}
         self.model.tell(self._news())  # what happened on the first day
@@ -174,9 +176,8 @@ class Watch:
         table, tried = outbox_messages.c, delivery_attempts.c
         first = sa.select(tried.message_id, sa.func.min(tried.started_at).label("at")).group_by(tried.message_id)
         began = first.subquery()
-        query = sa.select(table.id, table.status, table.ended_at, began.c.at).outerjoin(
-            began, began.c.message_id == table.id
-        )
+        names = (table.id, table.status, table.ended_at, table.reason, table.unsure_tries)
+        query = sa.select(*names, began.c.at).outerjoin(began, began.c.message_id == table.id)
         with self.core.database.read() as tx:
             rows = tx.execute(query).all()
             heard = set(tx.execute(sa.select(delivery_events.c.event_key)).scalars())
@@ -187,7 +188,7 @@ class Watch:
                 "delivered": says != "delivered",
                 "bounced": says != "bounced",
                 "suppressed": copies > self.post.excuses[row.id],
-                "failed": row.id not in self.post.never and not _given_up(row),
+                "failed": row.id not in self.post.never and not _given_up(row) and not _uncertain(row),
                 "withdrawn": copies > self.post.excuses[row.id],
                 "held": copies > self.post.excuses[row.id],
             }
@@ -202,9 +203,10 @@ class Watch:
             kept = Counter(tx.execute(sa.select(names.key)).scalars())
         for key, answers in self.answers.items():
             done = any(not isinstance(each, Refusal) for each in answers)
-            if done and self._may_be_forgotten(key):
+            if (done or key in self.unheard) and self._may_be_forgotten(key):
                 kept[key] = 1
-            if (len(self.effects[key]), kept[key]) != ((1, 1) if done else (0, 0)):
+            may_be = {(1, 1)} if done else {(0, 0), (1, 1)} if key in self.unheard else {(0, 0)}
+            if (len(self.effects[key]), kept[key]) not in may_be:
                 raise Found(
                     f"{key} took effect {len(self.effects[key])} times and is kept {kept[key]} times: {answers}"
                 )
@@ -222,6 +224,11 @@ class Watch:
                 sa.select(sa.func.min(names.created_at, type_=names.created_at.type)).where(names.key == key)
             ).scalar_one()
         return at
+
+
+def _uncertain(row: Any) -> bool:
+    """Return whether so many died over a message that a person is to ask whether it arrived."""
+    return bool(row.reason == UNCERTAIN and row.unsure_tries >= UNSURE_MOST)
 
 
 def _given_up(row: Any) -> bool:

@@ -101,3 +101,18 @@ def test_who_is_interrupted_steps_out_of_the_line(monkeypatch: pytest.MonkeyPatc
         gate.set()
         assert [first.result(10), second.result(10)] == ["first", "second"]
     assert not combiner._running
+
+
+def test_a_leader_who_is_interrupted_while_others_gather_hands_the_lead_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    combiner: Combiner[int, int] = Combiner(lambda items: items)
+    combiner._crowd, combiner._ended_at = 9, time.monotonic() + 60  # a larger crowd than has gathered, just now
+
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "sleep", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            combiner.submit(1)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(combiner.submit, 2).result(timeout=10) == 2

@@ -75,14 +75,14 @@ def test_of_two_reports_that_say_the_same_the_first_says_when() -> None:
 
 @pytest.mark.parametrize("now", ["queued", "held", "sending"])
 def test_what_nobody_knew_to_be_taken_is_sent_by_a_report(now: str) -> None:
-    assert moves(SimpleNamespace(status=now), standing([report("sent")]))
+    assert moves(SimpleNamespace(status=now, reason=None), standing([report("sent")]))
 
 
 @pytest.mark.parametrize("now", ["sent", "delivered", "bounced", "failed", "suppressed", "withdrawn", "captured"])
 def test_that_it_is_on_its_way_takes_nothing_back(now: str) -> None:
-    assert not moves(SimpleNamespace(status=now), standing([report("sent")]))
+    assert not moves(SimpleNamespace(status=now, reason=None), standing([report("sent")]))
 
 
 @pytest.mark.parametrize("now", ["queued", "sending", "sent", "failed", "withdrawn"])
 def test_how_it_ended_overrules_what_we_thought(now: str) -> None:
-    assert moves(SimpleNamespace(status=now), standing([report("delivered")]))
+    assert moves(SimpleNamespace(status=now, reason=None), standing([report("delivered")]))
