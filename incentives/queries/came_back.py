@@ -18,7 +18,7 @@ from incentives.kernel.clock import elapsed_seconds
 from incentives.kernel.core import Core
 from incentives.messages import suppression
 from incentives.messages.tables import suppressions
-from incentives.recovery.customers import Contact, identities
+from incentives.recovery.customers import Contact, identities, mailbox
 
 FRESH_SECONDS = 0.5
 _ANY = "messages.suppressions"  # in the core's cache: whether anything stands on the list
@@ -81,7 +81,7 @@ def _weightiest(found: Sequence[CameBack]) -> dict[str, CameBack]:
 def spelled(contact: Contact) -> list[tuple[str, str, str]]:
     """Return what a contact's addresses stand on the list by, as (channel, kind, text)."""
     found = [(_CHANNELS[kind], kind, text) for kind, text in identities(contact) if kind in _CHANNELS]
-    return [*found, ("email", _MAILBOX, contact.email.casefold())] if contact.email else found
+    return [*found, ("email", _MAILBOX, mailbox(contact.email))] if contact.email else found
 
 
 def digests_of(core: Core, channel: str, address: str, reason: str | None = None) -> Sequence[str]:

@@ -127,6 +127,15 @@ def canonical_email(email: str) -> str:
     return f"{plain or local}@{'gmail.com' if host == 'googlemail.com' else host}"
 
 
+def mailbox(email: str) -> str:
+    """Return the form that one mailbox has and no other, as far as anybody outside its host knows.
+
+    Case is folded. At Gmail, as everybody there is told, neither dots nor a ``+suffix`` make another mailbox.
+    """
+    plain = canonical_email(email)
+    return plain if plain.endswith("@gmail.com") else email.casefold()
+
+
 def identities(contact: Contact) -> list[tuple[str, str]]:
     """Return what tells this customer apart, as (kind, canonical text)."""
     found = [("email", canonical_email(contact.email))] if contact.email else []

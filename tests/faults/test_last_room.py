@@ -12,7 +12,6 @@ def test_exactly_what_there_is_room_for_is_given(run: RunFolder, kills: int) -> 
     story = last_room.play(run, issues=800, room=156, kills=kills)
     assert story.faults() == []
     assert story.kills == kills
-    assert bool(story.seen.cut) == bool(kills)  # Somebody was in the middle of something.
 
 
 @pytest.mark.timeout(300)

@@ -28,7 +28,7 @@ from tests.small_catalog import LIMITS, LOCATION, TAG, catalog
 from tests.world import publish_catalog
 
 ROBOT: Mapping[str, Any] = {"role": "integrator", "currency": "USD", "unlimited": True}
-_A_MOMENT_SECONDS = 0.03  # It passes between looking and acting on any busy machine.
+_A_MOMENT_SECONDS = 0.1  # It passes between looking and acting on any busy machine.
 
 
 def prepare(core: Core, *, count_per_hour: int = 1000) -> None:

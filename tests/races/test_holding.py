@@ -35,7 +35,7 @@ ROUNDS = 12
 ONE_STANDING = "uq_redemptions_voucher_id_use_number_standing"
 ONE_HELD = "uq_reservations_one_held"
 SUPERVISOR = replace(TILL, id=UUID(int=8), name="Sue", role="supervisor")
-_A_MOMENT_SECONDS = 0.02
+_A_MOMENT_SECONDS = 0.1
 _QUARTER = timedelta(minutes=15)
 
 

@@ -13,6 +13,7 @@ from incentives.recovery.customers import (
     checked,
     checked_email,
     identities,
+    mailbox,
 )
 
 LOCAL = st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True)
@@ -191,3 +192,17 @@ def test_a_contact_survives_its_text() -> None:
     ):
         assert Contact.from_text(contact.to_text()) == contact
     assert Contact.from_text(None) == Contact()
+
+
+@pytest.mark.parametrize(
+    ("email", "form"),
+    [
+        ("Ana.Ruiz+now@Gmail.com", "anaruiz@gmail.com"),
+        ("ana.ruiz@googlemail.com", "anaruiz@gmail.com"),
+        ("C.E.O+x@Corp.Example", "c.e.o+x@corp.example"),
+        ("ceo@notgmail.com", "ceo@notgmail.com"),
+        ("c.eo@gmail.com.corp.example", "c.eo@gmail.com.corp.example"),
+    ],
+)
+def test_one_mailbox_has_one_form_and_no_other_mailbox_has_it(email: str, form: str) -> None:
+    assert mailbox(email) == form
