@@ -22,13 +22,12 @@ from incentives.kernel.money import Money
 from incentives.recovery import breakers
 from incentives.recovery.breakers import ANY_CURRENCY, Breaker, Hour
 from incentives.recovery.feedback_tables import criteria_hours, feedback
-from tests.crew import Outcome
+from tests.crew import A_MOMENT_SECONDS, Outcome
 from tests.flows.reported import giving, report
 from tests.small_catalog import LIMITS, LOCATION, TAG, catalog
 from tests.world import publish_catalog
 
 ROBOT: Mapping[str, Any] = {"role": "integrator", "currency": "USD", "unlimited": True}
-_A_MOMENT_SECONDS = 0.1  # It passes between looking and acting on any busy machine.
 
 
 def prepare(core: Core, *, count_per_hour: int = 1000) -> None:
@@ -67,7 +66,7 @@ def look_then_claim() -> Iterator[None]:
         row = tx.execute(sa.select(feedback).where(feedback.c.id == feedback_id)).one()
         if row.status != "settling":
             return None
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
         tx.execute(feedback.update().where(feedback.c.id == feedback_id).values(status="acted", acted_at=now))
         return row
 
@@ -96,7 +95,7 @@ def without_waiting() -> Iterator[None]:
 
     def naive(tx: Connection, piece: Piece) -> None:
         del tx, piece
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(firing_case, "lock_customer", naive)

@@ -20,7 +20,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.errors import BudgetExhausted
 from incentives.spending.tables import approvals
 from incentives.vouchers.tables import issuances, vouchers
-from tests.crew import SIZE, Crew, Outcome, count, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count, flat
 from tests.races.conftest import DropConstraint
 from tests.races.deeds import FRONTLINE, broken, counters, give, rows
 from tests.small_catalog import PRICE_MINOR, budget, catalog
@@ -53,7 +53,7 @@ def look_then_decide() -> Iterator[None]:
         query = sa.select(approvals, *(issuances.c[name] for name in voting._OF_ISSUANCE))
         joined = query.join(issuances, issuances.c.id == approvals.c.issuance_id)
         row = tx.execute(joined.where(approvals.c.id == approval_id)).one()
-        time.sleep(0.02)  # It passes between looking and deciding on any busy machine.
+        time.sleep(A_MOMENT_SECONDS)
         return row
 
     def decide(tx: Connection, voter: Any, on: Any, command: DecideApproval, now: datetime, choice: Any = None) -> None:

@@ -25,7 +25,7 @@ from incentives.kernel.core import Core
 from incentives.messages.tables import outbox_messages
 from incentives.spending.tables import approval_votes, approvals
 from incentives.vouchers.tables import issuances, vouchers
-from tests.crew import SIZE, Crew, Outcome, count, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count, flat
 from tests.races.deeds import FRONTLINE, broken, counters, give, rows
 from tests.small_catalog import PRICE_MINOR, budget, catalog
 from tests.world import START, publish_catalog
@@ -113,7 +113,7 @@ def without_locks() -> Iterator[None]:
         query = sa.select(approvals, *(issuances.c[name] for name in voting._OF_ISSUANCE))
         joined = query.join(issuances, issuances.c.id == approvals.c.issuance_id)
         row = tx.execute(joined.where(approvals.c.id == approval_id)).one()
-        time.sleep(0.02)
+        time.sleep(A_MOMENT_SECONDS)
         return row
 
     with pytest.MonkeyPatch.context() as patch:

@@ -24,7 +24,7 @@ from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.spending.tables import budget_alerts, budget_allocations, budget_periods
 from incentives.spending.tables import budget_requests as requests_table
-from tests.crew import SIZE, Crew, Outcome, count, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count, flat
 from tests.races.conftest import DropConstraint
 from tests.races.deeds import MANAGER, broken, counters, issue, rows
 from tests.small_catalog import PRICE_MINOR, budget, catalog
@@ -32,8 +32,6 @@ from tests.world import START, make_core, publish_catalog
 
 REQUESTS = 12
 LATER = START + timedelta(days=400)
-
-_A_MOMENT_SECONDS = 0.2
 
 
 def finance(number: int) -> Actor:
@@ -78,7 +76,7 @@ def look_then_decide() -> Iterator[None]:
     def unlocked(tx: Any, request_id: uuid.UUID, *, lock: bool = False) -> Any:
         del lock
         found = row(tx, request_id)
-        time.sleep(0.02)
+        time.sleep(A_MOMENT_SECONDS)
         return found
 
     def end(tx: Any, found: Any, status: str, actor: Actor, comment: str | None, now: Any) -> None:
@@ -178,7 +176,7 @@ def count_before_locking() -> Iterator[None]:
 
     def soon(tx: Any, rule: Any, pot_ids: Any) -> Any:
         found = left(tx, rule, pot_ids)
-        time.sleep(_A_MOMENT_SECONDS)  # So that others, who do not know of it yet, come meanwhile.
+        time.sleep(A_MOMENT_SECONDS)  # So that others, who do not know of it yet, come meanwhile.
         return found or {pot_id: {"minor": 300} for pot_id in pot_ids}
 
     with pytest.MonkeyPatch.context() as patch:

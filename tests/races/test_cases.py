@@ -26,7 +26,7 @@ from incentives.kernel.errors import Refusal
 from incentives.recovery import cases
 from incentives.recovery.tables import case_clocks, case_steps, recovery_cases
 from incentives.vouchers.tables import issuances
-from tests.crew import SIZE, Crew, Outcome, count, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count, flat
 from tests.races.deeds import MANAGER, broken, rows
 from tests.small_catalog import LOCATION, TAG, TEAM, catalog
 from tests.world import START, publish_catalog
@@ -150,7 +150,7 @@ def look_without_locking() -> Iterator[None]:
         if not wanted:
             return {}
         found = tx.execute(sa.select(table.id, table.status, table.customer_id).where(table.id.in_(wanted))).all()
-        time.sleep(0.05)  # It passes between looking and giving on any busy machine.
+        time.sleep(A_MOMENT_SECONDS)
         return {row.id: cases.KnownCase(row.status, row.customer_id) for row in found}
 
     with pytest.MonkeyPatch.context() as patch:

@@ -16,7 +16,7 @@ from incentives.catalog.tables import catalog_items, catalog_releases
 from incentives.flows.publish import ApproveRelease, ProposeCatalog, approve_release, propose_catalog
 from incentives.kernel.actors import SYSTEM, Actor
 from incentives.kernel.core import Core
-from tests.crew import SIZE, Crew, Outcome, count
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count
 from tests.races.conftest import DropConstraint
 from tests.races.deeds import rows
 from tests.small_catalog import catalog
@@ -51,7 +51,7 @@ def slowly(look: Callable[..., Any]) -> Callable[..., Any]:
 
     def looked(*arguments: Any, **more: Any) -> Any:
         seen = look(*arguments, **more)
-        time.sleep(0.02)
+        time.sleep(A_MOMENT_SECONDS)
         return seen
 
     return looked

@@ -15,7 +15,7 @@ from incentives.kernel.core import Core
 from incentives.recovery import customers
 from incentives.recovery.tables import customer_identities
 from incentives.recovery.tables import customers as customer_table
-from tests.crew import SIZE, Crew, Outcome, count, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count, flat
 from tests.races.deeds import MANAGER, broken, give, rows
 from tests.small_catalog import TAG, budget, catalog
 from tests.world import publish_catalog
@@ -46,7 +46,7 @@ def look_then_keep() -> Iterator[None]:
         table = customer_identities.c
         for digest, (owner, kind) in wanted.items():
             known = tx.execute(sa.select(table.customer_id).where(table.digest == digest)).scalar()
-            time.sleep(0.02)  # It passes between looking and keeping on any busy machine.
+            time.sleep(A_MOMENT_SECONDS)
             row = {"digest": digest, "customer_id": owner, "kind": kind}
             tx.execute(postgresql.insert(customer_identities).on_conflict_do_nothing(), row)
             found[digest] = known or owner
@@ -84,7 +84,7 @@ def without_lock() -> Iterator[None]:
     """Link customers that turn out to be one from what was read a moment ago."""
 
     def no_lock(tx: Connection) -> None:
-        time.sleep(0.02)  # It passes between reading and linking on any busy machine.
+        time.sleep(A_MOMENT_SECONDS)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(customers, "_lock_links", no_lock)

@@ -13,7 +13,7 @@ from incentives.flows.take_in import TakenIn, take_in
 from incentives.kernel.core import Core
 from incentives.recovery import feedback as rows_of
 from incentives.recovery.feedback_tables import feedback, feedback_inbox, feedback_revisions
-from tests.crew import SIZE, Crew, Outcome, count, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count, flat
 from tests.flows.feedback_shop import piece
 from tests.races.conftest import DropConstraint
 from tests.races.deeds import MANAGER, rows
@@ -38,7 +38,7 @@ def look_then_insert() -> Iterator[None]:
         for row in given:
             known = feedback.c.external_id == row["external_id"]
             there = tx.execute(sa.select(feedback.c.id).where(known)).first()
-            time.sleep(0.02)  # It passes between looking and writing on any busy machine.
+            time.sleep(A_MOMENT_SECONDS)
             if not there:
                 tx.execute(feedback.insert(), row)
                 made.add(row["id"])

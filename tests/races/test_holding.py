@@ -25,7 +25,7 @@ from incentives.kernel.core import Core
 from incentives.vouchers import lifecycle, reservations
 from incentives.vouchers.tables import redemption_reversals, redemptions, vouchers
 from incentives.vouchers.tables import reservations as holds
-from tests.crew import SIZE, Crew, Outcome, count, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count, flat
 from tests.races.conftest import DropConstraint
 from tests.races.deeds import TILL, broken, counters, give, rows
 from tests.small_catalog import PRICE_MINOR, catalog
@@ -35,7 +35,6 @@ ROUNDS = 12
 ONE_STANDING = "uq_redemptions_voucher_id_use_number_standing"
 ONE_HELD = "uq_reservations_one_held"
 SUPERVISOR = replace(TILL, id=UUID(int=8), name="Sue", role="supervisor")
-_A_MOMENT_SECONDS = 0.1
 _QUARTER = timedelta(minutes=15)
 
 
@@ -123,7 +122,7 @@ def without_condition() -> Iterator[None]:
         used = tx.execute(query).scalar_one_or_none()
         if used is None:
             return None
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
         values = {"status": "redeemed", "redeemed_count": 1, "reservation_id": None, "reserved_until_at": None}
         tx.execute(vouchers.update().where(vouchers.c.id == voucher_id).values(**values))
         return int(used) + 1
@@ -136,7 +135,7 @@ def without_condition() -> Iterator[None]:
         query = sa.select(vouchers.c.id).where(vouchers.c.id == voucher_id, lifecycle.good(now))
         if tx.execute(query).first() is None:
             return False
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
         values = {"status": "reserved", "reservation_id": reservation_id, "reserved_until_at": until}
         tx.execute(vouchers.update().where(vouchers.c.id == voucher_id).values(**values))
         return True
@@ -156,7 +155,7 @@ def without_mark() -> Iterator[None]:
         query = sa.select(redemptions.c.reversed_at).where(redemptions.c.id == redemption_id)
         if tx.execute(query).scalar_one() is not None:
             return False
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
         tx.execute(redemptions.update().where(redemptions.c.id == redemption_id).values(reversed_at=now))
         return True
 

@@ -15,7 +15,7 @@ from incentives.kernel import idempotency
 from incentives.kernel.core import Core
 from incentives.kernel.idempotency import idempotency_keys
 from incentives.vouchers.tables import redemptions, vouchers
-from tests.crew import SIZE, Crew, Outcome, count, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count, flat
 from tests.races.deeds import TILL, broken, issue, rows
 from tests.races.test_redeeming import a_code
 from tests.small_catalog import catalog
@@ -36,7 +36,7 @@ def look_then_insert() -> Iterator[None]:
         table = idempotency_keys.c
         if tx.execute(sa.select(table.key).where(table.scope == row["scope"], table.key == row["key"])).first():
             return set()
-        time.sleep(0.02)  # It passes between looking and writing on any busy machine.
+        time.sleep(A_MOMENT_SECONDS)
         tx.execute(postgresql.insert(idempotency_keys).on_conflict_do_nothing(), dict(row))
         return {(row["scope"], row["key"])}
 

@@ -20,7 +20,7 @@ from incentives.kernel.clock import FixedClock
 from incentives.kernel.core import Core
 from incentives.vouchers import lifecycle
 from incentives.vouchers.tables import redemption_attempts, redemptions, vouchers
-from tests.crew import SIZE, Crew, Outcome, count, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, count, flat
 from tests.races.conftest import DropConstraint
 from tests.races.deeds import TILL, broken, counters, give, rows
 from tests.small_catalog import PRICE_MINOR, catalog
@@ -29,7 +29,6 @@ from tests.world import START, publish_catalog
 ROUNDS = 16
 ONE_STANDING = "uq_redemptions_voucher_id_use_number_standing"
 NOT_NEGATIVE = ("budget_periods", "ck_budget_periods_not_negative")
-_A_MOMENT_SECONDS = 0.1  # It passes between reading and writing on any busy machine.
 
 
 def redeem(core: Core, code: str) -> Outcome:
@@ -52,14 +51,14 @@ def without_condition() -> Iterator[None]:
     def naive_redeem(tx: Connection, weighed: Mapping[UUID, int], now: datetime) -> dict[UUID, int]:
         these = vouchers.c.id.in_(list(weighed))
         good = tx.execute(sa.select(vouchers.c.id).where(these, lifecycle.good(now))).scalars().all()
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
         this = vouchers.update().where(vouchers.c.id.in_(good))
         tx.execute(this.values(status="redeemed", redeemed_count=1))
         return dict.fromkeys(good, 1)
 
     def naive_expire_due(tx: Connection, now: datetime, most: int) -> list[Any]:
         due = tx.execute(sa.select(vouchers).where(vouchers.c.status == "issued", vouchers.c.expires_at <= now)).all()
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
         tx.execute(vouchers.update().where(vouchers.c.id.in_([row.id for row in due])).values(status="expired"))
         return list(due)
 

@@ -29,14 +29,13 @@ from incentives.recovery import surveys as asked
 from incentives.recovery.customers import CustomerGiven
 from incentives.recovery.feedback_tables import feedback
 from incentives.recovery.tables import recovery_cases, surveys
-from tests.crew import SIZE, Crew, Outcome, flat
+from tests.crew import A_MOMENT_SECONDS, SIZE, Crew, Outcome, flat
 from tests.flows.asked import asking_catalog
 from tests.races.deeds import rows
 from tests.world import START, publish_catalog
 
 LATER = START + timedelta(hours=25)
 MANAGER = Actor(kind="person", id=uuid.UUID(int=1), name="Mona", role="manager")
-_A_MOMENT_SECONDS = 0.3  # It passes between looking and writing on any busy machine.
 
 
 def close_cases(core: Core, number: int, email: str = "ana@example.com") -> list[uuid.UUID]:
@@ -88,7 +87,7 @@ def without_lock() -> Iterator[None]:
 
     def together(tx: Connection, customer_id: uuid.UUID | None) -> tuple[uuid.UUID, ...]:
         del tx
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
         return () if customer_id is None else (customer_id,)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -99,7 +98,7 @@ def without_lock() -> Iterator[None]:
 
 def _slowly(deed: Any) -> Any:
     def slow(*given: Any) -> Any:
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
         return deed(*given)
 
     return slow
@@ -110,7 +109,7 @@ def without_condition() -> Iterator[None]:
     """Look whether an answer is news before the case is held, and pair it whatever became of it meanwhile."""
 
     def naive(tx: Connection, survey_id: uuid.UUID, score_bp: int, now: datetime) -> Any:
-        time.sleep(_A_MOMENT_SECONDS)
+        time.sleep(A_MOMENT_SECONDS)
         values = {"status": "answered", "answer_score_bp": score_bp, "answered_at": now}
         return tx.execute(
             surveys.update().where(surveys.c.id == survey_id).values(**values).returning(*surveys.c)
