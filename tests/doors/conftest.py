@@ -1,4 +1,4 @@
-"""The staff, for tests of their pages."""
+"""What tests of several doors begin with, and what holds in all of them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +8,7 @@ import pytest
 
 from api.writing import Writer
 from tests.databases import SqliteDatabases
+from tests.doors.callbacks import Callbacks, opened
 from tests.doors.staff import Staff, staff_of
 from tests.run_folder import RunFolder
 
@@ -16,6 +17,13 @@ from tests.run_folder import RunFolder
 def staff(sqlite: SqliteDatabases, run: RunFolder) -> Iterator[Staff]:
     """An application on the demo catalog with a person of each role, all of them signed in."""
     with staff_of(sqlite, run) as made:
+        yield made
+
+
+@pytest.fixture
+def calls(database_url: str) -> Iterator[Callbacks]:
+    """Messages that providers tell of, on each database."""
+    with opened(database_url) as made:
         yield made
 
 

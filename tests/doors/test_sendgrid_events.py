@@ -23,12 +23,6 @@ THEIR_ID = "14c5d75ce93.dfd.64b469"
 
 
 @pytest.fixture
-def calls(database_url: str) -> Iterator[Callbacks]:
-    with opened(database_url) as made:
-        yield made
-
-
-@pytest.fixture
 def on_sqlite(sqlite: Any) -> Iterator[Callbacks]:
     url = sqlite.new()
     with opened(url) as made:

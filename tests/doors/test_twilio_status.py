@@ -18,12 +18,6 @@ SID = "SM0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
-def calls(database_url: str) -> Iterator[Callbacks]:
-    with opened(database_url) as made:
-        yield made
-
-
-@pytest.fixture
 def on_sqlite(sqlite: Any) -> Iterator[Callbacks]:
     url = sqlite.new()
     with opened(url) as made:
