@@ -17,7 +17,8 @@ from api.customers import CustomerBody, customer_given
 from api.feedback_answers import PieceSchema, PieceWithStorySchema, TakenInSchema, WaitingPieceSchema
 from api.fields import Body, Instant, Key, MinorUnits, ScoreGiven, Text, Truth, WholeNumber
 from api.paging import PageQuery, page_of
-from api.smorest import Blueprint, parsed
+from api.reading import Reader, parsed
+from api.smorest import Blueprint
 from incentives.flows.mend import WHY_IGNORED, ignore
 from incentives.flows.respond import respond_to
 from incentives.flows.take_in import EVENTS, KINDS, SCALES, Raw, TakeIn, TakenIn, Unread, replay, take_in
@@ -90,7 +91,7 @@ class IgnoreBody(Body):
     reason = fields.String(required=True, validate=validate.OneOf(tuple(WHY_IGNORED)))
 
 
-_SCHEMA = FeedbackBody()
+_READ = Reader(FeedbackBody())
 _LINES = {
     "type": "string",
     "pattern": r"\S",
@@ -187,7 +188,7 @@ def _take_lines() -> Response:
 def _line(line: bytes) -> TakeIn | Unread:
     raw = Raw(body=line, headers=dict(request.headers), media_type="application/json")
     try:
-        return _command(parsed(_SCHEMA, json_text.read(line)), raw)
+        return _command(parsed(_READ, json_text.read(line)), raw)
     except InputInvalid as refusal:
         return _unread(raw, refusal)
     except problems.MalformedJson as error:

@@ -43,7 +43,7 @@ def read(text: bytes) -> Any:
         ) from None
     _check_depth(value)
     # orjson keeps the last of two equal names and says nothing.
-    json.loads(text, object_pairs_hook=_once_each)
+    _NAMES.decode(text.decode())
     return value
 
 
@@ -76,3 +76,6 @@ def _once_each(pairs: list[tuple[str, Any]]) -> None:
 def _refuse_twice(names: list[str]) -> Never:
     twice = next(name for name in names if names.count(name) > 1)
     raise MalformedJson(f"The name {twice[:40]!r} stands twice in one object.")
+
+
+_NAMES = json.JSONDecoder(object_pairs_hook=_once_each)

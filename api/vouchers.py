@@ -48,7 +48,7 @@ class EarlierRedemptionSchema(Answer):
     """When, where and by whom the voucher was redeemed."""
 
     redeemed_at = fields.AwareDateTime()
-    location = fields.String(allow_none=True)
+    location = fields.String(allow_none=True, attribute="redeemed_location")
     redeemed_by = fields.String()
 
 
@@ -134,18 +134,7 @@ def tell_standing(response: Response) -> Response:
 @blueprint.arguments(LookUpBody(), example={"code": EXAMPLE_CODE})
 @blueprint.refuses(NoCatalog, CodeMalformed, VoucherNotFound, CodeRetired, TooManyRequests)
 @blueprint.answers({200: TillVoucherSchema()})
-def look_up_voucher(body: dict[str, Any]) -> dict[str, Any]:
+def look_up_voucher(body: dict[str, Any]) -> TillVoucher:
     """Say what a voucher is worth and whether it could be redeemed; it changes nothing."""
     with misses_counted(body):
-        found = look_up(core=current_core(), actor=current_actor(), **body)
-    return _answer(found)
-
-
-def _answer(found: TillVoucher) -> dict[str, Any]:
-    members = {name: getattr(found, name) for name in TillVoucher.__dataclass_fields__}
-    redemption = {
-        "redeemed_at": found.redeemed_at,
-        "location": found.redeemed_location,
-        "redeemed_by": found.redeemed_by,
-    }
-    return {**members, "redemption": redemption if found.redeemed_at else None}
+        return look_up(core=current_core(), actor=current_actor(), **body)

@@ -6,7 +6,6 @@ a field does in its own way it still does itself.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from marshmallow import Schema, fields, missing
@@ -26,26 +25,29 @@ class Writer:
     def __init__(self, schema: Schema) -> None:
         """Take a schema; it is looked through when it is first used, since it may name itself or a later one."""
         self._schema = schema
-        self._steps: tuple[tuple[str, str, Step], ...] | None = None
+        self._steps: tuple[tuple[str, str, type, Step], ...] | None = None
 
     def __call__(self, value: Any) -> Any:
         """Return what a value is written as: what ``orjson`` makes the same text of as of the schema's ``dump``."""
         steps = self._steps
         if steps is None:
             steps = self._steps = tuple(self._step(name, field) for name, field in self._schema.dump_fields.items())
-        read = value.get if isinstance(value, Mapping) else partial(getattr, value)
+        members = value if type(value) is dict or isinstance(value, Mapping) else None
         written = {}
-        for name, attribute, step in steps:
-            said = step(value, read(attribute, missing))
+        for name, attribute, usual, step in steps:
+            said = getattr(value, attribute, missing) if members is None else members.get(attribute, missing)
+            if type(said) is not usual:
+                said = step(value, said)
             if said is not missing:
                 written[name] = said
         return written
 
-    def _step(self, name: str, field: fields.Field[Any]) -> tuple[str, str, Step]:
+    def _step(self, name: str, field: fields.Field[Any]) -> tuple[str, str, type, Step]:
         attribute = field.attribute or name
         own_way = type(field).get_value is not fields.Field.get_value or "." in attribute
         plain = None if own_way or field.dump_default is not missing else _plain(field)
-        return field.data_key or name, attribute, plain or _by_itself(name, field, self._schema)
+        step = plain or _by_itself(name, field, self._schema)
+        return field.data_key or name, attribute, _USUAL.get(step, _Unusual), step
 
 
 def _by_itself(name: str, field: fields.Field[Any], schema: Schema) -> Step:
@@ -86,6 +88,14 @@ def _as_it_is(_: Any, value: Any) -> Any:
 
 def _whole(_: Any, value: Any) -> Any:
     return value if value is None or value is missing or type(value) is int else int(value)
+
+
+class _Unusual:
+    """What nothing is."""
+
+
+_USUAL: Mapping[Step, type] = {_text: str, _whole: int}
+"""Of which type a value is that its step would leave as it is."""
 
 
 def _each(step: Step | None) -> Step | None:

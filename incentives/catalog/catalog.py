@@ -184,6 +184,8 @@ def _lineage(lowest: str, tree: Mapping[str, IssueTag] | Mapping[str, RootCause]
 def words(texts: Mapping[str, str], locale: str | None, *, default_language: str) -> str:
     """Return the text for a BCP 47 locale, falling back from region to language to the default language."""
     wanted = (locale or "").replace("_", "-")
+    if (wanted or default_language) in texts:  # as mostly
+        return texts[wanted or default_language]
     by_lower = {language.lower(): text for language, text in texts.items()}
     candidates = (wanted.lower(), wanted.lower().split("-")[0], default_language.lower())
     return next((by_lower[each] for each in candidates if each in by_lower), next(iter(texts.values()), ""))

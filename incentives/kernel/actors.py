@@ -40,6 +40,15 @@ class Actor:
         """Write the label once: a deed names its actor a dozen times."""
         object.__setattr__(self, "label", f"{self.kind}:{self.id}")
 
+    def asking(self, *, request_id: str | None, ip: str | None) -> "Actor":
+        """Return the same actor in one request of theirs; each request needs one, so it is copied as it stands."""
+        copied = object.__new__(Actor)
+        for name in Actor.__slots__:
+            object.__setattr__(copied, name, getattr(self, name))
+        object.__setattr__(copied, "request_id", request_id)
+        object.__setattr__(copied, "ip", ip)
+        return copied
+
 
 SYSTEM = Actor(kind="system", id=uuid.UUID(int=0), name="the system")
 _RULES = uuid.UUID(

@@ -14,16 +14,40 @@ _PAUSE_SECONDS = 0.002
 _JUST_NOW_SECONDS = 0.01
 
 
+class Turn:
+    """An event that one thread waits for, once.
+
+    ``threading.Event``, with a lock and a condition of its own for any number who wait, would take several times as
+    long to make and to wait for as all the rest of what a caller does here.
+    """
+
+    __slots__ = ("_door",)
+
+    def __init__(self) -> None:
+        """Not be there yet."""
+        self._door = threading.Lock()
+        self._door.acquire()  # whoever lets it come opens it
+
+    def wait(self) -> None:
+        """Wait until it has come."""
+        self._door.acquire()
+
+    def set(self) -> None:
+        """Let it come."""
+        self._door.release()
+
+
 class _Place(Generic[Item, Result]):
     """Where one caller waits: for its result, for what went wrong, or for its turn to lead."""
 
-    __slots__ = ("error", "item", "result", "turn")
+    __slots__ = ("error", "item", "leads", "result", "turn")
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.turn = threading.Event()
+        self.turn = Turn()
         self.result: list[Result] = []
         self.error: BaseException | None = None
+        self.leads = False  # Its turn does not tell: of whoever is interrupted it has come, or not yet, or was taken.
 
 
 class Combiner(Generic[Item, Result]):
@@ -65,11 +89,9 @@ class Combiner(Generic[Item, Result]):
             mine.turn.wait()
         except BaseException:
             with self._lock:
-                led = mine.turn.is_set() and not mine.result and mine.error is None
                 if mine in self._waiting:
                     self._waiting.remove(mine)
-                following = self._waiting[0] if led and self._waiting else None
-                self._running = self._running and (not led or following is not None)
+                following = self._next() if mine.leads else None
             if following is not None:
                 following.turn.set()
             raise
@@ -96,10 +118,18 @@ class Combiner(Generic[Item, Result]):
             with self._lock:
                 if mine in self._waiting:  # It was interrupted before it began.
                     self._waiting.remove(mine)
-                following = self._waiting[0] if self._waiting else None
-                self._running = following is not None
+                following = self._next()
                 self._ended_at = time.monotonic()
             for place in together:
-                place.turn.set()
+                if place is not mine:
+                    place.turn.set()
             if following is not None:
                 following.turn.set()
+
+    def _next(self) -> _Place[Item, Result] | None:
+        """Let whoever has waited longest lead, and return its place; None where nobody waits."""
+        following = self._waiting[0] if self._waiting else None
+        self._running = following is not None
+        if following is not None:
+            following.leads = True
+        return following

@@ -80,6 +80,11 @@ class TillVoucher:
     redeemed_location: str | None = None
     redeemed_by: str | None = None
 
+    @property
+    def redemption(self) -> "TillVoucher | None":
+        """Return what says when, where and by whom it was redeemed; None while nothing stands."""
+        return self if self.redeemed_at else None
+
 
 def lookup(
     *, core: Core, actor: Actor, code: str | None = None, token: str | None = None, locale: str | None = None

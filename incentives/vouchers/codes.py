@@ -14,6 +14,7 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U
 SYMBOLS = 12  # sixty bits
 _BITS = 5
 _VALUE = {symbol: value for value, symbol in enumerate(ALPHABET)} | {"O": 0, "I": 1, "L": 1}
+_FORGIVEN = str.maketrans("OIL", "011")
 _SPACING = re.compile(r"[\s\-_.·‐-―−]+")
 _LINK_SALT = "voucher-link"
 
@@ -52,8 +53,8 @@ def normalized(text: str) -> str:
     Case, spaces, dashes and dots are forgiven, and O for 0, I and L for 1.
     Raises ``CodeMalformed`` when it cannot be a code: no database is asked.
     """
-    symbols = _SPACING.sub("", text).upper().translate(str.maketrans("OIL", "011"))
-    if len(symbols) != SYMBOLS + 1 or any(symbol not in _VALUE for symbol in symbols):
+    symbols = _SPACING.sub("", text).upper().translate(_FORGIVEN)
+    if len(symbols) != SYMBOLS + 1 or not _VALUE.keys() >= set(symbols):
         raise CodeMalformed(f"A code has {SYMBOLS + 1} letters and digits.", field="code")
     if check_symbol(symbols[:-1]) != symbols[-1]:
         raise CodeMalformed(field="code")

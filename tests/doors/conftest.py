@@ -1,11 +1,13 @@
 """What tests of several doors begin with, and what holds in all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
 import pytest
+from marshmallow import ValidationError
 
+from api.reading import Reader
 from api.writing import Writer
 from tests.databases import SqliteDatabases
 from tests.doors.callbacks import Callbacks, opened
@@ -38,3 +40,21 @@ def written_alike(monkeypatch: pytest.MonkeyPatch) -> None:
         return written
 
     monkeypatch.setattr(Writer, "__call__", both)
+
+
+@pytest.fixture(autouse=True)
+def read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every body that a test here sends is read as marshmallow itself would have read it, or refused in its words."""
+    plain = Reader.__call__
+
+    def read_by(read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except ValidationError as error:
+            return error.messages
+
+    def both(reader: Reader, body: Any) -> Any:
+        assert read_by(lambda: plain(reader, body)) == read_by(lambda: reader._schema.load(body))
+        return plain(reader, body)
+
+    monkeypatch.setattr(Reader, "__call__", both)

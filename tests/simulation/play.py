@@ -2,14 +2,12 @@
 
 import hashlib
 import logging
-import threading
 import uuid
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -321,7 +319,7 @@ def play(seed: int, place: Place) -> Story:
     try:
         with seeded(f"play {seed}", truth := Truth()), pytest.MonkeyPatch.context() as patch:
             patch.setattr(publish, "parse", PARSED)
-            patch.setattr(combiner, "threading", SimpleNamespace(Lock=threading.Lock, Event=Turn))
+            patch.setattr(combiner, "Turn", Turn)
             place.fresh()
             play_now = Play(seed, place, truth)
             story = play_now.run()

@@ -101,7 +101,7 @@ def aside() -> Iterator[None]:
 
 
 class Turn:
-    """Stands for ``threading.Event`` where the engine's own threads wait for each other: others go on meanwhile."""
+    """Stands for the combiner's own, by which the engine's threads wait for each other: others go on meanwhile."""
 
     def __init__(self) -> None:
         """Not be there yet."""

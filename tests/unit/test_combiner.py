@@ -1,5 +1,6 @@
 """What arrives together is done together: each gets its own answer, nobody is left waiting, whatever goes wrong."""
 
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from incentives.kernel.combiner import Combiner
+from incentives.kernel.combiner import Combiner, Turn
 
 
 def test_one_by_itself_waits_for_nobody() -> None:
@@ -66,41 +67,99 @@ def test_many_threads_over_and_over_get_every_answer() -> None:
         assert list(pool.map(combiner.submit, range(3000))) == [-each for each in range(3000)]
 
 
-def test_who_is_interrupted_steps_out_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, wait = threading.Event(), threading.Event.wait
+def test_who_is_interrupted_steps_out_of_the_line() -> None:
+    gate = threading.Event()
 
     def run(items: list[str]) -> list[str]:
         if items == ["first"]:
-            wait(gate, 10)
+            gate.wait(10)
         return items
 
-    def interrupted(event: threading.Event, timeout: float | None = None) -> bool:
-        if threading.current_thread().name == "interrupted":
-            raise KeyboardInterrupt
-        return wait(event, timeout)
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
 
     combiner = Combiner(run)
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(combiner.submit, "first")
         while not combiner._running:
             time.sleep(0.001)
-        monkeypatch.setattr(threading.Event, "wait", interrupted)
-        heard: list[BaseException] = []
-
-        def ask() -> None:
-            try:
+        before = signal.signal(signal.SIGUSR1, interrupt)
+        ident = threading.main_thread().ident  # who hears signals, which this test runs in
+        assert ident == threading.get_ident()
+        try:
+            threading.Timer(0.2, signal.pthread_kill, (ident, signal.SIGUSR1)).start()
+            with pytest.raises(KeyboardInterrupt):
                 combiner.submit("gone")
-            except KeyboardInterrupt as error:
-                heard.append(error)
-
-        gone = threading.Thread(target=ask, name="interrupted")
-        gone.start()
-        gone.join(10)
-        assert len(heard) == 1
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        assert not combiner._waiting
         second = pool.submit(combiner.submit, "second")
         gate.set()
         assert [first.result(10), second.result(10)] == ["first", "second"]
     assert not combiner._running
+
+
+class InterruptedAsItComes(Turn):
+    """A turn whose owner is interrupted once it has come: a signal is heard as the wait for it ends."""
+
+    def wait(self) -> None:
+        super().wait()
+        if threading.current_thread().name == "gone":
+            raise KeyboardInterrupt
+
+
+class InterruptedBeforeItComes(Turn):
+    """A turn whose owner is interrupted once it was decided whose it is, before it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owner, self.left = threading.current_thread(), threading.Event()
+
+    def wait(self) -> None:
+        if threading.current_thread().name != "gone":
+            return super().wait()
+        self.left.wait(10)
+        raise KeyboardInterrupt
+
+    def set(self) -> None:
+        if self.owner.name == "gone":
+            self.left.set()
+            self.owner.join(10)
+        super().set()
+
+
+@pytest.mark.parametrize("turn", [InterruptedAsItComes, InterruptedBeforeItComes])
+def test_who_is_interrupted_just_when_they_are_to_lead_hands_the_lead_on(
+    turn: type[Turn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("incentives.kernel.combiner.Turn", turn)
+    gate, ended = threading.Event(), dict[str, str]()
+
+    def run(items: list[str]) -> list[str]:
+        if items == ["first"]:
+            gate.wait(10)
+        return items
+
+    def submit(name: str) -> None:
+        try:
+            ended[name] = combiner.submit(name)
+        except KeyboardInterrupt:
+            ended[name] = "interrupted"
+
+    combiner = Combiner(run)
+    callers = [threading.Thread(target=submit, args=(name,), name=name, daemon=True) for name in ("first", "gone", "b")]
+    for place, caller in enumerate(callers):
+        caller.start()
+        while place and len(combiner._waiting) < place:
+            time.sleep(0.001)
+        while not combiner._crowd:
+            time.sleep(0.001)
+    gate.set()
+    for caller in callers:
+        caller.join(10)
+    assert ended == {"first": "first", "gone": "interrupted", "b": "b"}
+    assert not combiner._running
+    assert not combiner._waiting
 
 
 def test_a_leader_who_is_interrupted_while_others_gather_hands_the_lead_on(monkeypatch: pytest.MonkeyPatch) -> None:
