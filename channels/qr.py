@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-import segno
 from markupsafe import Markup, escape
 
 _QUIET_ZONE_MODULES = 4  # ISO/IEC 18004 asks for four; scanners miss codes that have less
@@ -14,6 +13,8 @@ def qr_svg(text: str, title: str) -> Markup:
     It is black on white whatever the page's colors are, since many scanners do not read the inverse. It has
     no size of its own; the style sheet gives it one.
     """
+    import segno
+
     matrix = [list(row) for row in segno.make_qr(text, error="m").matrix_iter(border=_QUIET_ZONE_MODULES)]
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" class="qr" viewBox="0 0 {size} {size}" role="img"'

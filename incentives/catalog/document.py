@@ -27,7 +27,7 @@ from incentives.catalog.definitions import (
 from incentives.catalog.fields import Fields, Reading
 from incentives.catalog.incentive import Incentive, IncentiveKind
 from incentives.catalog.safeguarding import AbusePolicy
-from incentives.catalog.yaml_tree import Mistake, Mistakes, Node, tree_of
+from incentives.catalog.yaml_tree import Mistake, Mistakes, Node
 from incentives.kernel.errors import CatalogInvalid
 
 __all__ = [
@@ -64,6 +64,8 @@ def parse(text: str | bytes) -> Catalog:
     Raises ``CatalogInvalid`` with ``errors``, a list of ``{line, path, message}`` from the top of the file to
     its end: all of them, so that nobody mends a file one mistake at a time.
     """
+    from incentives.catalog.yaml_text import tree_of  # noqa: PLC0415 - its reader is for those who read a catalog
+
     gathered = Reading(Mistakes())
     tree = tree_of(text, gathered.mistakes)
     placed = _read(tree, gathered) if tree is not None else []

@@ -3,7 +3,6 @@
 from functools import cache
 from zoneinfo import available_timezones
 
-import phonenumbers
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 from email_validator import EmailNotValidError, validate_email
@@ -16,6 +15,8 @@ def is_currency(text: str) -> bool:
 
 def is_country(text: str) -> bool:
     """Return whether this is an ISO 3166 country, one that has telephone numbers of its own."""
+    import phonenumbers  # noqa: PLC0415 - a few megabytes that only who reads a catalog needs
+
     return text in phonenumbers.SUPPORTED_REGIONS
 
 

@@ -6,7 +6,7 @@ tables in one statement (``RowsTogether``), so that whoever writes to ten of the
 in common, three columns of four in a batch, is told once. SQLite is in this very process and takes rows one by one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import TracebackType
 from typing import Any, Self
@@ -19,8 +19,11 @@ from sqlalchemy.engine import Connection
 from incentives.kernel.database import UtcDateTime
 
 Row = Mapping[str, Any]
+Keeping = Callable[[Any], Any]
+"""Makes of a value what SQLite keeps of it."""
 
 _DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]  # to write names and types by
+_SQLITE: Any = sqlite.dialect()
 _FEW = 20  # So many rows are looked for one by one.
 _MANY = 50  # From so many rows on it pays to look for what they have in common, and to plan a statement that says so.
 
@@ -86,7 +89,8 @@ def insert_many(into: Into, table: sa.Table, rows: Sequence[Row]) -> None:
         alike.setdefault(tuple(row), []).append(row)
     for names, some in alike.items():
         if tx.dialect.name != "postgresql":
-            tx.execute(table.insert(), [dict(row) for row in some])
+            command, kept_as = _insert_each(table, names)
+            tx.exec_driver_sql(command, [tuple(map(_kept, kept_as, row.values())) for row in some])
             continue
         same, texts = _texts(table, names, some)
         _send(into, _insert_all(table, names, same), texts)
@@ -105,6 +109,22 @@ def insert_absent(
         return {tuple(row) for row in tx.exec_driver_sql(command, texts)}
     found = tx.execute(_insert_absent(table, unique), [dict(row) for row in rows])
     return {tuple(row) for row in found}
+
+
+@cache
+def _insert_each(table: sa.Table, names: tuple[str, ...]) -> tuple[str, tuple[Keeping | None, ...]]:
+    """Return SQLite's statement that inserts a row of some columns, and how each value is kept (None: as it is).
+
+    To be told row by row what it knows of each column takes SQLAlchemy several times as long as SQLite the rows.
+    """
+    columns = ", ".join(_quoted(names))
+    command = f"INSERT INTO {table.name} ({columns}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - our names
+    types = [table.c[name].type.dialect_impl(_SQLITE) for name in names]
+    return command, tuple(each.bind_processor(_SQLITE) for each in types)
+
+
+def _kept(keeping: Keeping | None, value: Any) -> Any:
+    return value if keeping is None else keeping(value)
 
 
 @cache

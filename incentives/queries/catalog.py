@@ -11,7 +11,6 @@ from incentives.catalog.coverage import Coverage, coverage
 from incentives.catalog.definitions import IssueTag
 from incentives.catalog.difference import Change, difference, warnings_of
 from incentives.catalog.document import parse
-from incentives.catalog.export import to_yaml
 from incentives.catalog.review import Entry, Line, Section, review
 from incentives.kernel.actors import Actor, permit
 from incentives.kernel.core import Core
@@ -373,6 +372,8 @@ def export(*, core: Core, actor: Actor, number: int | None = None) -> str:
 
     Raises ``NotPermitted``, ``NoCatalog`` and ``ReleaseNotFound``.
     """
+    from incentives.catalog.export import to_yaml  # noqa: PLC0415 - its writer is for those who export
+
     permit(actor, READ)
     with core.database.read() as tx:
         if number is None:
