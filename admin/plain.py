@@ -9,6 +9,7 @@ from incentives.kernel.errors import Refusal
 from incentives.kernel.money import Money
 
 _MINUTE = 60
+_HOUR = 3600
 
 # What to do next on a page, where the core's own words are for programs.
 _NEXT_STEPS: dict[type[Refusal], str] = {
@@ -17,6 +18,7 @@ _NEXT_STEPS: dict[type[Refusal], str] = {
     errors.CaseClosed: "Whoever leads can open it again. Or begin again with what went wrong: that opens a new case.",
     errors.CaseNotFound: "Look for it in the list of cases.",
     errors.CaseOfAnotherCustomer: "Look which case it is. What went wrong for another customer is a case of their own.",
+    errors.ContactCap: "Show it on this screen or print it: leave sending it out.",
     errors.ChannelWithoutAddress: "Add the customer's email or phone, or show it on this screen only.",
     errors.FileTypeRefused: "Choose a photo (JPEG, PNG or WebP), a PDF or a plain text.",
     errors.IdempotencyKeyInFlight: "Wait a moment and send it again; it is not given twice.",
@@ -68,6 +70,10 @@ def next_step(refusal: Refusal) -> str:
     if isinstance(refusal, errors.TooManyRequests) and isinstance(wait_seconds, int):
         minutes = math.ceil(wait_seconds / _MINUTE)
         return f"Wait {words.counted(minutes, 'minute', 'minutes')}, then try again."
+    if isinstance(refusal, errors.ContactCap) and isinstance(wait_seconds, int):
+        hours = math.ceil(wait_seconds / _HOUR)
+        wait = f"Or wait {words.counted(hours, 'hour', 'hours')}, then send it."
+        return f"{next_step_of(type(refusal))} {wait}"
     return next_step_of(type(refusal))
 
 

@@ -164,6 +164,7 @@ def simulate_approval_policies(query: dict[str, Any]) -> WouldDecide:
     errors.NoBudget,
     errors.BudgetExhausted,
     errors.CustomerCapReached,
+    errors.ContactCap,
 )
 @blueprint.answers({200: DecidedSchema()})
 def decide(body: dict[str, Any], approval_id: uuid.UUID, *, idempotency_key: str | None) -> Decided:

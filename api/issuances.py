@@ -197,6 +197,7 @@ _LINKS = {
     errors.AmountOutOfRange,
     errors.AmountAboveProtocol,
     errors.ChannelWithoutAddress,
+    errors.ContactCap,
     errors.OfferConditionNotMet,
     errors.CaseNotFound,
     errors.ExclusiveGroupTaken,

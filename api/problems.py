@@ -54,6 +54,7 @@ STATUSES: Mapping[type[Refusal], int] = {
     errors.EmailInvalid: 422,
     errors.PhoneInvalid: 422,
     errors.ChannelWithoutAddress: 422,
+    errors.ContactCap: 429,
     # spending
     errors.NoBudget: 409,
     errors.BudgetExhausted: 409,

@@ -223,8 +223,9 @@ def void(body: dict[str, Any], *, voucher_id: uuid.UUID, idempotency_key: str | 
 @blueprint.arguments(ReissueBody(), example=_EXAMPLE)
 @blueprint.idempotent(required=False)
 @blueprint.refuses(
-    *_STUCK, errors.ChannelWithoutAddress, errors.IssuingStopped, errors.NoCatalog, errors.KeyRetired, errors.NotFound
-)
+    *_STUCK, errors.ChannelWithoutAddress, errors.ContactCap, errors.IssuingStopped, errors.NoCatalog,
+    errors.KeyRetired, errors.NotFound,
+)  # fmt: skip
 @blueprint.answers({201: ReissuedSchema()})
 def reissue(body: dict[str, Any], *, voucher_id: uuid.UUID, idempotency_key: str | None) -> Any:
     """Put a new voucher in the place of one; nothing is charged again, and the old one is good for nothing."""
@@ -238,6 +239,7 @@ def reissue(body: dict[str, Any], *, voucher_id: uuid.UUID, idempotency_key: str
 @blueprint.refuses(
     *_STUCK,
     errors.ChannelWithoutAddress,
+    errors.ContactCap,
     errors.EmailInvalid,
     errors.PhoneInvalid,
     errors.CustomerCapReached,
@@ -293,8 +295,8 @@ class _Told:
 @blueprint.arguments(ResendBody(), example=_EXAMPLE)
 @blueprint.idempotent(required=False)
 @blueprint.refuses(
-    *_STUCK, errors.ChannelWithoutAddress, errors.MessageOnItsWay, errors.TooManyCopies, errors.KeyRetired,
-    errors.NotFound,
+    *_STUCK, errors.ChannelWithoutAddress, errors.ContactCap, errors.MessageOnItsWay, errors.TooManyCopies,
+    errors.KeyRetired, errors.NotFound,
 )  # fmt: skip
 @blueprint.answers({200: CaredSchema()})
 def resend(body: dict[str, Any], *, voucher_id: uuid.UUID, idempotency_key: str | None) -> Any:

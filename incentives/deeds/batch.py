@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from incentives.books import audit, ledger
 from incentives.catalog import eligibility
 from incentives.catalog.incentive import Incentive
-from incentives.deeds import answers, asking, caring
+from incentives.deeds import answers, asking, capping, caring
 from incentives.deeds.answers import Issued, IssuedVoucher
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
@@ -41,6 +41,7 @@ class Gift:
     time_zone: str
     channels: tuple[str, ...]
     tell_at: datetime | None = None  # nothing about it is sent before
+    wish: capping.Wish = capping.NOTHING  # the room that its messages take
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +69,7 @@ class Batch:
     movements: list[dict[str, Any]] = field(default_factory=list)
     allocations: list[dict[str, Any]] = field(default_factory=list)
     reviews: list[dict[str, Any]] = field(default_factory=list)
+    room: capping.Room | None = None  # what the contacts may be promised; None: nobody counts
 
     def by(self, actor: Actor) -> "Batch":
         """Return the same batch in another actor's name."""
@@ -77,6 +79,8 @@ class Batch:
         """Lay out a voucher (an apology by itself has none), its promise on the books, and the messages about it."""
         issued = self._voucher(gift)
         messages = self.tell(gift.issuance_id, issued.id if issued else None, gift.channels, gift.tell_at)
+        if self.room:
+            self.room.take(gift.wish, messages)
         # What is told by a letter apologizes: the letter begins with the protocol's script.
         apologizes = bool(messages) or issued is None
         stopped = {"incentive", "first_contact", *(["apology"] if apologizes else [])}
@@ -202,6 +206,8 @@ class Batch:
             insert_many(rows, redemption_attempts, self.attempts)
             ledger.post(rows, core=self.core, actor=self.actor.label, now=self.now, entries=self.entries)
             outbox.enqueue(rows, self.messages)
+            if self.room:
+                self.room.write(rows)
             audit.record_all(rows, self.events)
             if asked or self.reviews:
                 rows.write()

@@ -31,6 +31,9 @@ def decide(
     reasons = judge(draft, pots, batch.actor)
     if isinstance(reasons, Refusal):
         return reasons
+    full = batch.room.refusal(draft.wish) if batch.room and not reasons else None
+    if full:  # who must be asked first is promised nothing yet: it is looked at when that is granted
+        return full
     contact_token = batch.core.contacts.encrypt(proposal.ground.contact.to_text())
     case_id = draft.command.case_id or _open_case(draft, proposal, batch, contact_token)
     batch.issuances.append(_issuance_row(draft, proposal, case_id, batch, contact_token, issued=not reasons))
@@ -203,6 +206,7 @@ def _give(draft: Draft, proposal: Proposal, case_id: uuid.UUID, batch: Batch) ->
         time_zone=proposal.ground.time_zone,
         channels=draft.channels,
         tell_at=wording.tell_at(draft, batch.actor, batch.now),
+        wish=draft.wish,
     )
     issued = batch.give(gift)
     if suspecting.held(draft):

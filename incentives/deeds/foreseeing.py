@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
-from incentives.deeds import assessment, deciding, giving, incident_gifts, stacking, suspecting
+from incentives.deeds import assessment, capping, deciding, giving, incident_gifts, stacking, suspecting, wording
 from incentives.deeds.job_budgets import Need, is_held
 from incentives.deeds.wanting import Draft, IssueVoucher
 from incentives.kernel.actors import Actor
@@ -29,7 +29,9 @@ from incentives.vouchers.bulk_rows import problem_of
 from incentives.vouchers.bulk_scratch import Scratch
 
 _NOBODY = uuid.UUID(int=0)
-_SAME_CUSTOMER = f"signal:{signals.SAME_CUSTOMER}"  # in the scratch file, where no incentive has such a key
+# In the scratch file, where no incentive has such a key.
+_SAME_CUSTOMER = f"signal:{signals.SAME_CUSTOMER}"
+_TOLD = "told:contact"
 
 
 class ReleaseChanged(Exception):
@@ -208,22 +210,39 @@ class Foresight:
         watch = suspecting.watch(tx, self._core, self._actor, drafts, newcomers, self._now)
         if watch:
             self._recall(watch, drafts)
+        room = self._room(tx, drafts)
         for draft in drafts:
             proposal = deciding.proposed(draft)
             draft.suspicion = watch.look(draft) if watch else draft.suspicion
             refusal = given.refusal(draft) or self._given_by_a_row(draft) or stack.refusal(proposal, None)
             refusal = refusal or suspecting.blocked(draft, self._actor, self._core, self._now)
             reasons = refusal or deciding.judge(draft, batch.pots, self._actor)
+            reasons = reasons or room.refusal(draft.wish) or ()
             if isinstance(reasons, Refusal):
                 self._refuse(draft, reasons)
                 continue
             batch.reasons[draft.id] = reasons
             self._charge(draft, batch, held=bool(reasons))
+            if not reasons:
+                room.foresee(draft.wish)
+                for _, digests in draft.wish.reached:
+                    self._scratch.open(_TOLD, _address(digests))
             stack.add(proposal, _NOBODY, draft.id)
             if watch:
                 self._saw(watch, draft)
             if draft.command.incident_id:
                 self._scratch.give(proposal.customers)
+
+    def _room(self, tx: Connection, drafts: Iterable[Draft]) -> capping.Room:
+        """Return what room contacts have after the rows before, whose messages are counted as of now."""
+        for draft in drafts:
+            contact, due_at = deciding.proposed(draft).ground.contact, wording.tell_at(draft, self._actor, self._now)
+            draft.wish = capping.wish(self._core, contact, draft.channels, due_at, self._now)
+        room = capping.look(tx, self._core, [draft.wish for draft in drafts], self._now)
+        for each in {(channel, tuple(digests)) for draft in drafts for channel, digests in draft.wish.reached}:
+            for _ in range(self._scratch.opened(_TOLD, _address(each[1]))):
+                room.foresee(capping.Wish(reached=(each,), due_ms=room.now_ms))
+        return room
 
     def _recall(self, watch: suspecting.Watch, drafts: Iterable[Draft]) -> None:
         """Count what rows before would have been given, as giving counts what was."""
@@ -301,3 +320,8 @@ class Foresight:
         sums["pending_minor" if reasons else "issued_minor"] += proposal.amount.amount_minor
         said = {"status": status, "incentive": proposal.incentive, **proposal.amount.as_json()}
         return {**said, "reasons": list(reasons)} if reasons else said
+
+
+def _address(digests: Sequence[str]) -> uuid.UUID:
+    """Return what stands for an address in the scratch file."""
+    return uuid.UUID(hex=digests[0][:32])

@@ -14,6 +14,7 @@ from incentives.catalog import releases
 from incentives.deeds import (
     answers,
     assessment,
+    capping,
     deciding,
     guarding,
     incident_gifts,
@@ -97,10 +98,11 @@ def give_all(
     stack = stacking.stack(tx, proposals, now)
     watches = _watches(tx, core, still_open(drafts), fresh, now)
     wanted = [each for draft in still_open(drafts) for each in draft.wanted]
+    room = capping.hold(tx, core, [draft.wish for draft in still_open(drafts)], now, fresh)
     pots = budgets.lock(tx, core, wanted, now, newcomers=fresh.customers)
     given = incident_gifts.given_before(tx, still_open(drafts))
     lent = job.lend(tx, pots, wanted) if job else None
-    batch = Batch(core=core, actor=drafts[0].actor, now=now)
+    batch = Batch(core=core, actor=drafts[0].actor, now=now, room=room)
     for draft in still_open(drafts):
         attempt(draft, lambda each: refuse_stopped(tx, core, each.actor, each))  # it may have waited for the budgets
     for draft in still_open(drafts):
@@ -211,7 +213,11 @@ def _meet_customers(tx: Connection, core: Core, drafts: Sequence[Draft], now: da
     named = any(customers.identities(contact) for contact, _ in contacts) or bool(known_cases)
     hands = {_same_hand(draft.actor): draft.actor for draft in drafts} if named else {}
     own = [contact for each in hands.values() for contact in suspecting.own_contacts(tx, core, each)]
-    people, fresh = customers.settle(tx, core, contacts, now, beside=own)
+    for draft, ground, _ in ready:
+        due_at = wording.tell_at(draft, draft.actor, now)
+        draft.wish = capping.wish(core, ground.contact, draft.channels, due_at, now)
+    promised = capping.foreseen(core, [draft.wish for draft, _, _ in ready])
+    people, fresh = customers.settle(tx, core, contacts, now, beside=own, promised=promised)
     for (draft, ground, incentive), theirs in zip(ready, people, strict=True):
         case = known_cases.get(draft.command.case_id) if draft.command.case_id else None
         # Who is helped within a case is its customer, named again or not: their caps count.

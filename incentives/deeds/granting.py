@@ -19,6 +19,7 @@ from incentives.catalog.catalog import Catalog
 from incentives.catalog.incentive import Incentive
 from incentives.deeds import (
     assessment,
+    capping,
     guarding,
     owning,
     readdressing,
@@ -167,8 +168,8 @@ def grant(
 
     It counts under the limits for a day and for a customer of whoever completes it, or of whom they stand in for: they
     give it, and two who have given all that they may cannot grant each other more. Raises ``ApprovalAlreadyDecided``,
-    ``ApproverLimitExceeded``, ``IssuingStopped``, ``BlockedBySafeguards``, and of another incentive what its budgets
-    refuse.
+    ``ApproverLimitExceeded``, ``ContactCap``, ``IssuingStopped``, ``BlockedBySafeguards``, and what the budgets of
+    another incentive refuse.
     """
     asked, batch = on.asked, Batch(core=core, actor=voting.actor, now=now)
     catalog = releases.cached_current(tx, core).catalog
@@ -302,6 +303,7 @@ def _charge_own(
 def _commit(tx: Connection, batch: Batch, asked: Any, choice: Choice, own: list[budgets.Wanted]) -> _Charged:
     """Turn what is held into what is committed; the rest is free again. Charge also whoever grants (``own``)."""
     held = budgets.charges_of(tx, [asked.issuance_id])
+    batch.room = capping.room_of(tx, batch.core, asked.contact, batch.messages, batch.now)
     pots = budgets.lock(tx, batch.core, own, batch.now, also=[each.pot for each in held])
     taken = {"committed_minor": choice.amount.amount_minor, "committed_count": 1}
     for each in held:
@@ -325,6 +327,7 @@ def _exchange(tx: Connection, batch: Batch, asked: Any, choice: Choice, own: lis
     _check_stacking(tx, proposal, asked, batch.now)
     wanted = [each for each in assessment.charges(proposal, requester, batch.now) if not each.rule.asks_approval]
     held = budgets.charges_of(tx, [asked.issuance_id])
+    batch.room = capping.room_of(tx, batch.core, asked.contact, batch.messages, batch.now)
     pots = budgets.lock(tx, batch.core, [*wanted, *own], batch.now, also=[each.pot for each in held])
     for each in held:
         batch.move(pots[each.pot], asked.issuance_id, asked.id, "release", _freed(each))

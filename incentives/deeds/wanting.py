@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from incentives.catalog.incentive import Incentive
+from incentives.deeds import capping
 from incentives.deeds.answers import AwaitingApproval, Issued
 from incentives.deeds.assessment import Ground, Proposal, Trouble
 from incentives.deeds.telling import Told
@@ -95,6 +96,7 @@ class Draft:
     ground: Ground | None = None
     incentive: Incentive | None = None
     channels: tuple[str, ...] = ()
+    wish: capping.Wish = capping.NOTHING  # the room that its messages take, should it be given
     proposal: Proposal | None = None
     wanted: list[budgets.Wanted] = field(default_factory=list)
     suspicion: Suspicion = NOTHING

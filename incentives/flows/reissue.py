@@ -18,6 +18,7 @@ from incentives.deeds import aftercare as care
 from incentives.deeds import (
     answers,
     assessment,
+    capping,
     guarding,
     readdressing,
     reasons,
@@ -78,7 +79,7 @@ def reissue_voucher(*, core: Core, actor: Actor, command: ReissueVoucher) -> Rei
 
     Raises ``NotPermitted``, ``InputInvalid``, ``EmailInvalid``, ``PhoneInvalid``,
     ``ChannelWithoutAddress``, ``VoucherNotFound``, ``AlreadyRedeemed``, ``VoucherExpired``, ``VoucherVoided``,
-    ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``, ``CustomerCapReached``, ``OverLimit``,
+    ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``, ``CustomerCapReached``, ``OverLimit``, ``ContactCap``,
     ``IssuingStopped`` (where it comes into other hands than it is in), ``BlockedBySafeguards`` (of which a review is
     left), ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
     """
@@ -131,6 +132,7 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
     batch.vouchers.append({**made.row, "extended_days": row.extended_days, "shown_to": shown_to})
     messages = batch.tell(row.issuance_id, made.row["id"], channels, wording.not_before(row))
     held = suspecting_addresses.hold_back(batch, row, batch.vouchers[-1], suspicion, policy)
+    batch.room = capping.room_for(tx, core, address.contact, messages, now)
     moved = _readdress(tx, batch, row, made, address, channels) if command.customer else None
     if anew:
         care.refuse_stopped(tx, core, actor, row)  # it may have waited for the budgets

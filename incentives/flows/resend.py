@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from incentives.deeds import aftercare as care
-from incentives.deeds import assessment, reasons, wording
+from incentives.deeds import assessment, capping, reasons, wording
 from incentives.deeds.aftercare import Cared
 from incentives.deeds.batch import Batch
 from incentives.kernel.actors import Actor, permit
@@ -38,7 +38,7 @@ def resend_voucher(*, core: Core, actor: Actor, command: ResendVoucher) -> Cared
 
     Raises ``NotPermitted``, ``InputInvalid``, ``ChannelWithoutAddress``, ``VoucherNotFound``, ``AlreadyRedeemed``,
     ``VoucherExpired``, ``VoucherVoided``, ``VoucherReplaced``, ``VoucherReserved``, ``VoucherFrozen``,
-    ``MessageOnItsWay``, ``TooManyCopies``, ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
+    ``MessageOnItsWay``, ``TooManyCopies``, ``ContactCap``, ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
     """
     permit(actor, "vouchers:resend")
     reason, now = reasons.reason(command.reason), core.clock.now()
@@ -58,6 +58,7 @@ def _resend(tx: Connection, core: Core, actor: Actor, command: ResendVoucher, re
     batch = Batch(core=core, actor=actor, now=now)
     sent = outbox.about_voucher(tx, row.issuance_id, row.id)
     batch.messages += [_copy(batch, row, channel, sent) for channel in channels]
+    batch.room = capping.room_for(tx, core, contact, batch.messages, now)
     care.note(
         batch, row, "voucher.resent", reason, {"amount_minor": care.outstanding_minor(row), "channels": list(channels)}
     )

@@ -247,6 +247,16 @@ class ChannelWithoutAddress(Refusal):
     next_step = "Add the customer's email or phone, or leave the channel out."
 
 
+class ContactCap(Refusal):
+    """One address or number is sent no more messages for now; ``channel`` says by which, ``most`` how many it may be.
+
+    ``retry_after_seconds`` says when the next one may go to it: when the oldest of those that count is a day old.
+    """
+
+    title = "This address or number is sent no more messages for now"
+    next_step = "Give it on the screen or in print instead, without this channel, or wait as long as Retry-After says."
+
+
 # --- spending ---------------------------------------------------------------------------------------------
 
 

@@ -1,13 +1,11 @@
 """Settings come from ``INCENTIVES_*`` environment variables; one that is unknown or wrong stops the start."""
 
-import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from incentives.kernel.errors import SettingsInvalid
-from incentives.kernel.key_settings import Key, read_keys
+from incentives.kernel.key_settings import Key
+from incentives.kernel.setting_readers import READERS
 
 PREFIX = "INCENTIVES_"
 
@@ -63,6 +61,12 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         "",
         "Redis that throttles share between processes. Empty: each process counts for itself.",
+    ),
+    Setting(
+        "INCENTIVES_BROKER_URL",
+        "broker",
+        "",
+        "Redis or RabbitMQ that `celery -A worker` gets its ticks by: `redis://…` or `amqp://…`. Empty: there is none.",
     ),
     Setting(
         "INCENTIVES_PUBLIC_URL",
@@ -154,6 +158,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Another account, `https://sid:token@api.dublin.ie1.twilio.com?from=number` (or `?service=sid`), for the same.",
     ),
     Setting(
+        "INCENTIVES_TWILIO_SPARE_WEBHOOK_KEY",
+        "secret",
+        "",
+        "The shared key that this one signs its calls with (HMAC-SHA256), where it does not use its own token.",
+    ),
+    Setting(
         "INCENTIVES_CAPTURE_MESSAGES",
         "yes-no",
         "no",
@@ -161,12 +171,24 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("INCENTIVES_PROVIDER_TIMEOUT_SECONDS", "count", "10", "How long one call to a provider may take."),
     Setting(
+        "INCENTIVES_CONTACT_CAP",
+        "cap",
+        "20",
+        "Messages about vouchers that one address or number is sent within 24 hours, at most; 3 is strict. 0: no cap.",
+    ),
+    Setting(
         "INCENTIVES_TRUSTED_PROXIES",
         "count0",
         "0",
         "How many proxies in front of the server set `X-Forwarded-For`, `-Proto` and `-Host`.",
     ),
     Setting("INCENTIVES_TRUSTED_HOSTS", "text", "", "Host names that requests may name, comma separated. Empty: any."),
+    Setting(
+        "INCENTIVES_METRICS_TOKEN",
+        "token",
+        "",
+        "What whoever reads `/api/v1/metrics` must bear: 32 characters or more. Empty: nobody may, nothing is counted.",
+    ),
     Setting(
         "INCENTIVES_FILE_SCANNER_COMMAND",
         "text",
@@ -199,6 +221,7 @@ class Settings:
     server_processes: int
     server_threads: int
     redis_url: str
+    broker_url: str
     public_url: str
     code_keys: tuple[Key, ...]
     link_keys: tuple[Key, ...]
@@ -219,10 +242,13 @@ class Settings:
     twilio_base_url: str
     smtp_url: str
     twilio_spare_url: str
+    twilio_spare_webhook_key: str
     capture_messages: bool
     provider_timeout_seconds: int
+    contact_cap: int
     trusted_proxies: int
     trusted_hosts: str
+    metrics_token: str
     file_scanner_command: str
     books_check_minutes: int
     books_breach_stops_issuing: bool
@@ -252,7 +278,7 @@ class Settings:
         values: dict[str, object] = {}
         for setting in SETTINGS:
             try:
-                values[setting.field] = _READERS[setting.kind](environ.get(setting.name) or setting.default)
+                values[setting.field] = READERS[setting.kind](environ.get(setting.name) or setting.default)
             except ValueError as error:
                 mistakes.append(f"{setting.name}: {error}")
         if not mistakes:
@@ -278,80 +304,6 @@ def _contradictions(values: Mapping[str, object]) -> list[str]:
         mistakes.append("INCENTIVES_TWILIO_MESSAGING_SERVICE_SID: this or INCENTIVES_TWILIO_FROM is needed")
     if values["twilio_spare_url"] and not values["twilio_account_sid"]:
         mistakes.append("INCENTIVES_TWILIO_SPARE_URL: there is no first account that it could stand in for")
+    if values["twilio_spare_webhook_key"] and not values["twilio_spare_url"]:
+        mistakes.append("INCENTIVES_TWILIO_SPARE_WEBHOOK_KEY: there is no second account that it could be of")
     return mistakes
-
-
-def _one_of(*choices: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - returns a reader, typed where used
-    def read(text: str) -> str:
-        if text not in choices:
-            message = f"must be one of {', '.join(choices)}"
-            raise ValueError(message)
-        return text
-
-    return read
-
-
-def _yes_no(text: str) -> bool:
-    if text not in ("yes", "no"):
-        message = "must be one of yes, no"
-        raise ValueError(message)
-    return text == "yes"
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) == 0:
-        message = "must be a whole number above zero"
-        raise ValueError(message)
-    return int(text)
-
-
-def _count_from_zero(text: str) -> int:
-    return 0 if text == "0" else _count(text)
-
-
-def _carrier(text: str) -> str:
-    parts = urlsplit(text)
-    if text and not (parts.scheme and parts.hostname and bool(parts.username) == bool(parts.password)):
-        message = "must be an address, with a user and a password or neither"
-        raise ValueError(message)
-    return text
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if text and (parts.scheme not in ("http", "https") or not parts.hostname):
-        message = "must be an http or https address"
-        raise ValueError(message)
-    return text.rstrip("/")
-
-
-def _public_key(text: str) -> str:
-    """Return an elliptic key that signatures are verified with: base64 of its DER form, without the lines around it."""
-    if text:
-        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - only where there is one
-        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey  # noqa: PLC0415
-        from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
-
-        try:
-            found = load_der_public_key(base64.b64decode(text, validate=True))
-        except (ValueError, UnsupportedAlgorithm):
-            found = None
-        if not isinstance(found, EllipticCurvePublicKey):
-            message = "must be an elliptic public key, base64 in one line"
-            raise ValueError(message)
-    return text
-
-
-_READERS = {
-    "text": str,
-    "secret": str,
-    "url": _url,
-    "public-key": _public_key,
-    "carrier": _carrier,
-    "count": _count,
-    "count0": _count_from_zero,
-    "keys": read_keys,
-    "yes-no": _yes_no,
-    "environment": _one_of("production", "development"),
-    "delivery": _one_of("worker", "in-process"),
-}

@@ -16,6 +16,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.database import insert_unless_there
 from incentives.kernel.errors import EmailInvalid, PhoneInvalid
 from incentives.kernel.many import among, insert_absent, insert_many
+from incentives.recovery import promised as promises
 from incentives.recovery.tables import customer_identities, customers
 
 _LINKS = 7_210_411_904  # an arbitrary number that only this application takes as an advisory lock
@@ -220,6 +221,7 @@ class Newcomers:
     digests: frozenset[str]
     known: Mapping[str, uuid.UUID] = field(default_factory=dict)
     linked: frozenset[uuid.UUID] = frozenset()  # customers who turned out to be the same people just now
+    promised: Mapping[str, list[int]] = field(default_factory=dict)  # what new identities were inserted with
 
 
 def settle(
@@ -229,12 +231,15 @@ def settle(
     now: datetime,
     *,
     beside: Sequence[Contact] = (),
+    promised: Mapping[str, list[int]] | None = None,
 ) -> tuple[list[tuple[uuid.UUID, ...]], Newcomers]:
     """Return for each contact (with its locale) the customers it belongs to, and what was made just now.
 
     A new identity is inserted here, before anything is decided, so that two transactions that meet the same new
     customer wait for each other instead of each giving to a stranger. Digests go in sorted, so that they cannot
     wait for each other in a ring. ``beside`` are contacts that are looked up with them and never made customers.
+    ``promised`` is what identities, by their newest digests, will have been promised where they are new: it is written
+    with them, so that who is new to us costs no statement more.
     """
     named = [_names(core, contact) for contact, _ in contacts]
     others = [_names(core, contact) for contact in beside]
@@ -248,12 +253,13 @@ def settle(
             profile = core.contacts.encrypt(contact.to_text())
             made.append({"id": owner, "group_id": owner, "profile": profile, "locale": locale, "created_at": now})
     insert_many(tx, customers, made)
-    claimed = _claim_identities(tx, wanted, found)
+    claimed = _claim_identities(tx, wanted, found, promised or {})
     owners = frozenset(owner for owner, _ in wanted.values())
     new, linked = owners - before, set[uuid.UUID]()
     direct = [_found(names, found) for names in named]
     people = [each if new.issuperset(each[:1]) and len(each) == 1 else _linked(tx, each, linked) for each in direct]
-    return people, Newcomers(customers=new, digests=claimed, known=found, linked=frozenset(linked))
+    told = {digest: stamps for digest, stamps in (promised or {}).items() if digest in claimed}
+    return people, Newcomers(customers=new, digests=claimed, known=found, linked=frozenset(linked), promised=told)
 
 
 def matched_by(core: Core, contact: Contact, fresh: Newcomers) -> tuple[str, ...]:
@@ -306,10 +312,12 @@ def respell(tx: Connection, respelled: Mapping[str, str]) -> int:
     """
     table = customer_identities.c
     sought = sorted(respelled)
-    found = tx.execute(sa.select(customer_identities).where(table.digest.in_(sought)).order_by(table.digest)).all()
+    these = sa.select(customer_identities).where(table.digest.in_(sought)).order_by(table.digest)
+    found = tx.execute(these.with_for_update()).all()  # or what is promised to them meanwhile would be lost
     for row in found:
-        new = {"digest": respelled[row.digest], "customer_id": row.customer_id, "kind": row.kind}
+        new = {**row._asdict(), "digest": respelled[row.digest]}
         if not insert_unless_there(tx, customer_identities, ("digest",), new):
+            promises.move(tx, row.digest, new["digest"])
             query = sa.select(table.customer_id).where(table.digest == new["digest"])
             _linked(tx, {row.customer_id, tx.execute(query).scalar_one()}, set())
         tx.execute(customer_identities.delete().where(table.digest == row.digest))
@@ -357,11 +365,20 @@ def _plan_new(
 
 
 def _claim_identities(
-    tx: Connection, wanted: Mapping[str, tuple[uuid.UUID, str]], found: dict[str, uuid.UUID]
+    tx: Connection,
+    wanted: Mapping[str, tuple[uuid.UUID, str]],
+    found: dict[str, uuid.UUID],
+    promised: Mapping[str, list[int]],
 ) -> frozenset[str]:
     """Give identities to their owners, unless they are somebody's by now; note whose each is, return the new ones."""
     rows: list[dict[str, Any]] = [
-        {"digest": digest, "customer_id": wanted[digest][0], "kind": wanted[digest][1]} for digest in sorted(wanted)
+        {
+            "digest": digest,
+            "customer_id": wanted[digest][0],
+            "kind": wanted[digest][1],
+            "promised_ms": promised.get(digest),
+        }
+        for digest in sorted(wanted)
     ]
     if len(rows) == 1:
         claimed = {rows[0]["digest"]} if insert_unless_there(tx, customer_identities, ("digest",), rows[0]) else set()

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from incentives.kernel.database import UtcDateTime, metadata
+from incentives.kernel.database import JsonColumn, UtcDateTime, metadata
 
 customers = sa.Table(
     "customers",
@@ -22,6 +22,9 @@ customer_identities = sa.Table(
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("customer_id", sa.Uuid(), sa.ForeignKey("customers.id"), nullable=False, index=True),
     sa.Column("kind", sa.String(12), nullable=False),
+    # For when messages about vouchers were promised to it of late, each in milliseconds since 1970: the contact cap.
+    # It stands on the row that is locked to count, so that the count is exact, and costs the same after ten million.
+    sa.Column("promised_ms", JsonColumn),
     sa.CheckConstraint("kind IN ('email', 'phone', 'reference')", name="kind"),
 )
 

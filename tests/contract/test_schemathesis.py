@@ -129,7 +129,7 @@ CASES_MIN = {
         f"GET /api/v1/reports/{name}": 100 for name in ("funnel", "times", "trends", "costs", "effectiveness", "return")
     },
     "GET /api/v1/reports/alerts": 30,
-    **dict.fromkeys(("GET /api/v1/health/live", "GET /api/v1/health/ready"), 5),
+    **dict.fromkeys(("GET /api/v1/health/live", "GET /api/v1/health/ready", "GET /api/v1/metrics"), 5),
 }
 # Where there is money, and in the catalog, more is tried.
 _EXAMPLES, _EXAMPLES_OF_MONEY = 25, 65

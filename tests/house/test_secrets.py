@@ -135,6 +135,7 @@ def core(database_url: str, redis_url: str, providers: Providers, caplog: pytest
         INCENTIVES_TWILIO_ACCOUNT_SID=ACCOUNT_SID,
         INCENTIVES_TWILIO_AUTH_TOKEN=AUTH_TOKEN,
         INCENTIVES_TWILIO_FROM="+12125559999",
+        INCENTIVES_CONTACT_CAP="100",  # a busy day of one and the same customer
     )
     core = replace(known, senders={"email": sender(sendgrid.url, 5), "sms": sms})
     yield core

@@ -41,7 +41,10 @@ def look_then_keep() -> Iterator[None]:
     """Look whether the identity is known, keep it if not, and never mind who was quicker."""
 
     def naive(
-        tx: Connection, wanted: Mapping[str, tuple[uuid.UUID, str]], found: dict[str, uuid.UUID]
+        tx: Connection,
+        wanted: Mapping[str, tuple[uuid.UUID, str]],
+        found: dict[str, uuid.UUID],
+        _promised: Mapping[str, list[int]],
     ) -> frozenset[str]:
         table = customer_identities.c
         for digest, (owner, kind) in wanted.items():

@@ -57,6 +57,16 @@ def test_a_count_is_a_whole_number_above_zero(count: str) -> None:
     assert mistakes(DATABASE_POOL_SIZE=count) == ["INCENTIVES_DATABASE_POOL_SIZE: must be a whole number above zero"]
 
 
+@pytest.mark.parametrize("cap", ["-1", "1001", "3.0", "three", " 3", "3 ", "+3", "1e1", "٣", "00003", "off"])
+def test_a_contact_cap_is_a_number_or_none(cap: str) -> None:
+    said = "must be a whole number from 1 to 1000, or 0 for no cap"
+    assert mistakes(CONTACT_CAP=cap) == [f"INCENTIVES_CONTACT_CAP: {said}"]
+
+
+def test_a_contact_cap_is_twenty_unless_somebody_says_otherwise() -> None:
+    assert [read(CONTACT_CAP=each).contact_cap for each in ("", "0", "3", "1000")] == [20, 0, 3, 1000]
+
+
 def test_there_may_be_no_proxies() -> None:
     assert read(TRUSTED_PROXIES="0").trusted_proxies == 0
     assert read(TRUSTED_PROXIES="2").trusted_proxies == 2
@@ -68,6 +78,18 @@ def test_there_may_be_no_proxies() -> None:
 )
 def test_an_address_is_http(url: str) -> None:
     assert mistakes(PUBLIC_URL=url) == ["INCENTIVES_PUBLIC_URL: must be an http or https address"]
+
+
+def test_a_broker_is_one_that_celery_can_reach() -> None:
+    for url in (
+        "redis://:word@cache:6379/3",
+        "rediss://cache",
+        "amqp://app:word@rabbit:5672//",
+        "amqps://rabbit/house",
+    ):
+        assert read(BROKER_URL=url).broker_url == url
+    for url in ("cache:6379", "memory://", "redis://", "sqs://key@"):
+        assert mistakes(BROKER_URL=url) == ["INCENTIVES_BROKER_URL: must be a redis, rediss, amqp or amqps address"]
 
 
 def test_an_address_ends_without_a_slash() -> None:
