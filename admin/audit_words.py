@@ -28,7 +28,7 @@ _KINDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("feedback-form", "Feedback forms", ()),
     ("criterion", "Rules that act by themselves", ("fired",)),
     ("survey", "Asking again", ()),
-    ("message", "Messages", ("sent", "delivered", "bounced", "failed", "suppressed", "withdrawn")),
+    ("message", "Messages", ("sent", "delivered", "bounced", "failed", "suppressed", "withdrawn", "salvaged", "freed")),
     ("suppression", "Addresses that nothing is sent to", ("added", "changed", "lifted")),
     ("provider", "Who carries messages", ("resting", "working")),
     ("session", "Signing in and out", ("opened", "revoked")),

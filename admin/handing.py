@@ -2,6 +2,7 @@
 
 import math
 import uuid
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,24 @@ _ENDED = {
         "Nothing was given. Ask again, or choose something smaller.",
     ),
     "withdrawn": ("Withdrawn", "The request was taken back", "Nothing was given."),
+}
+
+_TOO = "The customer may also take a photo of this screen."
+_SCREEN = "Turn the screen to the customer: a photo of it is enough."
+
+# What is said of a voucher's messages, by how far the one has come that came farthest: the first here is the best.
+_SENDING: Mapping[str, tuple[str, str]] = {
+    "delivered": ("It has arrived.", _TOO),
+    "sent": ("It was sent.", _TOO),
+    "captured": ("It was captured on this machine, where nobody gets it.", _SCREEN),
+    "sending": ("It is on its way.", _TOO),
+    "queued": ("It is on its way.", _TOO),
+    words.IN_DOUBT: ("It may have arrived, or not: ask the customer.", _SCREEN),
+    "held": ("It is held for now, and not sent before the voucher can be used.", ""),
+    "bounced": ("It came back, and was not delivered.", _SCREEN),
+    "failed": ("It was not delivered.", _SCREEN),
+    "suppressed": ("It could not be sent.", _SCREEN),
+    "withdrawn": ("It is not sent any more.", _SCREEN),
 }
 
 
@@ -96,9 +115,10 @@ def _headline(found: Handover) -> str:
         return "Say it in your own words, and mean it."
     if not found.deliveries:
         return "Turn the screen to the customer. A photo of it is enough."
-    if all(each.status == "suppressed" for each in found.deliveries):
-        return "It could not be sent. Turn the screen to the customer: a photo of it is enough."
-    return "It is on its way. The customer may also take a photo of this screen."
+    best = min((words.delivered(each.status, each.reason) for each in found.deliveries), key=list(_SENDING).index)
+    said, then = _SENDING[best]
+    # What can be used no more, or is seen too late, shows no code to take a photo of.
+    return f"{said} {then}".strip() if found.code else said
 
 
 def _undo(core: Core, asked: Issuance, found: Handover) -> dict[str, Any] | None:

@@ -1,4 +1,7 @@
-"""Unreachable: the addresses that nothing is sent to, known by hints, and how one is sent to again."""
+"""Unreachable: the addresses that nothing is sent to, known by hints, and how one is sent to again.
+
+What was to be told and was found without a message stands beside them: there, too, a customer heard nothing.
+"""
 
 import uuid
 from typing import Any
@@ -13,6 +16,7 @@ from admin.pages import show
 from admin.safeguards import tabs
 from incentives.flows.suppressions import LiftSuppression, lift_suppression
 from incentives.kernel.errors import Refusal
+from incentives.queries.stranded import Found, list_found
 from incentives.queries.suppressed import SuppressedContact, list_suppressed
 
 blueprint = Blueprint("staff_suppressions", __name__)
@@ -32,6 +36,13 @@ REASONS = {
     "bounced": ("bad", "The last message came back"),
     "complained": ("bad", "Reported as unwanted"),
     "unsubscribed": ("bad", "Asked for no more messages"),
+}
+# What became of a message that the sweep found missing, or held by a lease that would never end.
+STRANDED = {
+    "queued": ("warn", "It was missing, and goes out late"),
+    "failed": ("bad", "It was missing, and does not go out by itself"),
+    "withdrawn": ("news", "It was missing, and nobody is left to tell"),
+    "freed": ("warn", "It was held for ever, and is sent once more"),
 }
 
 
@@ -66,6 +77,7 @@ def _entries(refusal: Refusal | None = None, tried: uuid.UUID | None = None) -> 
         refused.status if refused else 200,
         tabs=tabs(actor, _PATH),
         entries=[_row(each) for each in found.items],
+        stranded=[_stranded(each) for each in list_found(core=core, actor=actor)],
         more=f"{_PATH}?{query}after={found.next}" if found.next else None,
         views=[{"href": _PATH, "word": "All", "current": shown is None}]
         + [{"href": f"{_PATH}?channel={key}", "word": word, "current": shown == key} for key, word in CHANNELS],
@@ -88,4 +100,16 @@ def _row(each: SuppressedContact) -> dict[str, Any]:
         "reason": reason,
         "channel": dict(CHANNELS)[each.channel],
         "what": f"Told by {_TOLD_BY.get(each.source, each.source)}{code} {words.ago(each.since, now)}, {ends}.{whose}",
+    }
+
+
+def _stranded(each: Found) -> dict[str, Any]:
+    tone, what = STRANDED[each.status]
+    return {
+        "tone": tone,
+        "what": what,
+        "why": each.reason or "",
+        "channel": dict(CHANNELS)[each.channel],
+        "at": words.ago(each.at, guard.the_core().clock.now()),
+        "href": f"/vouchers/{each.voucher_id}" if each.voucher_id else None,
     }

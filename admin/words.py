@@ -76,6 +76,8 @@ DELIVERIES = {
     "suppressed": ("warn", "lock", "Not sent"),
     "withdrawn": ("news", "cross", "Withdrawn"),
 }
+IN_DOUBT = "in-doubt"
+"""How far a message has come of which nobody knows whether it arrived; it has failed, as far as statuses go."""
 _UNCERTAIN = ("warn", "alert", "May have arrived")
 MOVING = ("queued", "sending")
 """Statuses of a delivery that change by themselves within moments."""
@@ -96,7 +98,13 @@ STEPS = {
 
 def delivery(status: str, reason: str | None) -> tuple[str, str, str]:
     """Return how a delivery is called: tone, sign, words. Of one that was given up nobody may know how it ended."""
-    return _UNCERTAIN if reason == UNCERTAIN and status == "failed" else DELIVERIES[status]
+    found = delivered(status, reason)
+    return _UNCERTAIN if found == IN_DOUBT else DELIVERIES[found]
+
+
+def delivered(status: str, reason: str | None) -> str:
+    """Return how far a delivery has come: its status, or ``IN_DOUBT``."""
+    return IN_DOUBT if reason == UNCERTAIN and status == "failed" else status
 
 
 def money(amount: Money) -> str:

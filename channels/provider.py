@@ -2,12 +2,13 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from incentives.messages.port import PACE, SETTINGS, Outcome, TryLater, Unsure, WillNeverWork
+from incentives.messages.port import PACE, SETTINGS, NotWritten, Outcome, TryLater, Unsure, WillNeverWork
 
 # A provider that is told wrong keeps being told wrong until somebody mends the settings: asking each minute
 # is noise.
@@ -16,6 +17,15 @@ RETRY_AFTER_SECONDS_MAX = 86_400.0  # a message older than a day has lost its po
 PROVIDER_MESSAGE_ID_LENGTH_MAX = 100
 
 _DELAY_SECONDS = re.compile(r"[0-9]{1,9}")
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Let what goes wrong here be known to have come before any provider was asked. Raises ``NotWritten``."""
+    try:
+        yield
+    except Exception as error:
+        raise NotWritten from error
 
 
 def checked_base_url(url: str) -> str:

@@ -35,6 +35,7 @@ from channels.provider import (
     misconfigured,
     outcome_of_fault,
     provider_message_id,
+    writing,
 )
 from channels.rendering import RenderedEmail, render_email
 from incentives.messages.port import Accepted, AnyLetter, Outcome, TryLater, Unsure, WillNeverWork
@@ -106,7 +107,8 @@ class SendGridSender:
 
     def send(self, letter: AnyLetter) -> Outcome:
         """Render and send; only SendGrid's 202 counts as accepted."""
-        body = self._body(letter, render_email(letter))
+        with writing():
+            body = self._body(letter, render_email(letter))
         return self._deadline.within(lambda: self._post(body))
 
     def _post(self, body: dict[str, Any]) -> Outcome:

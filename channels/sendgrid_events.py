@@ -45,6 +45,9 @@ _SUPPRESSES: Mapping[str, str] = {
     "unsubscribe": "unsubscribed",
     "group_unsubscribe": "unsubscribed",
 }
+# Somebody wants the messages of a group again that they had left. What they said of all messages it does not take back.
+_WANTS_AGAIN = "group_resubscribe"
+_OF_A_GROUP = ("group_unsubscribe", _WANTS_AGAIN)
 # Why SendGrid drops an email before it sends it, where that says something of the address: it is on a list of theirs.
 _DROPPED: tuple[tuple[str, str], ...] = (
     ("bounced address", "bounced"),
@@ -58,6 +61,7 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 _WORD = re.compile(r"[a-z_]{1,40}")
 _CODE = re.compile(r"[0-9.]{1,20}")
 _KEY = re.compile(r"[A-Za-z0-9._=+/-]{1,100}")
+_GROUPS_END = 10**12
 _ADDRESS_LONGEST = 320
 
 
@@ -117,8 +121,9 @@ def report_in(event: Any, now: datetime) -> StatusReport | None:
         message_id=_message_id(event),
         # What stands behind the first dot names the machine that it went through.
         provider_message_id=provider_message_id(_text(event, "sg_message_id").partition(".")[0]),
-        code=_code(event),
+        code=_group(event) if name in _OF_A_GROUP else _code(event),
         suppresses=suppresses,
+        wants_again=name == _WANTS_AGAIN,
         to=_address(event),
     )
 
@@ -167,6 +172,12 @@ def _suppresses(event: Mapping[str, Any], name: str) -> str | None:
 def _code(event: Mapping[str, Any]) -> str | None:
     code = _text(event, "status")
     return code if _CODE.fullmatch(code) else None
+
+
+def _group(event: Mapping[str, Any]) -> str:
+    """Return which of the account's groups of messages somebody left, or joins again."""
+    number = event.get("asm_group_id")
+    return f"group {number}" if type(number) is int and 0 <= number < _GROUPS_END else "group"
 
 
 def _at(event: Mapping[str, Any], now: datetime) -> datetime:

@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from urllib.parse import unquote, urlsplit
 
 from channels.deadline import Deadline
-from channels.provider import MISCONFIGURED_AFTER_SECONDS, is_loopback
+from channels.provider import MISCONFIGURED_AFTER_SECONDS, is_loopback, writing
 from channels.rendered import one_line
 from channels.rendering import render_email
 from incentives.messages.port import (
@@ -87,7 +87,8 @@ class SmtpSender:
 
     def send(self, letter: AnyLetter) -> Outcome:
         """Render and send; only a 250 after the text's end counts as accepted."""
-        message = self._message(letter)
+        with writing():
+            message = self._message(letter)
         return self._deadline.within(lambda: self._carry(letter.to, message))
 
     def _message(self, letter: AnyLetter) -> EmailMessage:

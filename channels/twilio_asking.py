@@ -4,7 +4,6 @@ It is asked where nobody told us: after a line broke, and where a status callbac
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -51,5 +50,4 @@ def told_of(client: Any, sid: str, provider: str, now: datetime) -> StatusReport
         "ErrorCode": str(message.error_code or ""),
         "To": message.to or "",
     }
-    report = report_in(said, None, now)
-    return replace(report, provider=provider) if report is not None else None
+    return report_in(said, None, now, provider)

@@ -1,7 +1,7 @@
 """What Twilio passes on to us: a customer's SMS. A digit is an answer, ``STOP`` is heeded, everything else is let be.
 
 Twilio asks ``POST /providers/twilio/incoming`` (set it as the number's or the messaging service's webhook) and signs
-each request with the account's auth token over our public address, so that nobody else can answer for a customer.
+each request with its account's secret over our public address, so that nobody else can answer for a customer.
 """
 
 import re
@@ -12,7 +12,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, abort, request
 
 from channels.pages import current_core
-from channels.twilio_signature import REFUSED, is_from_twilio, is_set_up
+from channels.twilio_signature import REFUSED, is_set_up, signed_by
 from incentives.flows.hear import START, STOP, OptOut, hear_opt_out
 from incentives.flows.respond import respond_to
 from incentives.flows.take_in import Raw, TakeIn, take_in
@@ -44,13 +44,14 @@ def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
         if not is_set_up(core):
             abort(HTTPStatus.NOT_FOUND)
         raw = Raw(body=request.get_data(cache=True), headers={}, media_type=request.mimetype)
-        if not is_from_twilio(core):
+        account = signed_by(core)
+        if account is None:
             return Response(REFUSED, HTTPStatus.FORBIDDEN, mimetype="text/plain")
         word = opt_out_in(request.form.get("OptOutType", ""), request.form.get("Body", ""))
         if word is None:
             _hear(core, request.form.get("From", ""), request.form.get("Body", ""), raw)
         else:
-            _heed(core, word, request.form)
+            _heed(core, word, request.form, account)
         return Response(_NOTHING_TO_SAY, mimetype="text/xml")
 
     return calls
@@ -78,11 +79,11 @@ def answer_in(text: str) -> tuple[str, str] | None:
     return (str(int(found[1])), (found[2] or "").strip()) if found else None
 
 
-def _heed(core: Core, word: str, form: Mapping[str, str]) -> None:
+def _heed(core: Core, word: str, form: Mapping[str, str], account: str) -> None:
     """Send nothing more to whoever wants no more; to whoever wants it again, as before."""
     sender, sid = form.get("From", ""), form.get("MessageSid", "")
     if _NUMBER.fullmatch(sender) and _SID.fullmatch(sid):
-        told = OptOut(provider="twilio", channel="sms", word=word, event_key=f"{sid}:{word}", address=sender)
+        told = OptOut(provider=account, channel="sms", word=word, event_key=f"{sid}:{word}", address=sender)
         hear_opt_out(core=core, opt_out=told)
 
 

@@ -24,6 +24,7 @@ from channels.provider import (
     misconfigured,
     outcome_of_fault,
     provider_message_id,
+    writing,
 )
 from channels.rendering import render_sms
 from channels.twilio_numbers import SUPPRESSES
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FIRST = "twilio"
+"""What the first account is called as a provider."""
 TWILIO_URL = "https://api.twilio.com"
 
 # How long Twilio may keep the message in its queue; an apology that comes tomorrow night wakes people.
@@ -147,7 +150,7 @@ class TwilioSender:
         base_url: str | None,
         timeout_seconds: float,
         status_callback_url: str | None = None,
-        provider: str = "twilio",
+        provider: str = FIRST,
     ) -> None:
         """Keep the settings; nothing is sent or imported yet. ``provider`` tells a second account from the first.
 
@@ -171,8 +174,9 @@ class TwilioSender:
 
     def send(self, letter: AnyLetter) -> Outcome:
         """Render and send; only Twilio's 201 counts as accepted."""
-        text, client = render_sms(letter).text, self._client()
-        more = self._status_callback(letter)
+        with writing():
+            text, client = render_sms(letter).text, self._client()
+            more = self._status_callback(letter)
         outcome = self._deadline.within(lambda: self._create(client, letter.to, text, more))
         if isinstance(outcome, TryLater | Unsure):
             self._of_this_thread.client = None  # A call that was abandoned may still hold its connection.

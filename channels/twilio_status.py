@@ -16,7 +16,7 @@ from flask import Blueprint, Response, abort, request
 from channels.pages import current_core
 from channels.provider import is_loopback, provider_message_id
 from channels.twilio_numbers import SUPPRESSES
-from channels.twilio_signature import REFUSED, is_from_twilio, is_set_up
+from channels.twilio_signature import REFUSED, is_set_up, signed_by
 from incentives.flows.hear import StatusReport, hear_reports
 from incentives.kernel.core import Core
 
@@ -58,9 +58,10 @@ def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
         core = core_provider()
         if not is_set_up(core):
             abort(HTTPStatus.NOT_FOUND)
-        if not is_from_twilio(core):
+        account = signed_by(core)
+        if account is None:
             return Response(REFUSED, HTTPStatus.FORBIDDEN, mimetype="text/plain")
-        report = report_in(request.form, message_id, core.clock.now())
+        report = report_in(request.form, message_id, core.clock.now(), account)
         if report is not None:
             hear_reports(core=core, said=[report])
         return Response(status=HTTPStatus.NO_CONTENT)
@@ -68,8 +69,10 @@ def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
     return calls
 
 
-def report_in(form: Mapping[str, str], message_id: uuid.UUID | None, now: datetime) -> StatusReport | None:
-    """Return what a call of Twilio's reports; None where it names no message or no status.
+def report_in(
+    form: Mapping[str, str], message_id: uuid.UUID | None, now: datetime, account: str
+) -> StatusReport | None:
+    """Return what a call of one of Twilio's accounts reports; None where it names no message or no status.
 
     Twilio does not say when it was: it is held to have been now.
     """
@@ -81,7 +84,7 @@ def report_in(form: Mapping[str, str], message_id: uuid.UUID | None, now: dateti
     means = STATUSES.get(status)
     bad = means in ("failed", "bounced")
     return StatusReport(
-        provider="twilio",
+        provider=account,
         channel="sms",
         event_key=f"{sid}:{status}",
         status=status,

@@ -16,7 +16,7 @@ from incentives.deeds import suppressing
 from incentives.deeds.suppressing import Unwanted
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.core import Core
-from incentives.messages import reports
+from incentives.messages import reports, suppression
 from incentives.messages.port import StatusReport
 from incentives.messages.reports import Standing
 
@@ -37,8 +37,11 @@ def hear(tx: Connection, core: Core, said: Sequence[StatusReport], now: datetime
     new = reports.keep(tx, core, said, now)
     if new:
         go_on(tx, core, messages, now)
-        unwanted = [each for each in map(_unwanted, new) if each is not None]
-        suppressing.suppress(tx, core, unwanted, now)
+        suppressing.suppress(
+            tx, core, [_said(each, each.suppresses) for each in new if each.suppresses and each.to], now
+        )
+        again = [_said(each, suppression.UNSUBSCRIBED) for each in new if each.wants_again and each.to]
+        suppressing.want_again(tx, core, again, now)
     return len(new)
 
 
@@ -84,13 +87,13 @@ def _reason(to: Standing) -> str | None:
     return f"{said} ({to.provider} {to.code})" if said and to.code else said
 
 
-def _unwanted(report: StatusReport) -> Unwanted | None:
-    if report.suppresses is None or report.to is None:
-        return None
+def _said(report: StatusReport, reason: str) -> Unwanted:
+    """Return what a report says of its address, or takes back of what was said of it."""
+    assert report.to is not None  # noqa: S101 - its caller looked
     return Unwanted(
         channel=report.channel,
         address=report.to,
-        reason=report.suppresses,
+        reason=reason,
         source=report.provider,
         at=report.occurred_at,
         code=report.code,

@@ -59,17 +59,19 @@ def suppress(tx: Connection, core: Core, wanted: Iterable[Unwanted], now: dateti
 
 
 def _suppress_one(tx: Connection, core: Core, digests: Sequence[str], unwanted: Unwanted, now: datetime) -> bool:
-    every = digests_of(core, unwanted.channel, unwanted.address)
     for _ in range(_TRIES):
         standing = next(iter(suppression.among(tx, unwanted.channel, digests, now)), None)
-        if suppression.lifted_since(tx, unwanted.channel, every, unwanted.at):
+        if _lifted_since(tx, core, unwanted):
             return False  # it was known when somebody lifted it
         if standing is not None and standing.ends_at is not None and standing.ends_at <= now:
             suppression.lift(tx, standing.id, _lifted(SYSTEM, standing.ends_at, suppression.LAPSED))
             standing = None
         if standing is None:
-            if _add(tx, core, digests[0], unwanted, now):
-                return True
+            added = _add(tx, core, digests[0], unwanted, now)
+            if added is not None:
+                return not _taken_back_meanwhile(tx, core, unwanted, added, now)
+        elif unwanted.reason == standing.reason == suppression.UNSUBSCRIBED:
+            return _said_again(tx, core, standing, unwanted, now)
         elif not suppression.outweighs(unwanted.reason, standing.reason):
             return False
         elif suppression.weigh_more(tx, standing, _why(unwanted)):
@@ -78,18 +80,83 @@ def _suppress_one(tx: Connection, core: Core, digests: Sequence[str], unwanted: 
     return False  # others put it there, again and again: it stands
 
 
-def _add(tx: Connection, core: Core, digest: str, unwanted: Unwanted, now: datetime) -> bool:
-    row = {
+def _lifted_since(tx: Connection, core: Core, unwanted: Unwanted) -> bool:
+    every = digests_of(core, unwanted.channel, unwanted.address)
+    return suppression.lifted_since(
+        tx, unwanted.channel, every, unwanted.at, reason=unwanted.reason, code=unwanted.code
+    )
+
+
+def _taken_back_meanwhile(tx: Connection, core: Core, unwanted: Unwanted, entry_id: uuid.UUID, now: datetime) -> bool:
+    """Lift what was put on the list where its owner's later word committed while we did that."""
+    if unwanted.reason != suppression.UNSUBSCRIBED or not _lifted_since(tx, core, unwanted):
+        return False
+    lift(tx, core, SYSTEM, entry_id, suppression.RESUBSCRIBED, now, at=unwanted.at)
+    return True
+
+
+def _said_again(tx: Connection, core: Core, standing: Any, unwanted: Unwanted, now: datetime) -> bool:
+    """Keep when somebody said last that they want no more: only a later word takes it back."""
+    if suppression.said_again(tx, standing, unwanted.at, unwanted.code):
+        _note(tx, core, SYSTEM, now, "suppression.changed", standing.id, unwanted)
+        return True
+    return False
+
+
+def want_again(tx: Connection, core: Core, wanted: Iterable[Unwanted], now: datetime) -> int:
+    """Take off the list what its owner put there before and takes back; return how many entries are lifted.
+
+    ``wanted`` names what is taken back, and when. The later word wins in whatever order both come: what was said
+    before and comes afterwards is held against it by an entry that is lifted already. Nothing else is lifted by it: not
+    what was found out of a mailbox, nor a complaint, nor a wish that was said of other messages too.
+    """
+    named = [(digests_of(core, each.channel, each.address, each.reason), each) for each in wanted]
+    ordered = sorted(((digests, each) for digests, each in named if digests), key=lambda both: both[0][0])
+    return sum(_want_again(tx, core, digests, each, now) for digests, each in ordered)
+
+
+def _want_again(tx: Connection, core: Core, digests: Sequence[str], wanted: Unwanted, now: datetime) -> int:
+    taken_back = _lifted(SYSTEM, wanted.at, suppression.RESUBSCRIBED)
+    for _ in range(_TRIES):
+        standing = suppression.among(tx, wanted.channel, digests, now)
+        before = [each for each in standing if _takes_back(wanted, each)]
+        for each in before:
+            lift(tx, core, SYSTEM, each.id, suppression.RESUBSCRIBED, now, at=wanted.at)
+        if before:
+            return len(before)
+        if standing:
+            suppression.remember(tx, _entry(core, digests[0], wanted, now) | taken_back)
+            return 0
+        # It stands for a moment: whoever puts the address on the list just now waits for this, and looks once more.
+        entry = _entry(core, digests[0], wanted, now)
+        if suppression.add(tx, entry):
+            suppression.lift(tx, entry["id"], taken_back)
+            return 0
+    return 0
+
+
+def _takes_back(wanted: Unwanted, standing: Any) -> bool:
+    return bool(
+        standing.reason == suppression.UNSUBSCRIBED and standing.code == wanted.code and standing.since < wanted.at
+    )
+
+
+def _add(tx: Connection, core: Core, digest: str, unwanted: Unwanted, now: datetime) -> uuid.UUID | None:
+    row = _entry(core, digest, unwanted, now)
+    if not suppression.add(tx, row):
+        return None
+    _note(tx, core, SYSTEM, now, "suppression.added", row["id"], unwanted)
+    return uuid.UUID(str(row["id"]))
+
+
+def _entry(core: Core, digest: str, unwanted: Unwanted, now: datetime) -> dict[str, Any]:
+    return {
         "id": core.ids.new(now),
         "channel": unwanted.channel,
         "digest": digest,
         "hint": suppression.hint(unwanted.channel, unwanted.address),
         **_why(unwanted),
     }
-    if not suppression.add(tx, row):
-        return False
-    _note(tx, core, SYSTEM, now, "suppression.added", row["id"], unwanted)
-    return True
 
 
 def _why(unwanted: Unwanted) -> dict[str, Any]:
@@ -134,9 +201,21 @@ def _record(
     )
 
 
-def lift(tx: Connection, core: Core, actor: Actor, entry_id: uuid.UUID, reason: str, now: datetime) -> Any:
-    """Let an address be sent to again; return the entry, or None when nothing stands by that id."""
-    row = suppression.lift(tx, entry_id, _lifted(actor, now, reason))
+def lift(
+    tx: Connection,
+    core: Core,
+    actor: Actor,
+    entry_id: uuid.UUID,
+    reason: str,
+    now: datetime,
+    *,
+    at: datetime | None = None,
+) -> Any:
+    """Let an address be sent to again; return the entry, or None when nothing stands by that id.
+
+    ``at`` is when that was said, where it was not now: what was said before then is held against nobody.
+    """
+    row = suppression.lift(tx, entry_id, _lifted(actor, at or now, reason))
     if row is not None:
         facts = {"channel": row.channel, "reason": row.reason}
         _record(tx, core, actor, now, "suppression.lifted", entry_id, reason, facts)

@@ -29,6 +29,7 @@ from incentives.messages.port import (
     AnyLetter,
     Captured,
     Informant,
+    NotWritten,
     Outcome,
     Sender,
     TryLater,
@@ -80,7 +81,7 @@ class _Uncertain:
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """What came of a message, and by whom. ``sent`` is whether that one was asked to take it.
+    """What came of a message, and by whom. ``sent`` is whether that one was asked to take it, and this is its doing.
 
     ``refuted`` is whether every provider said that it had taken none of the tries before.
     """
@@ -140,10 +141,30 @@ def _send(core: Core, message: Any) -> _Tried:
     except StorageUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is about this one message
-        # Where, but not what: the text of an error may hold an address or a code.
-        where = "".join(traceback.format_tb(error.__traceback__))
-        log.error("message %s met a bug, %s:\n%s", message.id, type(error).__name__, where)  # noqa: TRY400 - the same
-        return _Tried(TryLater(f"It could not be written or handed over ({type(error).__name__}).", None, OURS), sender)
+        reason = f"It could not be written or handed over ({_met(message, error)})."
+        return _Tried(TryLater(reason, None, OURS), sender)
+
+
+def _met(message: Any, error: Exception) -> str:
+    """Log a bug that a message met, and return its name: where, but not what, for its text may hold a code."""
+    cause = error.__cause__ if isinstance(error, NotWritten) else None
+    bug = cause if cause is not None else error
+    where = "".join(traceback.format_tb(bug.__traceback__))
+    log.error("message %s met a bug, %s:\n%s", message.id, type(bug).__name__, where)
+    return type(bug).__name__
+
+
+def _sent_by(sender: Sender, message: Any, letter: AnyLetter) -> tuple[Outcome, bool]:
+    """Send a letter; return what came of it, and whether that is the provider's doing.
+
+    Where a bug of ours ends it, the provider may have the letter by then: it counts as any answer that was lost.
+    """
+    try:
+        return sender.send(letter), True
+    except NotWritten:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the letter may be under way
+        return Unsure(f"It met a bug of ours while it was handed over ({_met(message, error)})."), False
 
 
 def _unwanted(tx: Connection, core: Core, letter: AnyLetter | Waits | None) -> Suppressed | None:
@@ -188,10 +209,11 @@ def _hand_over(core: Core, message: Any, letter: AnyLetter, sender: Sender) -> _
         until_at = message.unsure_since_at + providers.HOLD
         if message.unsure_of not in {sender.provider, *without} and core.clock.now() < until_at:
             return _Tried(_Kept(until_at))
+    outcome, answered = _sent_by(sender, message, letter)
     return _Tried(
-        sender.send(letter),
+        outcome,
         sender,
-        sent=True,
+        sent=answered,
         refuted=refuted and message.unsure_tries >= outbox.UNSURE_MOST,
         to=letter.to,
     )

@@ -45,7 +45,7 @@ def hear_reports(*, core: Core, said: Sequence[StatusReport]) -> int:
     now = core.clock.now()
     with core.database.write() as tx:
         new = hearing.hear(tx, core, said, now)
-    if any(each.suppresses for each in said):
+    if any(each.suppresses or each.wants_again for each in said):
         came_back.forget(core)
     return new
 

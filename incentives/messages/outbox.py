@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.kernel.core import Core
-from incentives.kernel.database import UtcDateTime
+from incentives.kernel.database import UtcDateTime, insert_new
 from incentives.kernel.many import Into, insert_many
 from incentives.messages.tables import CHANNELS, delivery_attempts, outbox_messages
 
@@ -291,6 +291,23 @@ def claim_untold(
     )
     asked = outbox_messages.update().where(table.id == first.scalar_subquery()).values(asked_at=now)
     return tx.execute(asked.returning(*outbox_messages.c)).one_or_none()
+
+
+def lay_out(tx: Connection, messages: Sequence[dict[str, Any]]) -> set[uuid.UUID]:
+    """Write messages about vouchers, but for those that are there by now; return the ids of the new ones."""
+    return insert_new(tx, outbox_messages, ("issuance_id", "voucher_id", "channel", "template", "copy"), messages)
+
+
+def free_stuck(tx: Connection, *, now: datetime, longest: timedelta, most: int) -> Sequence[Mapping[Any, Any]]:
+    """End the leases that would never end, for no lease is so long, or there is none; return the messages' rows.
+
+    Whoever had one may have sent the message: it is claimed as from anybody who died.
+    """
+    table = outbox_messages.c
+    stuck = (table.status == "sending", sa.or_(table.lease_until_at.is_(None), table.lease_until_at > now + longest))
+    some = sa.select(table.id).where(*stuck).limit(most).with_for_update(skip_locked=True)
+    freed = outbox_messages.update().where(table.id.in_(some)).values(lease_until_at=now)
+    return tx.execute(freed.returning(*table)).mappings().all()
 
 
 def settle(tx: Connection, *, now: datetime, after: timedelta, most: int) -> int:

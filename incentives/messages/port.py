@@ -243,6 +243,8 @@ class StatusReport:
     ``event_key`` is the same whenever the provider says the same again. ``status`` and ``code`` are its own words;
     ``means`` is one of ``tables.MEANINGS``, None where they say nothing of the message. ``suppresses`` (one of
     ``tables.SUPPRESSION_REASONS``) says why nothing more may be sent to the address ``to``, which is never stored.
+    ``wants_again`` is whether its owner takes back at that instant what they said of not being written to, under the
+    same ``code``.
     """
 
     provider: str
@@ -255,6 +257,7 @@ class StatusReport:
     provider_message_id: str | None = None
     code: str | None = None
     suppresses: str | None = None
+    wants_again: bool = False
     to: str | None = None
 
     def __repr__(self) -> str:
@@ -262,11 +265,16 @@ class StatusReport:
         return f"StatusReport(provider={self.provider!r}, event_key={self.event_key!r}, status={self.status!r})"
 
 
+class NotWritten(Exception):
+    """A letter could not be made into what a provider takes, by a bug of ours: no provider was asked to take it."""
+
+
 class Sender(Protocol):
     """Renders a letter and hands it to one provider.
 
     ``send`` never raises for anything that a provider or the network does: each of that is an outcome. A
-    reason names no address, code, link or key, so it may be stored and shown.
+    reason names no address, code, link or key, so it may be stored and shown. What it raises is a bug of ours:
+    ``NotWritten`` before anybody was asked; after anything else the provider may have the letter.
     """
 
     channel: str

@@ -21,7 +21,8 @@ HOLDS: Mapping[str, timedelta | None] = {
     "complained": None,
     "unsubscribed": None,
 }
-WISHES = frozenset({"complained", "unsubscribed"})
+UNSUBSCRIBED = "unsubscribed"
+WISHES = frozenset({"complained", UNSUBSCRIBED})
 """What somebody said. The others were found out: of one mailbox or number, whoever has it."""
 
 UNREACHABLE = frozenset({"invalid", "bounced"})
@@ -31,7 +32,9 @@ _WEIGHT = {reason: weight for weight, reason in enumerate(HOLDS)}
 _STANDS = "lifted_at IS NULL"
 LAPSED = "Its time is over."
 TWICE = "It stood there twice, under two keys."
-_BY_ITSELF = (LAPSED, TWICE)
+RESUBSCRIBED = "The customer asked for these messages again."
+"""Lifted at the instant at which they said so: what they had said before then holds no more, whenever it comes."""
+_BY_ITSELF = (LAPSED, TWICE, RESUBSCRIBED)
 
 
 def ends_at(reason: str, since: datetime) -> datetime | None:
@@ -83,17 +86,43 @@ def _rank(row: Any, now: datetime) -> tuple[bool, int, datetime]:
     return row.ends_at is None or row.ends_at > now, _WEIGHT[row.reason], row.since
 
 
-def lifted_since(tx: Connection, channel: str, digests: Collection[str], at: datetime) -> bool:
-    """Return whether somebody let an address be sent to again after an instant, whatever stood against it."""
+def lifted_since(
+    tx: Connection, channel: str, digests: Collection[str], at: datetime, *, reason: str, code: str | None
+) -> bool:
+    """Return whether somebody let an address be sent to again after an instant, whatever stood against it.
+
+    What its owner took back by asking for the same messages again (the ``code`` says for which) is that alone.
+    """
     table = suppressions.c
     lifted = (table.channel == channel, table.digest.in_(sorted(digests)), table.lifted_at > at)
-    by_somebody = table.lift_reason.not_in(_BY_ITSELF)
+    by_somebody: sa.ColumnElement[bool] = table.lift_reason.not_in(_BY_ITSELF)
+    if reason == UNSUBSCRIBED and code is not None:
+        by_somebody = sa.or_(by_somebody, sa.and_(table.lift_reason == RESUBSCRIBED, table.code == code))
     return tx.execute(sa.select(table.id).where(*lifted, by_somebody).limit(1)).first() is not None
+
+
+def said_again(tx: Connection, row: Any, at: datetime, code: str | None) -> bool:
+    """Let a standing wish not to be written to be as late as it was last said; False when it was said later before.
+
+    One that was said of several groups of messages is of no group alone any more; SMS know no groups.
+    """
+    of_one = row.code == code or row.channel == "sms"
+    values = {"since": max(at, row.since), "code": row.code if of_one else None}
+    if values == {"since": row.since, "code": row.code}:
+        return False
+    table = suppressions.c
+    same = (table.id == row.id, table.lifted_at.is_(None), table.reason == row.reason)
+    return tx.execute(suppressions.update().where(*same).values(**values)).rowcount == 1
 
 
 def add(tx: Connection, row: Mapping[str, Any]) -> bool:
     """Let nothing be sent to an address; False when something stands against it already."""
     return bool(insert_new(tx, suppressions, ("channel", "digest"), [row], where=_STANDS))
+
+
+def remember(tx: Connection, row: Mapping[str, Any]) -> None:
+    """Write an entry that was lifted before it stood: what comes late is held against it."""
+    tx.execute(suppressions.insert().values(**row))
 
 
 def weigh_more(tx: Connection, row: Any, values: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.database import is_away
 from incentives.kernel.errors import StorageUnavailable
 from incentives.messages.tables import message_providers, outbox_messages
+from incentives.queries import stranded
 from incentives.queries.books_seals import latest_checks
 from incentives.vouchers import codes
 from incentives.vouchers.tables import vouchers
@@ -19,6 +20,9 @@ from incentives.vouchers.tables import vouchers
 OUTBOX_AGE_MAX = timedelta(minutes=15)
 BOOKS_SLACK = timedelta(minutes=15)
 """So much longer than two intervals the last proof of the books may be ago: proving takes its time."""
+
+STRANDED_FOR = timedelta(hours=24)
+_STRANDED_COUNTED = 100
 
 _LATE = ", and were not since"
 
@@ -46,7 +50,7 @@ def readiness(*, core: Core) -> tuple[Part, ...]:
             revision = tx.execute(_REVISION).scalar_one_or_none() if _is_migrated(tx) else None
             parts = [Part(name="database", status=OK, detail="answers"), _migrations(revision)]
             if revision is not None:
-                parts += [_keys(tx, core), _outbox(tx, now)]
+                parts += [_keys(tx, core), _outbox(tx, now), _stranded(tx, now)]
                 parts += [_books(tx, core, now)] if revision >= _BOOKS_SINCE else []
                 parts += [_providers(tx)] if revision >= _PROVIDERS_SINCE else []
             return tuple(parts)
@@ -103,6 +107,16 @@ def _outbox(tx: sa.Connection, now: datetime) -> Part:
     waited = max(now - oldest, timedelta())
     status = DEGRADED if waited > OUTBOX_AGE_MAX else OK
     return Part(name="outbox", status=status, detail=f"the oldest message has waited {int(waited.total_seconds())} s")
+
+
+def _stranded(tx: sa.Connection, now: datetime) -> Part:
+    """Say whether messages were missing of late, or held for ever: they were mended, and something made them so."""
+    found = [row for row in stranded.latest(tx, _STRANDED_COUNTED) if row.at > now - STRANDED_FOR]
+    if not found:
+        return Part(name="stranded", status=OK, detail="no message was missing")
+    many = f"{len(found)} message{'s were' if len(found) > 1 else ' was'}"
+    detail = f"{many} missing or held for ever within a day, and found at last at {found[0].at.isoformat()}"
+    return Part(name="stranded", status=DEGRADED, detail=detail)
 
 
 def _providers(tx: sa.Connection) -> Part:

@@ -82,6 +82,7 @@ def test_the_main_job_from_trouble_to_balanced_books(site: Site, page: Page, ope
     page.wait_for_function("document.querySelector('.handover-qr img').naturalWidth > 0")
     # The page finds out by itself that the messages have gone.
     expect(page.locator(".badge", has_text="Captured here")).to_have_count(2)
+    expect(page.get_by_text("It was captured on this machine, where nobody gets it.")).to_be_visible()
 
     page.goto(f"{site.url}/inbox")
     page.get_by_role("link", name=re.compile("Voucher page")).first.click()

@@ -1,14 +1,29 @@
 """The page of addresses that nothing is sent to, and what the tablet says of one before and after giving."""
 
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from admin import handing, words
+from admin.suppressions import STRANDED
 from incentives.flows.hear import STOP, OptOut, StatusReport, hear_opt_out, hear_reports
+from incentives.flows.issue import Issued, IssueVoucher, issue_voucher
 from incentives.flows.people import CreateUser, create_user
+from incentives.flows.salvage import LATE, TOO_LATE, salvage_due
 from incentives.kernel.actors import SYSTEM
+from incentives.kernel.clock import FixedClock
+from incentives.messages.outbox import UNCERTAIN, UNTOLD
+from incentives.messages.tables import STATUSES, outbox_messages
 from incentives.queries.suppressed import list_suppressed
+from incentives.recovery.customers import CustomerGiven
+from incentives.vouchers.tables import issuances
 from tests.doors.staff import Page, Staff
 from tests.doors.test_pages import check
 from tests.world import PASSWORD
 
 UNREACHABLE = "/safeguards/unreachable"
+ANA = "ana@customer.example"
 PHONE = "+447400123456"
 
 
@@ -63,6 +78,33 @@ def test_an_address_of_staff_is_named_as_theirs(staff: Staff) -> None:
     assert "The address is Jo Root’s, of the staff." in page.words
 
 
+def test_messages_that_were_missing_are_listed_with_what_became_of_them(staff: Staff) -> None:
+    assert "Messages that were missing" not in staff.role("manager").get(UNREACHABLE).words
+    given = issue_voucher(
+        core=staff.core,
+        actor=staff.person("manager"),
+        command=IssueVoucher(issue_tag="flight-delayed", customer=CustomerGiven(email=ANA), channels=("email",)),
+    )
+    assert isinstance(given, Issued)
+    assert given.voucher is not None
+    with staff.core.database.write() as tx:
+        tx.execute(outbox_messages.delete())
+    later = replace(staff.core, clock=FixedClock(staff.core.clock.now() + LATE + timedelta(hours=1)), cache={})
+    salvage_due(core=later)
+    page = staff.role("manager").get(UNREACHABLE)
+    check(page)
+    assert "Messages that were missing It was missing, and does not go out by itself" in page.words
+    assert TOO_LATE in page.words
+    assert f"/vouchers/{given.voucher.id}" in {each.get("href") for each in page.all("a")}
+    assert ANA not in page.html
+    assert staff.role("manager").get(f"/vouchers/{given.voucher.id}").status == 200
+
+
+@pytest.mark.parametrize("status", ["queued", "failed", "withdrawn", "freed"])
+def test_each_thing_that_may_become_of_one_has_words(status: str) -> None:
+    assert STRANDED[status]
+
+
 def test_only_whoever_manages_it_sees_it(staff: Staff) -> None:
     assert staff.role("manager").get("/safeguards").status == 200
     links = {each.get("href") for each in staff.role("manager").get("/safeguards").all("a")}
@@ -84,3 +126,66 @@ def test_the_tablet_warns_first_and_says_afterwards_that_it_was_not_sent(staff: 
     check(given)
     assert "It could not be sent. Turn the screen to the customer" in given.words
     assert "Not sent: the customer asked for no more messages at this address." in given.words
+
+
+ON_ITS_WAY = "It is on its way."
+PHOTO = "a photo of it is enough"
+
+
+@pytest.mark.parametrize(
+    ("became", "said", "to_be_shown"),
+    [
+        ({"status": "queued"}, ON_ITS_WAY, False),
+        ({"status": "sending"}, ON_ITS_WAY, False),
+        ({"status": "captured"}, "It was captured on this machine, where nobody gets it.", True),
+        ({"status": "sent"}, "It was sent.", False),
+        ({"status": "sent", "reason": UNTOLD}, "It was sent.", False),
+        ({"status": "delivered"}, "It has arrived.", False),
+        ({"status": "failed", "reason": UNCERTAIN}, "It may have arrived, or not: ask the customer.", True),
+        ({"status": "held"}, "It is held for now", False),
+        ({"status": "bounced"}, "It came back, and was not delivered.", True),
+        ({"status": "failed", "reason": "Refused."}, "It was not delivered.", True),
+        ({"status": "suppressed"}, "It could not be sent.", True),
+        ({"status": "withdrawn"}, "It is not sent any more.", True),
+    ],
+)
+def test_after_giving_the_page_says_of_each_status_what_is_true(
+    staff: Staff, became: dict[str, str], said: str, to_be_shown: bool
+) -> None:
+    given = staff.give(email=ANA).location
+    assert ON_ITS_WAY in staff.role("frontline").get(given).words
+    with staff.core.database.write() as tx:
+        tx.execute(outbox_messages.update().values(**became))
+    page = staff.role("frontline").get(given)
+    check(page)
+    (line,) = [each for each in page.all("p") if each.get("data-live") == "headline"]
+    told = "".join(line.itertext())
+    assert told.startswith(said)
+    assert (PHOTO in told) is to_be_shown
+    assert (ON_ITS_WAY in page.words) is (said == ON_ITS_WAY)
+
+
+def test_of_two_messages_the_line_tells_of_the_one_that_came_farthest(staff: Staff) -> None:
+    given = staff.give(email=ANA, phone=PHONE).location
+    for email, sms, said in (("bounced", "queued", ON_ITS_WAY), ("bounced", "delivered", "It has arrived."),
+                             ("failed", "suppressed", "It was not delivered.")):  # fmt: skip
+        with staff.core.database.write() as tx:
+            for channel, status in (("email", email), ("sms", sms)):
+                tx.execute(outbox_messages.update().where(outbox_messages.c.channel == channel).values(status=status))
+        assert said in staff.role("frontline").get(given).words
+
+
+def test_there_are_words_for_every_status() -> None:
+    assert set(handing._SENDING) == {*STATUSES, words.IN_DOUBT}
+    assert set(words.DELIVERIES) == set(STATUSES)
+
+
+def test_nobody_is_asked_to_take_a_photo_of_a_code_that_is_not_shown(staff: Staff) -> None:
+    given = staff.give(email=ANA).location
+    with staff.core.database.write() as tx:
+        tx.execute(outbox_messages.update().values(status="bounced"))
+        tx.execute(issuances.update().values(issued_at=staff.core.clock.now() - timedelta(days=2)))
+    page = staff.role("frontline").get(given)
+    assert "There is no code to hand over any more." in page.words
+    assert "It came back, and was not delivered." in page.words
+    assert "photo" not in page.words

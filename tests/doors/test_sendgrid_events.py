@@ -71,7 +71,7 @@ def test_what_each_event_means(on_sqlite: Callbacks, event: dict[str, str], stat
     (message_id,) = on_sqlite.sent(THEIR_ID, "email")
     assert on_sqlite.sendgrid([{**event_of("x", message_id), **event}]).status_code == 204
     assert on_sqlite.statuses() == [("email", status)]
-    entries = on_sqlite.rows(suppressions)
+    entries = [each for each in on_sqlite.rows(suppressions) if each.lifted_at is None]
     assert [each.reason for each in entries] == ([reason] if reason else [])
     assert all((each.source, each.hint) == ("sendgrid", "a…@gmail.com") for each in entries)
 
@@ -211,6 +211,30 @@ def test_a_thousand_callbacks_three_times_over_at_once_change_nothing_more(calls
     ends = [each.action for each in calls.rows(audit_events) if each.action.startswith("message.")]
     assert set(calls.statuses()) == {("email", "delivered"), ("sms", "bounced")}
     assert ends.count("message.bounced") == 50
+
+
+def test_whoever_joins_a_group_again_that_they_had_left_is_written_to_again(calls: Callbacks) -> None:
+    start = int(START.timestamp())
+    left = event_of("group_unsubscribe", None, asm_group_id=7, timestamp=start - 60, sg_event_id="left")
+    back = event_of("group_resubscribe", None, asm_group_id=7, timestamp=start - 30, sg_event_id="back")
+    assert calls.sendgrid([back]).status_code == 204  # the later one comes first
+    assert calls.sendgrid([left]).status_code == 204
+    assert [each.lifted_at is None for each in calls.rows(suppressions)] == [False]
+    again = left | {"timestamp": start - 10, "sg_event_id": "left again"}
+    assert calls.sendgrid([again]).status_code == 204
+    (entry,) = [each for each in calls.rows(suppressions) if each.lifted_at is None]
+    assert (entry.reason, entry.code, entry.source) == ("unsubscribed", "group 7", "sendgrid")
+    other = back | {"timestamp": start - 5, "asm_group_id": 8, "sg_event_id": "another group"}
+    assert calls.sendgrid([other]).status_code == 204
+    assert calls.rows(suppressions)[-1].lifted_at is not None
+    assert [each.code for each in calls.rows(suppressions) if each.lifted_at is None] == ["group 7"]
+
+
+@pytest.mark.parametrize("strange", [{}, {"asm_group_id": "7"}, {"asm_group_id": -1}, {"asm_group_id": 10**40}])
+def test_a_group_that_is_none_is_no_other_s(strange: dict[str, Any]) -> None:
+    report = report_in(event_of("group_resubscribe", None, **strange), START)
+    assert report is not None
+    assert (report.code, report.wants_again, report.suppresses, report.means) == ("group", True, None, None)
 
 
 def test_how_fresh_and_how_signed_are_both_asked(on_sqlite: Callbacks, monkeypatch: pytest.MonkeyPatch) -> None:

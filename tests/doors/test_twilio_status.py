@@ -10,9 +10,13 @@ from werkzeug.datastructures import MultiDict
 from channels.twilio_numbers import SUPPRESSES
 from channels.twilio_sms import CODES, is_signed
 from channels.twilio_status import PATH, STATUSES, callback_url
+from incentives.kernel.settings import Settings
 from incentives.kernel.throttle import LIMITS
 from incentives.messages.tables import MEANINGS, SUPPRESSION_REASONS, delivery_events, outbox_messages, suppressions
-from tests.doors.callbacks import PHONE, PUBLIC, SHARED_KEY, TOKEN, Callbacks, opened, status_of
+from tests.doors.callbacks import PHONE, PUBLIC, SETTINGS, SHARED_KEY, TOKEN, Callbacks, opened, status_of
+from tests.letters import sms
+from tests.world import environ
+from wsgi import build_senders
 
 SID = "SM0123456789abcdef0123456789abcdef"
 
@@ -151,6 +155,88 @@ def test_a_shared_key_signs_as_well(on_sqlite: Callbacks) -> None:
     }
     assert on_sqlite.client.post(path, data=fields, headers=headers).status_code == 204
     assert on_sqlite.statuses() == [("sms", "delivered")]
+
+
+SPARE_SID, SPARE_TOKEN, SPARE_KEY = "AC" + "1" * 32, "fedcba9876543210fedcba9876543210", "a-key-of-the-second-account"
+SPARE_URL = f"https://{SPARE_SID}:{SPARE_TOKEN}@api.dublin.ie1.twilio.com?from=%2B15005550007"
+
+
+@pytest.fixture
+def two_accounts(sqlite: Any) -> Iterator[Callbacks]:
+    url = sqlite.new()
+    more = {"INCENTIVES_TWILIO_SPARE_URL": SPARE_URL, "INCENTIVES_TWILIO_SPARE_WEBHOOK_KEY": SPARE_KEY}
+    with opened(url, **more) as made:
+        yield made
+    sqlite.drop(url)
+
+
+def headers_by(secret: str, path: str, fields: dict[str, str], *, shared: bool = False) -> dict[str, str]:
+    """Return the headers of a call that a secret signs, as a token does or as a shared key."""
+    if not shared:
+        return {"X-Twilio-Signature": RequestValidator(secret).compute_signature(PUBLIC + path, fields)}
+    return {
+        "X-Twilio-Signature": RequestValidator(secret).compute_signature(PUBLIC + path, fields, "HMAC_SHA256"),
+        "X-Twilio-Webhooks-Signature-Settings": "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256",
+    }
+
+
+@pytest.mark.parametrize(("secret", "shared"), [(SPARE_TOKEN, False), (SPARE_KEY, True)])
+def test_what_became_of_the_second_account_s_sms_it_signs_itself(
+    two_accounts: Callbacks, secret: str, shared: bool
+) -> None:
+    (message_id,) = two_accounts.sent(SID, "sms")
+    path, fields = f"{PATH}/{message_id}", status_of(SID, "delivered", AccountSid=SPARE_SID)
+    headers = headers_by(secret, path, fields, shared=shared)
+    assert two_accounts.client.post(path, data=fields, headers=headers).status_code == 204
+    assert two_accounts.statuses() == [("sms", "delivered")]
+    (event,), (row,) = two_accounts.rows(delivery_events), two_accounts.rows(outbox_messages)
+    assert (event.provider, row.provider, row.provider_message_id) == ("twilio-2", "twilio-2", SID)
+
+
+def test_neither_account_s_secret_signs_in_the_name_of_the_other(two_accounts: Callbacks) -> None:
+    (message_id,) = two_accounts.sent(SID, "sms")
+    path, before = f"{PATH}/{message_id}", two_accounts.everything()
+    of_first, of_spare = status_of(SID, "delivered"), status_of(SID, "delivered", AccountSid=SPARE_SID)
+    of_nobody = status_of(SID, "delivered", AccountSid="AC" + "2" * 32)
+    wrong = [
+        (SPARE_TOKEN, of_first, False),
+        (SPARE_KEY, of_first, True),
+        (TOKEN, of_spare, False),
+        (SHARED_KEY, of_spare, True),
+        (SPARE_KEY, of_spare, False),
+        (SPARE_TOKEN, of_spare, True),
+        ("0" * 32, of_spare, False),
+        (TOKEN, of_nobody, False),
+    ]
+    for secret, fields, shared in wrong:
+        headers = headers_by(secret, path, fields, shared=shared)
+        assert two_accounts.client.post(path, data=fields, headers=headers).status_code == 403, (secret, fields)
+    assert two_accounts.everything() == before
+    assert two_accounts.client.post(path, data=of_spare).status_code == 403
+
+
+@pytest.mark.parametrize(("secret", "status"), [(SPARE_TOKEN, 200), (TOKEN, 403)])
+def test_a_stop_to_the_second_account_s_number_is_signed_by_it(
+    two_accounts: Callbacks, secret: str, status: int
+) -> None:
+    path = "/providers/twilio/incoming"
+    fields = {"MessageSid": "SM1", "AccountSid": SPARE_SID, "From": PHONE, "To": "+15005550007", "Body": "STOP"}
+    answer = two_accounts.client.post(path, data=fields, headers=headers_by(secret, path, fields))
+    assert answer.status_code == status
+    assert [entry.source for entry in two_accounts.rows(suppressions)] == ["twilio-2"][: status == 200]
+
+
+def test_without_a_second_account_none_is_heard(on_sqlite: Callbacks) -> None:
+    fields = status_of(SID, "delivered", AccountSid="")
+    for secret in ("", SPARE_TOKEN):
+        assert on_sqlite.client.post(PATH, data=fields, headers=headers_by(secret, PATH, fields)).status_code == 403
+
+
+def test_the_second_account_is_told_where_to_call() -> None:
+    settings = Settings.from_environ(environ("sqlite://", **SETTINGS, INCENTIVES_TWILIO_SPARE_URL=SPARE_URL))
+    _, spares = build_senders(settings)
+    spare: Any = spares["sms"]
+    assert spare._status_callback(sms())["status_callback"].startswith(f"{PUBLIC}{PATH}/")
 
 
 def test_a_field_that_is_repeated_is_signed_once_each(on_sqlite: Callbacks) -> None:

@@ -195,7 +195,7 @@ def test_it_is_given_up_after_a_day(shop: Shop) -> None:
     assert (row.status, row.reason) == ("failed", "Busy.")
     # The last try comes when the day is over, not a day later.
     assert GIVE_UP_AFTER <= shop.clock.now() - START <= GIVE_UP_AFTER + timedelta(hours=1)
-    assert 8 <= tries <= 12
+    assert 11 <= tries <= 13  # by how its pauses are spread
     event = shop.one(audit_events, audit_events.c.action == "message.failed")
     assert event.facts["attempts"] == tries
     shop.check()

@@ -16,8 +16,8 @@ from incentives.flows.hear import hear_reports
 from incentives.flows.resend import ResendVoucher, resend_voucher
 from incentives.messages import outbox
 from incentives.messages.outbox import UNCERTAIN, UNSURE_MOST
-from incentives.messages.port import Accepted, Letter, Outcome, StatusReport, TryLater, Unsure
-from incentives.messages.tables import delivery_attempts, outbox_messages
+from incentives.messages.port import Accepted, Letter, NotWritten, Outcome, StatusReport, TryLater, Unsure
+from incentives.messages.tables import delivery_attempts, message_providers, outbox_messages
 from incentives.queries import letters
 from incentives.queries.health import DEGRADED, OK, readiness
 from tests.flows.shop import PHONE, SHOP, Shop, named
@@ -114,6 +114,62 @@ def test_a_callback_still_tells_what_became_of_it(shop: Shop, means: str) -> Non
     )  # fmt: skip
     hear_reports(core=house.core, said=[said])
     assert house.one(outbox_messages).status == means
+
+
+class Stumbling(Asked):
+    """A sender with a bug, before it asks its provider to take a letter or after that has."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(name)
+        self.error = error
+
+    def send(self, letter: Letter) -> Outcome:
+        super().send(letter)
+        raise self.error
+
+
+def test_a_bug_after_the_letter_has_gone_out_counts_as_an_answer_that_was_lost(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = Stumbling("first", KeyError("a secret"))
+    house = with_senders(shop, sender)
+    give(house, 1)
+    assert house.deliver() == ["queued"]
+    row = house.one(outbox_messages)
+    assert (row.unsure_of, row.unsure_since_at, row.unsure_tries) == ("first", house.clock.now(), 1)
+    assert "KeyError" in row.reason
+    assert "a secret" not in row.reason + caplog.text
+    assert house.all(message_providers) == [], "it says nothing of the provider"
+    days_pass(house, 2)
+    assert len(sender.letters) == UNSURE_MOST
+    uncertain(house)
+
+
+def test_a_bug_after_which_the_provider_says_that_it_has_it_is_sent(shop: Shop) -> None:
+    sender = Stumbling("first", KeyError("a bug"))
+    sender.has = ["taken-all-the-same"]
+    house = with_senders(shop, sender)
+    give(house, 1)
+    house.deliver()
+    house.later(minutes=1)
+    assert house.deliver() == ["sent"]
+    assert (house.one(outbox_messages).provider_message_id, len(sender.letters)) == ("taken-all-the-same", 1)
+
+
+def test_a_bug_before_anybody_was_asked_is_later(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    error = NotWritten()
+    error.__cause__ = KeyError("a secret")
+    sender = Stumbling("first", error)
+    house = with_senders(shop, sender)
+    give(house, 1)
+    assert house.deliver() == ["queued"]
+    row = house.one(outbox_messages)
+    assert (row.unsure_of, row.unsure_tries) == (None, 0)
+    assert "KeyError" in row.reason
+    assert "a secret" not in row.reason + caplog.text
+    days_pass(house, 2)
+    assert len(sender.letters) > UNSURE_MOST
+    assert house.one(outbox_messages).reason != UNCERTAIN
 
 
 # --- who can be asked ---------------------------------------------------------------------------------------------

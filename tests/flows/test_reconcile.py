@@ -74,7 +74,7 @@ def house(shop: Shop, desk: Desk) -> Shop:
 
 def send(house: Shop, number: int) -> None:
     for each in range(number):
-        house.issue(customer=named(f"c{each}@example.com", phone=PHONE), channels=("sms",))
+        house.issue(customer=named(f"c{each}@example.com", phone=f"+4474001{each:05}"), channels=("sms",))
     assert house.deliver() == ["sent"] * number
 
 

@@ -5,7 +5,18 @@ from collections.abc import Callable
 import pytest
 
 from channels.capture import CaptureSender
-from incentives.messages.port import Accepted, Captured, Letter, Outcome, Sender, TryLater, Unsure, WillNeverWork
+from channels.smtp_email import SmtpSender
+from incentives.messages.port import (
+    Accepted,
+    Captured,
+    Letter,
+    NotWritten,
+    Outcome,
+    Sender,
+    TryLater,
+    Unsure,
+    WillNeverWork,
+)
 from tests.letters import CODE, KINDS, TOKEN, letter_of_kind
 from tests.providers.conftest import sendgrid_sender, twilio_sender
 from tests.providers.stand_in import Answer, StandIn
@@ -53,6 +64,51 @@ def test_a_reason_fits_where_it_is_stored() -> None:
     reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, TryLater | Unsure | WillNeverWork)]
     assert len(reasons) >= len(outcomes) - 1
     assert all(0 < len(reason) <= 300 and reason.endswith((".", ")")) for reason in reasons)
+
+
+def smtp_sender(url: str) -> Sender:
+    return SmtpSender(
+        url=url.replace("http://", "smtp://"), email_from="a@b.example", email_from_name="", timeout_seconds=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "writes", "make"),
+    [
+        ("sendgrid_email", "render_email", sendgrid_sender),
+        ("twilio_sms", "render_sms", twilio_sender),
+        ("smtp_email", "render_email", smtp_sender),
+    ],
+)
+def test_a_bug_before_anybody_was_asked_is_told_from_one_afterwards(
+    module: str, writes: str, make: Callable[[str], Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends while it is written is sent again for a day; what ends later may have been taken, and is not."""
+    monkeypatch.setattr(f"channels.{module}.{writes}", lambda _letter: 1 / 0)
+    with StandIn(Answer(500)).serving() as stand_in:
+        sender = make(stand_in.url)
+        with pytest.raises(NotWritten) as caught:
+            sender.send(letter_for(sender))
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert stand_in.asked == []
+
+
+@pytest.mark.parametrize(
+    ("reads", "make"),
+    [
+        ("channels.sendgrid_email.outcome_of", sendgrid_sender),
+        ("channels.twilio_sms.provider_message_id", twilio_sender),
+    ],
+)
+def test_a_bug_over_the_answer_is_none_of_writing(
+    reads: str, make: Callable[[str], Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, lambda *_: 1 / 0)
+    with StandIn(Answer(202 if make is sendgrid_sender else 201, body=b'{"sid": "SM1"}')).serving() as stand_in:
+        sender = make(stand_in.url)
+        with pytest.raises(ZeroDivisionError):
+            sender.send(letter_for(sender))
+        assert len(stand_in.asked) == 1
 
 
 def test_a_letter_does_not_tell_its_secrets_when_it_is_printed() -> None:
