@@ -51,7 +51,7 @@ def post(into: Into, *, core: Core, actor: str, now: datetime, entries: Sequence
     for entry in entries:
         postings = [
             {
-                "id": core.ids.new(now),
+                "id": core.ids.beside(entry.id, now),  # PostgreSQL adds up an entry's lines within one month
                 "entry_id": entry.id,
                 "account": account,
                 "amount_minor": amount,

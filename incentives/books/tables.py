@@ -47,6 +47,7 @@ ledger_postings = sa.Table(
     sa.Column("amount_minor", AmountMinor(), nullable=False),
     sa.Column("currency", sa.String(3), nullable=False),
     sa.CheckConstraint("amount_minor <> 0", name="not_zero"),
+    postgresql_partition_by="RANGE (id)",  # by month: migration 0013, flow keep_months
 )
 
 audit_events = sa.Table(

@@ -7,6 +7,7 @@ from datetime import datetime
 
 _RANDOM_BITS = 74
 _STEP_BYTES = 4
+_TIME_BITS = 80  # what follows the milliseconds
 _UNKNOWN = uuid.SafeUUID.unknown
 
 
@@ -33,6 +34,16 @@ class Ids:
             self._last = fresh
         high, low = fresh >> 62, fresh & (1 << 62) - 1
         return _uuid((high >> 12) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0x2 << 62 | low)
+
+    def beside(self, other: uuid.UUID, now: datetime) -> uuid.UUID:
+        """Return a fresh id of the same milliseconds as another: what is kept by month keeps both in one.
+
+        ``new`` alone does not: whatever else makes an id of a later instant in between takes all that follow along.
+        """
+        fresh = self.new(now)
+        if fresh.int >> _TIME_BITS == other.int >> _TIME_BITS:
+            return fresh
+        return _uuid(other.int >> _TIME_BITS << _TIME_BITS | fresh.int & (1 << _TIME_BITS) - 1)
 
 
 def _uuid(number: int) -> uuid.UUID:

@@ -13,7 +13,7 @@ from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 import worker
-from incentives.books.tables import audit_events
+from incentives.books.tables import audit_events, ledger_postings
 from incentives.flows import keep_months as flow
 from incentives.flows.keep_months import AHEAD, keep_months
 from incentives.flows.seal import seal_due
@@ -24,7 +24,7 @@ from incentives.messages.tables import delivery_attempts
 from incentives.queries.books_verify import verify_books
 from tests.flows.shop import ANA, Shop
 
-BY_MONTH = ("audit_events", "delivery_attempts")
+BY_MONTH = ("audit_events", "delivery_attempts", "ledger_postings")
 
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"])
 
@@ -53,9 +53,9 @@ def parts(shop: Shop, table: str = "audit_events") -> list[str]:
         return list(found.scalars())
 
 
-def part_of(shop: Shop, event_id: uuid.UUID) -> str:
-    where = "SELECT relname FROM audit_events AS e JOIN pg_class AS c ON c.oid = e.tableoid WHERE id = :id"
-    return str(asked(shop, where.replace(" id =", " e.id ="), id=event_id))
+def part_of(shop: Shop, row_id: uuid.UUID, table: str = "audit_events") -> str:
+    where = f"SELECT relname FROM {table} AS e JOIN pg_class AS c ON c.oid = e.tableoid WHERE e.id = :id"
+    return str(asked(shop, where, id=row_id))
 
 
 def note(shop: Shop, at: datetime) -> uuid.UUID:
@@ -147,7 +147,10 @@ def test_no_row_is_changed_or_removed_through_its_month(shop: Shop) -> None:
     assert tried >= 4
 
 
-def test_books_are_sealed_and_verified_across_months(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("table", [audit_events, ledger_postings], ids=str)
+def test_books_are_sealed_and_verified_across_months(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, table: sa.Table
+) -> None:
     monkeypatch.setattr("incentives.flows.seal.shared_now", lambda _tx, now: now)
     last = made_until(shop)
     for days in (1, 40, 80):
@@ -158,14 +161,14 @@ def test_books_are_sealed_and_verified_across_months(shop: Shop, monkeypatch: py
     while seal_due(core=shop.core):
         pass
     assert verify_books(core=shop.core, actor=SYSTEM).holds
-    gone = part_of(shop, shop.all(audit_events)[-1].id)
+    gone = part_of(shop, shop.all(table)[-1].id, table.name)
     bounds = asked(shop, f"SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = '{gone}'")
     with shop.core.database.write() as tx:
-        tx.exec_driver_sql(f"ALTER TABLE audit_events DETACH PARTITION months.{gone}")
+        tx.exec_driver_sql(f"ALTER TABLE {table} DETACH PARTITION months.{gone}")
     verdict = verify_books(core=shop.core, actor=SYSTEM)
     assert not verdict.holds
     with shop.core.database.write() as tx:
-        tx.exec_driver_sql(f"ALTER TABLE audit_events ATTACH PARTITION months.{gone} {bounds}")
+        tx.exec_driver_sql(f"ALTER TABLE {table} ATTACH PARTITION months.{gone} {bounds}")
     assert verify_books(core=shop.core, actor=SYSTEM).holds
 
 

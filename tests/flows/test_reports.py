@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 
 from bench.seeing import families, replay
 from bench.trouble import SMALL
@@ -219,6 +220,27 @@ def test_the_alerts_find_what_was_planted_and_nothing_else(year: Year) -> None:
         year.core.clock.advance(timedelta(days=20))  # type: ignore[attr-defined]
     assert ("place", "cold-food", "place-02") in {(each.kind, each.what, each.location) for each in spikes}
     assert all(each.count * 10 > each.expected_tenths for each in spikes)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_costs_are_read_where_they_lie_and_nobody_after_them_is_told_so(year: Year) -> None:
+    """PostgreSQL plans this one query, and no other, by how near to each other the cases of a period lie."""
+    reader, told = year.core.database._reader, []
+
+    def listen(connection: sa.Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "recovery_cases" in statement:
+            told.append(connection.connection.execute("SHOW random_page_cost").fetchone()[0])
+
+    sa.event.listen(reader, "before_cursor_execute", listen)
+    try:
+        costs(core=year.core, actor=year.manager, asked=ASKED)
+        funnel(core=year.core, actor=year.manager, asked=ASKED)
+    finally:
+        sa.event.remove(reader, "before_cursor_execute", listen)
+    with year.core.database.read() as tx:
+        usual = tx.execute(sa.text("SHOW random_page_cost")).scalar_one()
+    assert told[0] == "0.5" != usual
+    assert set(told[1:]) == {usual}
 
 
 def test_costs_are_what_was_given_and_causes_share_it(year: Year) -> None:

@@ -121,6 +121,18 @@ def test_ids_of_one_millisecond_grow_and_cannot_be_foretold() -> None:
     assert len(steps) > 990
 
 
+def test_an_id_beside_another_is_of_its_millisecond_whatever_was_made_meanwhile() -> None:
+    ids = Ids()
+    first = ids.new(NOW)
+    near = ids.beside(first, NOW)
+    ids.new(NOW + timedelta(milliseconds=1))
+    far = [ids.beside(first, NOW) for _ in range(1000)]
+    assert {each.int >> 80 for each in [near, *far]} == {first.int >> 80}
+    assert {(each.version, each.variant) for each in far} == {(7, uuid.RFC_4122)}
+    assert len({first, near, *far}) == 1002
+    assert near > first
+
+
 def test_threads_share_no_id() -> None:
     ids, made = Ids(), []
 
