@@ -51,8 +51,9 @@ migration: $(venv)/.dev $(venv)/.self ## draft the next migration from the table
 lock: $(venv)/.dev ## pin every dependency again, with hashes (ARGS=--upgrade for newer ones)
 	$(lock) --group build --output-file requirements/build.txt
 	$(lock) pyproject.toml --output-file requirements/app.txt
-	$(lock) pyproject.toml --extra dev --constraints requirements/app.txt --constraints requirements/build.txt \
-		--output-file requirements/dev.txt
+	$(lock) pyproject.toml --extra celery --constraints requirements/app.txt --output-file requirements/celery.txt
+	$(lock) pyproject.toml --extra dev --constraints requirements/app.txt --constraints requirements/celery.txt \
+		--constraints requirements/build.txt --output-file requirements/dev.txt
 	$(lock) --no-deps --group redis-server --output-file requirements/redis-server.txt
 
 clean: ## remove the environment, the demo's data and all caches

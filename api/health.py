@@ -8,6 +8,7 @@ from marshmallow import fields, validate
 from api.authentication import current_core
 from api.fields import Answer
 from api.smorest import Blueprint
+from incentives.kernel import broker
 from incentives.kernel.errors import NotReady
 from incentives.kernel.throttle import Throttle
 from incentives.queries.health import DEGRADED, FAILING, OK, Part, readiness
@@ -52,7 +53,7 @@ def live() -> dict[str, str]:
 @blueprint.answers({200: ReadySchema()})
 def ready() -> dict[str, Any]:
     """Say whether the process can work: the database, its migrations, the keys, the outbox, Redis."""
-    parts = [*readiness(core=current_core()), _redis()]
+    parts = [*readiness(core=current_core()), _redis(), _broker()]
     failing = [part for part in parts if part.status == FAILING]
     if failing:
         raise NotReady(
@@ -69,3 +70,11 @@ def _redis() -> Part:
     if throttle.degraded:
         return Part(name="redis", status=DEGRADED, detail="does not answer; each process throttles for itself")
     return Part(name="redis", status=OK, detail="answers or is not wanted")
+
+
+def _broker() -> Part:
+    """Nothing is lost without the broker: what is due stands in the database, and whoever serves never asks it."""
+    url = current_core().settings.broker_url
+    if url and not broker.answers(url):
+        return Part(name="broker", status=DEGRADED, detail="does not answer; Celery's workers wait for it")
+    return Part(name="broker", status=OK, detail="answers or is not wanted")

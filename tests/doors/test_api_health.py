@@ -31,7 +31,7 @@ def test_a_healthy_server_is_live_and_ready(machines: Machines) -> None:
     machines.issue()
     assert json_of(machines.get("/health/live", None)) == {"status": "ok"}
     assert _parts(machines) == dict.fromkeys(
-        ("database", "migrations", "keys", "outbox", "providers", "books", "redis"), "ok"
+        ("database", "migrations", "keys", "outbox", "stranded", "providers", "books", "redis", "broker"), "ok"
     )
 
 

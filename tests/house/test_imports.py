@@ -22,7 +22,9 @@ _SINS = {
     "Doors use flows": ("admin/sin.py", "import incentives.spending"),
     "Tables are for": ("channels/sin.py", "import incentives.messages.tables"),
     "The core knows no web": ("incentives/queries/sin.py", "import flask"),
+    "Celery is for": ("admin/sin_too.py", "import celery"),
     "SendGrid appears": ("api/sin_too.py", "import sendgrid"),
+    "Prometheus' client appears": ("api/sin_again.py", "import prometheus_client"),
     "Twilio appears": ("channels/sin_too.py", "import twilio.rest"),
 }
 

@@ -17,6 +17,7 @@ _GROUPS = _ASKED["dependency-groups"]
 _LOCKED = {
     "app.txt": _PROJECT["dependencies"],
     "dev.txt": _PROJECT["dependencies"] + _PROJECT["optional-dependencies"]["dev"],
+    "celery.txt": _PROJECT["dependencies"] + _PROJECT["optional-dependencies"]["celery"],
     "build.txt": _GROUPS["build"] + _ASKED["build-system"]["requires"],
     "redis-server.txt": _GROUPS["redis-server"],
 }
@@ -35,11 +36,18 @@ def test_every_pin_has_a_hash_and_no_address(name: str) -> None:
     assert [entry for entry in _entries(name) if not _PIN.fullmatch(entry)] == []
 
 
-@pytest.mark.parametrize("name", ["dev.txt", "build.txt"])
+@pytest.mark.parametrize("name", ["dev.txt", "celery.txt", "build.txt"])
 def test_tests_run_on_the_versions_that_are_installed(name: str) -> None:
     installed, tested = _pins("app.txt"), _pins(name)
     shared = installed.keys() & tested.keys()
     assert {key: installed[key] for key in shared} == {key: tested[key] for key in shared}
+
+
+def test_tests_run_with_every_extra_and_its_versions() -> None:
+    extras = {line for lines in _PROJECT["optional-dependencies"].values() for line in lines}
+    assert extras == set(_PROJECT["optional-dependencies"]["dev"])
+    extra, tested = _pins("celery.txt"), _pins("dev.txt")
+    assert {key: tested.get(key) for key in extra} == extra
 
 
 def test_every_file_of_requirements_is_known() -> None:

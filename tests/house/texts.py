@@ -5,7 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CODE = ("incentives", "api", "admin", "channels", "migrations", "tests", "bench", "wsgi.py", "worker.py")
+CODE = (
+    "incentives",
+    "api",
+    "admin",
+    "channels",
+    "migrations",
+    "tests",
+    "bench",
+    "wsgi.py",
+    "worker.py",
+    "celery_app.py",
+)
 
 
 def committed_files() -> list[Path]:
