@@ -3,12 +3,16 @@
 Importing it builds nothing. ``granian --interface wsgi --factory wsgi:app`` serves it.
 """
 
+# What is annotated within ``_sealed`` would be worked out anew for each request otherwise.
+from __future__ import annotations
+
 import contextlib
 import gc
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, g, request
@@ -32,6 +36,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REQUEST_ID_IN_ENVIRON = "incentives.request_id"
 _NOT_OUR_NAME = "This service does not go by that name. Use the address that you were given.\n"
 _STATUS_OF_A_BUG = 500
+_COUNTED_IN = "PROMETHEUS_MULTIPROC_DIR"  # what the library calls it
+_MEMORY = "/dev/shm"  # noqa: S108 - in it a folder is made that only we may enter
 # A request makes thousands of objects and few cycles: to look for them after every seven hundred takes a tenth of it.
 _COLLECTED_AFTER = (20_000, 20, 20)
 # What every answer bears that does not say otherwise itself.
@@ -100,7 +106,9 @@ def build_senders(settings: Settings) -> tuple[dict[str, object], dict[str, obje
             status_callback_url=callback_url(settings.public_url),
         )
         if settings.twilio_spare_url:
-            spares["sms"] = spare_account(settings.twilio_spare_url, settings.provider_timeout_seconds)
+            spares["sms"] = spare_account(
+                settings.twilio_spare_url, settings.provider_timeout_seconds, callback_url(settings.public_url)
+            )
     return senders, spares
 
 
@@ -144,10 +152,20 @@ def create_app(core: Core) -> Flask:
     for door in (api.door, admin.door, channels.door):
         door.hang(app)
     app.wsgi_app = _sealed(app.wsgi_app)  # type: ignore[method-assign, assignment]
+    if core.settings.metrics_token:
+        _count(app)
     hops = core.settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     return app
+
+
+def _count(app: Flask) -> None:
+    """Count every request from now on; where nobody may ask for it, that is saved, and the library is not loaded."""
+    from api.meter import Meter
+
+    meter = app.extensions["meter"] = Meter(os.environ.get(_COUNTED_IN))
+    app.wsgi_app = meter.around(app.wsgi_app)  # type: ignore[method-assign, assignment]
 
 
 def app() -> Flask:
@@ -170,14 +188,14 @@ def _name_request() -> None:
     g.request_id = request.environ[_REQUEST_ID_IN_ENVIRON]
 
 
-def _sealed(application: "WSGIApplication") -> "WSGIApplication":
+def _sealed(application: WSGIApplication) -> WSGIApplication:
     """Return an application that names each request, and puts on every answer what must never be missing.
 
     The name is the caller's own if it is decent, so that a log line and an answer can be matched. This goes around
     Flask, since setting nine headers one by one takes as long as reading the request.
     """
 
-    def sealed(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def sealed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         environ[_REQUEST_ID_IN_ENVIRON] = request_id
@@ -243,7 +261,35 @@ def serve(host: str, port: int, *, workers: int, threads: int) -> None:
     """Serve until interrupted."""
     from granian import Granian
 
-    Granian("wsgi:app", **serving(host, port, workers=workers, threads=threads)).serve()
+    share_heap()
+    with _counted_together():
+        Granian("wsgi:app", **serving(host, port, workers=workers, threads=threads)).serve()
+
+
+@contextlib.contextmanager
+def _counted_together() -> Iterator[None]:
+    """Give the processes of this server a folder to count in together, new and empty, where anybody may ask for it.
+
+    In memory where the machine has such a place: what is mapped from a disk that is full would kill the process.
+    """
+    if not os.environ.get("INCENTIVES_METRICS_TOKEN"):
+        yield
+        return
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None
+    with tempfile.TemporaryDirectory(prefix="incentives-metrics-", dir=memory) as folder:
+        os.environ[_COUNTED_IN] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_COUNTED_IN]
+
+
+def share_heap() -> None:
+    """Let the threads of each process that is started from here on share one heap of glibc's.
+
+    It gives up to eight a core otherwise, each with room of its own; threads that take turns in Python need one.
+    """
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")
 
 
 def serving(host: str, port: int, *, workers: int, threads: int) -> dict[str, Any]:

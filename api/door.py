@@ -26,6 +26,7 @@ from api import (
     issuances,
     ledger,
     lists,
+    metrics,
     offers,
     problems,
     redemptions,
@@ -79,13 +80,14 @@ _RESOURCES = (
     lists,
     suppressions,
     health,
+    metrics,
 )
 
 _DESCRIPTION = """\
 Incentives and vouchers for customer-service recovery.
 
-Every call but those to `/health` bears an API key: `Authorization: Bearer ik_…`. A key has a role, and `x-permission`
-says what a call asks of it. Webhooks of tools that cannot send that may bear it in other ways.
+Every call but those to `/health` and `/metrics` bears an API key: `Authorization: Bearer ik_…`. A key has a role, and
+`x-permission` says what a call asks of it. Webhooks of tools that cannot send that may bear it in other ways.
 
 Calls that create take an `Idempotency-Key`. The same key with the same body gives the first answer again, marked
 `Idempotent-Replayed: true`: after a time-out, send the same request again.
@@ -103,6 +105,7 @@ _SCHEMES = {
     "apiKey": {"type": "http", "scheme": "bearer"},
     "apiKeyInHeader": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
     "apiKeyAsPassword": {"type": "http", "scheme": "basic", "description": "The password; the name may be anything."},
+    "metricsToken": {"type": "http", "scheme": "bearer", "description": "The token of INCENTIVES_METRICS_TOKEN."},
 }
 
 

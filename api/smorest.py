@@ -23,6 +23,7 @@ from webargs.flaskparser import FlaskParser
 from api import json_text, problems
 from api.authentication import authenticated
 from api.problems import Kind, kind_of
+from api.reading import Reader, parsed, refused
 from api.writing import Writer
 from incentives.kernel import errors
 from incentives.kernel.actors import Actor, permit
@@ -32,7 +33,6 @@ View = Callable[..., Any]
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 FILE: Mapping[str, Any] = {"type": "string", "format": "binary"}
-_MISTAKES_TOLD = 3
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -124,34 +124,12 @@ class _Parser(FlaskParser):
         del req, schema, options
         # webargs puts what it refuses under where it came from: the body or the query.
         (messages,) = cast("dict[str, Any]", error.messages).values()
-        raise _invalid(messages)
+        raise refused(messages)
 
 
-def parsed(schema: Schema, value: Any) -> Any:
-    """Return a value as a schema reads it, such as one line of many. Raises ``InputInvalid`` as a body's does."""
-    try:
-        return schema.load(value)
-    except ValidationError as error:
-        raise _invalid(error.messages) from None
-
-
-def _invalid(messages: Any) -> errors.InputInvalid:
-    mistakes = [(path or "body", text) for path, text in _mistakes(messages)]
-    return errors.InputInvalid(
-        " ".join(f"{path}: {text}" for path, text in mistakes[:_MISTAKES_TOLD]),
-        errors=[{"field": path, "message": text} for path, text in mistakes],
-    )
-
-
-def _mistakes(messages: Any, path: str = "") -> list[tuple[str, str]]:
-    """Return every mistake as (dotted path, message)."""
-    if isinstance(messages, Mapping):
-        return [
-            mistake
-            for name, below in messages.items()
-            for mistake in _mistakes(below, path if name == "_schema" else f"{path}.{name}".lstrip("."))
-        ]
-    return [(path, str(text)) for text in messages]
+def _itself(proxy: Any) -> Any:
+    """Return what stands behind one of Flask's proxies, for whoever asks it often."""
+    return proxy._get_current_object()  # noqa: SLF001 - werkzeug's name for it, and documented
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -201,11 +179,12 @@ class Blueprint(flask_smorest.Blueprint):
         documented = super().arguments(schema, location=location, **options)
         if location != "json":
             return cast("Callable[[View], View]", documented)
+        reader = Reader(schema)
 
         def decorate(view: View) -> View:
             @wraps(view)
             def told(*args: Any, **kwargs: Any) -> Any:
-                return view(*args, parsed(schema, json_text.read_body(request)), **kwargs)
+                return view(*args, parsed(reader, json_text.read_body(_itself(request))), **kwargs)
 
             return _noted(told, **documented(view)._apidoc)  # noqa: SLF001 - where flask-smorest leaves them
 
@@ -282,12 +261,10 @@ class Blueprint(flask_smorest.Blueprint):
     def _prepare_operation(self, doc: dict[str, Any], info: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         doc["operationId"] = info["operation"]
         permission = info["permission"]
-        if permission is None:
-            doc["security"] = []
-        else:
+        if permission is not None:
             doc["x-permission"] = permission
-            if self.schemes:
-                doc["security"] = [{scheme: []} for scheme in self.schemes]
+        if permission is None or self.schemes:
+            doc["security"] = [{scheme: []} for scheme in self.schemes]
         for media_type, schema in info.get("takes", {}).items():
             body = doc.setdefault("requestBody", {"required": True, "content": {}})
             body["content"][media_type] = {"schema": deepcopy(dict(schema))}

@@ -6,11 +6,12 @@ import sys
 from granian import Granian
 from granian.log import LogLevels
 
-from wsgi import serving
+from wsgi import serving, share_heap
 
 
 def main(target: str, port: int, workers: int, threads: int, *, factory: bool) -> None:
     """Serve until stopped."""
+    share_heap()
     options = serving("127.0.0.1", port, workers=workers, threads=threads)
     Granian(target, **{**options, "factory": factory, "log_level": LogLevels.error}).serve()
 
