@@ -50,9 +50,12 @@ class Result:
     bodies: list[bytes] = field(default_factory=list)
 
 
-def run(port: int, requests: Sequence[Request], *, expected: int, keep: bool = False) -> Result:
-    """Send every request once, over 32 connections, and measure."""
-    return Load(port, [each.written() for each in requests], expected=expected, keep=keep).run()
+def run(
+    port: int, requests: Sequence[Request], *, expected: int, keep: bool = False, connections: int = CONNECTIONS
+) -> Result:
+    """Send every request once, over 32 connections or another number of them, and measure."""
+    written = [each.written() for each in requests]
+    return Load(port, written, expected=expected, keep=keep, connections=connections).run()
 
 
 class _Connection:
@@ -70,9 +73,18 @@ class _Connection:
 class Load:
     """One round: who has answered is sent the next request, until there is none."""
 
-    def __init__(self, port: int, requests: Sequence[bytes], *, expected: int, keep: bool = False) -> None:
+    def __init__(
+        self,
+        port: int,
+        requests: Sequence[bytes],
+        *,
+        expected: int,
+        keep: bool = False,
+        connections: int = CONNECTIONS,
+    ) -> None:
         """Connect nobody yet."""
         self._port, self._expected, self._keep = port, b"%d" % expected, keep
+        self._many = connections
         self._requests: Iterator[bytes] = iter(requests)
         self._waiting = selectors.DefaultSelector()
         self._times: list[float] = []
@@ -81,7 +93,7 @@ class Load:
 
     def run(self) -> Result:
         """Send everything and return what came of it."""
-        connections = [_Connection(self._port) for _ in range(CONNECTIONS)]
+        connections = [_Connection(self._port) for _ in range(self._many)]
         gc.disable()  # A pause of ours would be told as theirs.
         try:
             began = time.perf_counter()

@@ -62,7 +62,7 @@ class Server:
 
     def __init__(self, target: str, environment: dict[str, str], *, factory: bool, way: Way | None = None) -> None:
         self.port = free_port()
-        self._environment = {**os.environ, **environment, "PYTHONPATH": str(HOUSE)}
+        self._environment = {**os.environ, "PYTHONPATH": str(HOUSE), **environment}
         self._command = (way or granian()).command(target, factory, self.port)
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -20,7 +20,7 @@ from incentives.recovery import promised
 from incentives.recovery.customers import Contact, Newcomers, identities
 
 _CHANNELS = {"email": "email", "phone": "sms"}  # by the kind of identity that a channel reaches
-_WORDS = {"email": "emails to this address", "sms": "text messages to this number"}
+_WORDS = {"email": ("address", "email"), "sms": ("number", "text message")}
 _NOBODY = Newcomers(frozenset(), frozenset())
 
 
@@ -92,8 +92,10 @@ class Room:
         return [*before, *(promised.stamp(row["available_at"]) for row in now)]
 
     def _full(self, waits_ms: int, channel: str) -> ContactCap:
+        one, message = _WORDS[channel]
+        many = f"{self.most} {message}{'' if self.most == 1 else 's'}"
         return ContactCap(
-            f"{self.most} {_WORDS[channel]} within {promised.WINDOW_HOURS} hours are the most there may be.",
+            f"Within {promised.WINDOW_HOURS} hours one {one} gets at most {many}.",
             channel=channel,
             most=self.most,
             retry_after_seconds=math.ceil(waits_ms / 1000),
