@@ -37,6 +37,7 @@ from incentives.recovery.customers import CustomerGiven
 from tests.small_catalog import INCENTIVE, TAG
 
 TOGETHER = 16
+IN_NUMBERS = 500
 GOALS = {"issue": 0.35, "redeem": 0.5}
 _CORES = 2
 _PROCESSES, _CONNECTIONS = 2, 2
@@ -51,7 +52,7 @@ _HEAD = (
 _WRITTEN = {"issue": "vouchers", "redeem": "redemptions"}
 
 Sent = tuple[str, Any]
-"""A statement and its parameters, as the driver was given them."""
+"""A statement and its parameters, as the driver was given them; a list of them where it goes for many rows."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Recorded:
     own: frozenset[str]
 
 
-def recorded(world: World) -> Recorded:
+def recorded(world: World, together: int = TOGETHER) -> Recorded:
     """Give and redeem a few batches, and return what the last one sent."""
     agent = actor_of_api_key(core=world.core, secret=world.secret)
     till = actor_of_api_key(core=world.core, secret=world._till)  # noqa: SLF001 - of this bench
@@ -72,12 +73,12 @@ def recorded(world: World) -> Recorded:
     batches: list[tuple[list[Sent], list[Sent]]] = []
     for _ in range(_WARM):
         with _noted(world) as issue:
-            given = _give(world.core, [(agent, _wish(place)) for place in range(TOGETHER)])
+            given = _give(world.core, [(agent, _wish(place % TOGETHER)) for place in range(together)])
         codes = [each.voucher.code for each in given if isinstance(each, Issued) and each.voucher]
         with _noted(world) as redeem:
             wishes = [(till, RedeemVoucher(code=code, idempotency_key=uuid.uuid4().hex)) for code in codes]
             used = _redeem_all(world.core, wishes)
-        assert len(codes) == TOGETHER
+        assert len(codes) == together
         assert all(isinstance(each, Redeemed) for each in used), used
         batches.append((issue, redeem))
     before, last = (set(_tokens([*issue, *redeem])) for issue, redeem in batches[-2:])
@@ -98,7 +99,7 @@ def _noted(world: World) -> Iterator[list[Sent]]:
     sent: list[Sent] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's signature
-        assert not many, statement
+        del many
         sent.append((statement, parameters))
 
     sa.event.listen(world.core.database.engine, "before_cursor_execute", note)
@@ -159,7 +160,7 @@ def _send(connection: psycopg.Connection[Any], batch: Sequence[Sent]) -> None:
             cursor.fetchall()
 
 
-def _replay(url: str, batches: Sequence[Sequence[Sent]], ready: Any, told: Any) -> None:
+def _replay(url: str, batches: Sequence[Sequence[Sent]], connections: int, ready: Any, told: Any) -> None:
     """Send batches over some connections once everybody is ready; tell when it began and when it ended."""
 
     def send(mine: Sequence[Sequence[Sent]]) -> None:
@@ -169,7 +170,7 @@ def _replay(url: str, batches: Sequence[Sequence[Sent]], ready: Any, told: Any) 
             for batch in mine[1:]:
                 _send(connection, batch)
 
-    threads = [threading.Thread(target=send, args=(batches[each::_CONNECTIONS],)) for each in range(_CONNECTIONS)]
+    threads = [threading.Thread(target=send, args=(batches[each::connections],)) for each in range(connections)]
     for thread in threads:
         thread.start()
     ready.wait()
@@ -179,20 +180,21 @@ def _replay(url: str, batches: Sequence[Sequence[Sent]], ready: Any, told: Any) 
     told.put((began, time.monotonic()))
 
 
-def per_second(url: str, batches: Sequence[Sequence[Sent]]) -> float:
-    """Return how many requests a second the batches stand for, sent by all processes at once."""
+def per_second(
+    url: str, batches: Sequence[Sequence[Sent]], *, processes: int = _PROCESSES, connections: int = _CONNECTIONS
+) -> float:
+    """Return how many batches a second are sent by all processes at once; the first of each connection counts not."""
     context = multiprocessing.get_context("spawn")
-    ready, told = context.Barrier(_PROCESSES * (_CONNECTIONS + 1)), context.Queue()
-    shares = [batches[each::_PROCESSES] for each in range(_PROCESSES)]
-    processes = [context.Process(target=_replay, args=(url, share, ready, told)) for share in shares]
-    for process in processes:
+    ready, told = context.Barrier(processes * (connections + 1)), context.Queue()
+    shares = [batches[each::processes] for each in range(processes)]
+    running = [context.Process(target=_replay, args=(url, share, connections, ready, told)) for share in shares]
+    for process in running:
         process.start()
-    times = [told.get(timeout=300) for _ in processes]
-    for process in processes:
+    times = [told.get(timeout=300) for _ in running]
+    for process in running:
         process.join()
-    counted = len(batches) - _PROCESSES * _CONNECTIONS
     seconds: float = max(ended for _, ended in times) - min(began for began, _ in times)
-    return counted * TOGETHER / seconds
+    return (len(batches) - processes * connections) / seconds
 
 
 def _rows(world: World, kind: str) -> int:
@@ -207,6 +209,20 @@ def main(arguments: Sequence[str] = ()) -> None:
     quick = "quick" in arguments
     with tempfile.TemporaryDirectory() as folder, World.opened(Path(folder)) as world:
         print(ceiling(world, Pace.asked(arguments), batches=80 if quick else 400))
+        print(in_numbers(world, rounds=1 if quick else 5))
+
+
+def in_numbers(world: World, *, rounds: int, batches: int = 12) -> str:
+    """Return what giving to hundreds at once takes where nothing but the rows is to be done: COPY's goal is half."""
+    sent = recorded(world, IN_NUMBERS)
+    world.core.database.dispose()
+    rates = []
+    for turn in range(rounds):
+        made = [renewed(sent, 0x8000 + turn * batches + number)["issue"] for number in range(batches)]
+        rates.append(IN_NUMBERS * per_second(world.database_url, made, processes=1, connections=1))
+    return (
+        f"{IN_NUMBERS} gifts a transaction, one connection: {statistics.median(rates):.0f} gifts/s by their rows alone"
+    )
 
 
 def ceiling(world: World, pace: Pace, *, batches: int) -> str:
@@ -234,7 +250,7 @@ def ceiling(world: World, pace: Pace, *, batches: int) -> str:
             made = [renewed(sent, turn * batches + number) for number in range(batches)]
             for kind in GOALS:
                 before = _rows(world, kind)
-                rates[kind].append(per_second(world.database_url, [each[kind] for each in made]))
+                rates[kind].append(TOGETHER * per_second(world.database_url, [each[kind] for each in made]))
                 assert _rows(world, kind) - before == batches * TOGETHER, "each request writes its rows"
             for each in others:
                 for kind in each.makers:

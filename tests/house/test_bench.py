@@ -4,7 +4,7 @@ import json
 import statistics
 from pathlib import Path
 
-from bench import growth
+from bench import ceiling, ceiling_sqlite, growth
 from bench.on_sqlite import on_sqlite
 from bench.servers import World
 from bench.side_by_side import KINDS, Pace, side_by_side
@@ -47,3 +47,14 @@ def test_the_hot_requests_are_measured_on_sqlite_too(tmp_path: Path) -> None:
     lines = on_sqlite(tmp_path, TINY).splitlines()
     assert [line.split()[0] for line in lines[3:]] == list(KINDS)
     assert all(float(line.split()[3]) > 0 for line in lines[3:])
+
+
+def test_what_our_rows_alone_allow_is_measured(run: RunFolder, tmp_path: Path) -> None:
+    with World.within(run) as world:
+        lines = ceiling.ceiling(world, TINY, batches=8).splitlines()
+        assert [line.split()[0] for line in lines[3:]] == ["issue", "redeem"]
+        assert all(float(line.split()[1]) > 0 for line in lines[3:])
+        assert "gifts a transaction" in ceiling.in_numbers(world, rounds=1, batches=3)
+    lines = ceiling_sqlite.ceiling(tmp_path, TINY, batches=3).splitlines()
+    assert [line.split()[0] for line in lines[3:]] == ["issue", "redeem", "lookup"]
+    assert all(float(line.split()[1]) > 0 for line in lines[3:])
