@@ -9,14 +9,17 @@ import logging
 import os
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import Celery, signals
 from celery.beat import ScheduleEntry, Scheduler
+from celery.schedules import schedule
 from kombu import Exchange, Queue
 
 import worker
 from incentives.kernel import migrate
+from incentives.kernel.clock import elapsed_seconds
 from incentives.kernel.core import Core
 from incentives.kernel.errors import Refusal, StorageUnavailable
 from incentives.kernel.settings import Settings
@@ -26,6 +29,7 @@ _ANSWERS_WITHIN_SECONDS = 5
 _VISIBILITY_SECONDS = 120
 """So long after a worker died its tick is given to another; a turn that takes longer is begun twice, and finds that."""
 
+_DAWN = datetime(2000, 1, 1, tzinfo=UTC)
 _EXCHANGE = Exchange("incentives")
 
 log = logging.getLogger("incentives.ticks")
@@ -77,11 +81,19 @@ def _configuration(url: str) -> dict[str, Any]:
         "broker_connection_timeout": _ANSWERS_WITHIN_SECONDS,
         "broker_transport_options": redis if url.startswith("redis") else {},
         "beat_scheduler": Ticker,
-        "beat_schedule": {each.name: {"task": PREFIX + each.name, "schedule": each.rests} for each in worker.loops()},
+        "beat_schedule": {
+            each.name: {"task": PREFIX + each.name, "schedule": schedule(each.rests, nowfun=_elapsed)}
+            for each in worker.loops()
+        },
         # Who tells of every task, and what was told of workers, is of no use to anybody here.
         "worker_send_task_events": False,
         "task_send_sent_event": False,
     }
+
+
+def _elapsed() -> datetime:
+    """Return by what beat tells whether a tick is due; a machine's clock that is set back would keep it from all."""
+    return _DAWN + timedelta(seconds=elapsed_seconds())
 
 
 class Ticker(Scheduler):

@@ -1,8 +1,9 @@
-"""The most that any program could do that has our rows written: ``python -m bench.ceiling [quick]``.
+"""What a program could do at most that has our rows written: ``python -m bench.ceiling [quick]``.
 
-Sixteen gifts, and sixteen redemptions, go through the engine once, as requests that wait at the same moment do. What
-was sent for them is then sent over and over, from two processes with two connections each, and nothing else is done:
-no request is read, nobody is let in, nothing is decided, no row is made. Ids, digests and keys are replaced by fresh
+Sixteen gifts, and sixteen redemptions, go through the engine once, as requests that wait at the same moment do: so many
+come together of 32 connections in each of two processes. Then thirty-two do, all that there could be at once. What was
+sent for them is sent over and over, from two processes with two connections each, and nothing else is done: no request
+is read, nobody is let in, nothing is decided, no row is made. Ids, digests and keys are replaced by fresh
 ones before the clock runs. Beside it, in turn, stand a hello of Flask and the program by hand
 (``bench/handwritten.py``), on the same machine: what the goals refer to.
 """
@@ -16,6 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ import psycopg
 import sqlalchemy as sa
 
 from bench.handwritten import Floor
-from bench.load import Request
+from bench.load import Request, Result
 from bench.servers import Server, World, granian
 from bench.side_by_side import Contender, Pace, median
 from incentives.flows.issue import Issued, IssueVoucher, _give
@@ -36,17 +38,18 @@ from incentives.queries.access import actor_of_api_key
 from incentives.recovery.customers import CustomerGiven
 from tests.small_catalog import INCENTIVE, TAG
 
-TOGETHER = 16
+TOGETHER = (16, 32)
 IN_NUMBERS = 500
 GOALS = {"issue": 0.35, "redeem": 0.5}
 _CORES = 2
 _PROCESSES, _CONNECTIONS = 2, 2
 _WARM = 3
+_PLACES = 50
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TOKEN = re.compile(rf"{_UUID}|(?<![0-9a-wyzA-Z_-])[0-9a-f]{{24,}}(?![0-9a-zA-Z_-])")
 
 _HEAD = (
-    f"{'':10}{'our rows/s':>12}{'by hand/s':>11}{'of by hand':>12}{'goal':>6}{'goal, core-ms':>15}"
+    f"{'':14}{'our rows/s':>12}{'by hand/s':>11}{'of by hand':>12}{'goal':>6}{'goal, core-ms':>15}"
     f"{'rows take':>11}{'left':>8}{'Flask hello':>13}"
 )
 _WRITTEN = {"issue": "vouchers", "redeem": "redemptions"}
@@ -64,7 +67,7 @@ class Recorded:
     own: frozenset[str]
 
 
-def recorded(world: World, together: int = TOGETHER) -> Recorded:
+def recorded(world: World, together: int) -> Recorded:
     """Give and redeem a few batches, and return what the last one sent."""
     agent = actor_of_api_key(core=world.core, secret=world.secret)
     till = actor_of_api_key(core=world.core, secret=world._till)  # noqa: SLF001 - of this bench
@@ -73,7 +76,7 @@ def recorded(world: World, together: int = TOGETHER) -> Recorded:
     batches: list[tuple[list[Sent], list[Sent]]] = []
     for _ in range(_WARM):
         with _noted(world) as issue:
-            given = _give(world.core, [(agent, _wish(place % TOGETHER)) for place in range(together)])
+            given = _give(world.core, [(agent, _wish(place % _PLACES)) for place in range(together)])
         codes = [each.voucher.code for each in given if isinstance(each, Issued) and each.voucher]
         with _noted(world) as redeem:
             wishes = [(till, RedeemVoucher(code=code, idempotency_key=uuid.uuid4().hex)) for code in codes]
@@ -227,7 +230,7 @@ def in_numbers(world: World, *, rounds: int, batches: int = 12) -> str:
 
 def ceiling(world: World, pace: Pace, *, batches: int) -> str:
     """Return the table: what the rows alone allow, beside the floor that the goals refer to."""
-    sent, way = recorded(world), granian()
+    sent, way = {size: recorded(world, size) for size in TOGETHER}, granian()
     world.core.database.dispose()
     floor = Floor(world.database_url)
     hello: dict[str, Callable[[int], list[Request]]] = {
@@ -241,33 +244,42 @@ def ceiling(world: World, pace: Pace, *, batches: int) -> str:
             {"issue": floor.issues, "redeem": floor.redemptions},
         ),
     ]
-    rates: dict[str, list[float]] = {kind: [] for kind in GOALS}
-    found: dict[tuple[str, str], list[Any]] = {}
+    rates: dict[tuple[str, int], list[float]] = defaultdict(list)
+    found: dict[str, list[Result]] = defaultdict(list)
     try:
         for each in others:
             each.server.start()
         for turn in range(pace.rounds):
-            made = [renewed(sent, turn * batches + number) for number in range(batches)]
-            for kind in GOALS:
-                before = _rows(world, kind)
-                rates[kind].append(TOGETHER * per_second(world.database_url, [each[kind] for each in made]))
-                assert _rows(world, kind) - before == batches * TOGETHER, "each request writes its rows"
+            for size in TOGETHER:
+                made = [renewed(sent[size], turn * batches + number) for number in range(batches)]
+                for kind in GOALS:
+                    rates[kind, size].append(_by_rows_alone(world, [each[kind] for each in made], kind, size))
             for each in others:
                 for kind in each.makers:
-                    found.setdefault((each.name, kind), []).append(each.measure(kind, pace))
+                    found[kind].append(each.measure(kind, pace))
     finally:
         for each in others:
             each.server.stop()
-    flask = 1000 * _CORES / median(found["hello", "hello"], "per_second")
-    how = f"{TOGETHER} requests a transaction, {_PROCESSES} processes x {_CONNECTIONS} connections"
-    lines = [f"\n{how}, medians of {pace.rounds} rounds in turn; core-ms a request on {_CORES} cores", _HEAD]
-    for kind, goal in GOALS.items():
-        rate, hand = statistics.median(rates[kind]), median(found["by hand", kind], "per_second")
+    return _table(rates, found, pace)
+
+
+def _by_rows_alone(world: World, batches: Sequence[Sequence[Sent]], kind: str, size: int) -> float:
+    """Return how many requests a second some batches stand for. Raises ``AssertionError`` unless all are written."""
+    before = _rows(world, kind)
+    rate = size * per_second(world.database_url, batches)
+    assert _rows(world, kind) - before == len(batches) * size, "each request writes its rows"
+    return rate
+
+
+def _table(rates: Mapping[tuple[str, int], list[float]], found: Mapping[str, list[Result]], pace: Pace) -> str:
+    flask = 1000 * _CORES / median(found["hello"], "per_second")
+    how = f"{_PROCESSES} processes x {_CONNECTIONS} connections, medians of {pace.rounds} rounds in turn"
+    lines = [f"\n{how}; core-ms a request on {_CORES} cores", _HEAD]
+    for (kind, size), each in sorted(rates.items()):
+        rate, hand, goal = statistics.median(each), median(found[kind], "per_second"), GOALS[kind]
         allowed, rows = 1000 * _CORES / (goal * hand), 1000 * _CORES / rate
-        lines.append(
-            f"{kind:10}{rate:12.0f}{hand:11.0f}{rate / hand:12.2f}{goal:6.2f}{allowed:15.3f}{rows:11.3f}"
-            f"{allowed - rows:8.3f}{flask:13.3f}"
-        )
+        shares = f"{rate / hand:12.2f}{goal:6.2f}{allowed:15.3f}{rows:11.3f}{allowed - rows:8.3f}{flask:13.3f}"
+        lines.append(f"{f'{kind}, by {size}':14}{rate:12.0f}{hand:11.0f}{shares}")
     return "\n".join(lines)
 
 

@@ -15,13 +15,14 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.ceiling import TOGETHER, Sent, recorded, renewed
+from bench.ceiling import Sent, recorded, renewed
 from bench.handwritten_sqlite import Floor
 from bench.load import Request, Result
 from bench.servers import Server, World, granian
 from bench.side_by_side import Contender, Pace, median
 
 GOAL = 0.5
+TOGETHER = 16  # twice as many as there are threads
 _THREADS = 8
 _PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL")
 _WRITTEN = {"issue": "vouchers", "redeem": "redemptions"}
@@ -58,7 +59,7 @@ def ceiling(folder: Path, pace: Pace, *, batches: int) -> str:
     """Return the table: what the rows alone allow, beside the floor that the goals refer to."""
     file = folder / "ours.db"
     world = World(f"sqlite:///{file}", World.catalog())
-    sent, way = recorded(world), granian(1, _THREADS)
+    sent, way = recorded(world, TOGETHER), granian(1, _THREADS)
     world.core.database.dispose()
     floor = Floor(str(folder / "floor.db"))
     others = (

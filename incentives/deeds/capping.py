@@ -126,6 +126,7 @@ def hold(tx: Connection, core: Core, wishes: Iterable[Wish], now: datetime, fres
         return None
     sought = [digests for each in wishes for _, digests in each.reached]
     made = {digest for digests in sought for digest in digests if digest in fresh.digests}
+    made.update(fresh.promised)  # those of whom nothing is told any more too: their commands were refused meanwhile
     stood = _locked(tx, [digests if made.isdisjoint(digests) else _older(digests, made, fresh) for digests in sought])
     foreseen = {digest: fresh.promised.get(digest, []) for digest in made}
     return Room(core.settings.contact_cap, promised.stamp(now), stood | foreseen, made)

@@ -124,7 +124,8 @@ def _still_so(
         return []
     ids = list(place.table.primary_key.columns)
     query = sa.select(*ids, *(place.table.c[name] for name in place.columns)).order_by(*ids)
-    query = query.where(sa.tuple_(*ids).in_(list(wanted))).with_for_update(skip_locked=True)
+    # Not their keys: who gives to a customer refers to them, and may be who we wait for next.
+    query = query.where(sa.tuple_(*ids).in_(list(wanted))).with_for_update(skip_locked=True, key_share=True)
     return [
         (row_id(place, row), wanted[row_id(place, row)][1])
         for row in tx.execute(query)

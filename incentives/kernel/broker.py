@@ -3,19 +3,21 @@
 import socket
 from urllib.parse import urlsplit
 
-_PATIENCE_SECONDS = 1.0
+_PATIENCE_SECONDS = 0.5  # Whoever asks whether a server is ready mostly waits no longer than a second.
 _PORTS = {"amqp": 5672, "amqps": 5671}
+_NO_ADDRESS = (ValueError, TypeError)
+"""What is raised for a host, a port or an option that cannot be: nobody answers there, and nobody who serves minds."""
 
 
 def answers(url: str) -> bool:
-    """Return whether the broker at an address answers within a second; of RabbitMQ, whether it takes a connection."""
+    """Return whether the broker at an address answers soon; of RabbitMQ, whether it takes a connection."""
     parts = urlsplit(url)
     if parts.scheme not in _PORTS:
         return _is_there(url)
-    place = (parts.hostname or "", parts.port or _PORTS[parts.scheme])
     try:
+        place = (parts.hostname or "", parts.port or _PORTS[parts.scheme])
         socket.create_connection(place, timeout=_PATIENCE_SECONDS).close()
-    except OSError:
+    except (OSError, *_NO_ADDRESS):
         return False
     return True
 
@@ -31,5 +33,5 @@ def _is_there(url: str) -> bool:
     try:
         with Redis.from_url(url, retry=Retry(NoBackoff(), 0), **within) as client:
             return bool(client.ping())
-    except (RedisError, OSError):
+    except (RedisError, OSError, *_NO_ADDRESS):
         return False

@@ -311,17 +311,18 @@ def respell(tx: Connection, respelled: Mapping[str, str]) -> int:
     met under either.
     """
     table = customer_identities.c
-    sought = sorted(respelled)
-    these = sa.select(customer_identities).where(table.digest.in_(sought)).order_by(table.digest)
-    found = tx.execute(these.with_for_update()).all()  # or what is promised to them meanwhile would be lost
-    for row in found:
-        new = {**row._asdict(), "digest": respelled[row.digest]}
-        if not insert_unless_there(tx, customer_identities, ("digest",), new):
-            promises.move(tx, row.digest, new["digest"])
-            query = sa.select(table.customer_id).where(table.digest == new["digest"])
-            _linked(tx, {row.customer_id, tx.execute(query).scalar_one()}, set())
-        tx.execute(customer_identities.delete().where(table.digest == row.digest))
-    return len(found)
+    found = tx.execute(sa.select(customer_identities).where(table.digest.in_(sorted(respelled)))).all()
+    named = {row.digest: respelled[row.digest] for row in found}
+    new = {named[row.digest]: {"customer_id": row.customer_id, "kind": row.kind} for row in found}
+    # In the order of who gives: first what is new, then who is the same, the locks last. Or they would wait in a ring.
+    insert_absent(tx, customer_identities, ("digest",), [{"digest": each, **new[each]} for each in sorted(new)])
+    owners = _owners(tx, new)
+    for ids in {frozenset((row.customer_id, owners[named[row.digest]])) for row in found}:
+        if len(ids) > 1:
+            _linked(tx, ids, set())
+    gone = promises.move(tx, named)
+    tx.execute(customer_identities.delete().where(table.digest.in_(gone)))
+    return len(gone)
 
 
 def _lock_links(tx: Connection) -> None:

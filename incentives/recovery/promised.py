@@ -81,7 +81,14 @@ def write(into: Into, promised: Mapping[str, Sequence[int]]) -> None:
     update_many(into, customer_identities, rows, by=("digest",), to=("promised_ms",))
 
 
-def move(tx: Connection, old: str, new: str) -> None:
-    """Let what was promised under one digest of an identity stand under another, which has something of its own."""
-    found = lock(tx, (old, new))
-    write(tx, {new: sorted(found.get(old, []) + found.get(new, []))})
+def move(tx: Connection, respelled: Mapping[str, str]) -> list[str]:
+    """Let what was promised under some digests stand under others; return which of the first may go, locked."""
+    stood = lock(tx, sorted({*respelled, *respelled.values()}))
+    there = [old for old, new in respelled.items() if old in stood and new in stood]
+    moved: dict[str, list[int]] = {}
+    for old in there:
+        if stood[old]:
+            new = respelled[old]
+            moved[new] = sorted([*stood[old], *moved.get(new, stood[new])])
+    write(tx, moved)
+    return there

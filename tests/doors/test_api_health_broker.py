@@ -14,10 +14,17 @@ from tests.world import make_core
 from wsgi import create_app
 
 NOWHERE = "redis://127.0.0.1:1/0"
+NO_ADDRESSES = (
+    "amqp://127.0.0.1:99999//",
+    "amqp://a..b//",
+    "redis://127.0.0.1:port/0",
+    "redis://a..b/0",
+    "redis://127.0.0.1:1/0?unknown=1",
+)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-@pytest.mark.parametrize("url", [NOWHERE, "amqp://guest:guest@127.0.0.1:1//"])
+@pytest.mark.parametrize("url", [NOWHERE, "amqp://guest:guest@127.0.0.1:1//", *NO_ADDRESSES])
 def test_a_broker_that_is_away_is_degraded_and_not_dead(new_database: Callable[..., str], url: str) -> None:
     core = make_core(new_database(), INCENTIVES_BROKER_URL=url)
     answer = create_app(core).test_client().get("/api/v1/health/ready")
@@ -33,7 +40,7 @@ def test_a_redis_that_answers_hangs_and_answers_again(own_redis: Redis) -> None:
     os.kill(own_redis.pid, signal.SIGSTOP)
     began = time.monotonic()
     assert not broker.answers(own_redis.url())
-    assert time.monotonic() - began < 10  # A second, and what a busy machine makes of it.
+    assert time.monotonic() - began < 10  # Half a second, and what a busy machine makes of it.
     os.kill(own_redis.pid, signal.SIGCONT)
     assert broker.answers(own_redis.url())
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,27 @@ def test_every_loop_is_a_task_with_a_queue_and_a_tick_as_often_as_it_rests(app: 
     ours = {name for name in app.tasks if not name.startswith("celery.")}
     assert ours == QUEUES == set(app.amqp.queues)
     rests = {f"incentives.{each.name}": each.rests for each in worker.loops()}
-    assert {each["task"]: each["schedule"] for each in app.conf.beat_schedule.values()} == rests
+    assert {each["task"]: each["schedule"].run_every for each in app.conf.beat_schedule.values()} == rests
     assert {name: app.amqp.router.route({}, name)["queue"].name for name in ours} == {name: name for name in ours}
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(hours=1)])
+def test_a_clock_that_is_set_keeps_no_tick_back(app: Any, step: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, set_by, seconds = list[str](), timedelta(), 0.0
+    monkeypatch.setattr(celery_app, "elapsed_seconds", lambda: seconds)
+    monkeypatch.setattr(app, "now", lambda: datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=seconds) + set_by)
+    monkeypatch.setattr(celery_app.Ticker, "apply_entry", lambda _self, entry, **_: put.append(entry.name))
+    monkeypatch.setattr(celery_app.Ticker, "producer", None)
+    ticker = celery_app.Ticker(app=app, lazy=True)
+    ticker.setup_schedule()
+    while seconds < 60:
+        seconds += max(ticker.tick(), 0.01)
+    put.clear()
+    set_by = step
+    while seconds < 180:
+        seconds += max(ticker.tick(), 0.01)
+    for loop in worker.loops():
+        assert put.count(loop.name) == pytest.approx(timedelta(minutes=2) / loop.rests, rel=0.1, abs=1), loop.name
 
 
 def test_nobody_who_serves_or_works_on_one_machine_imports_celery() -> None:

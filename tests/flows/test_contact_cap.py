@@ -15,7 +15,7 @@ from incentives.deeds.suppressing import Unwanted
 from incentives.flows import issue
 from incentives.flows.issue import AwaitingApproval, Issued
 from incentives.flows.renew import renew_all
-from incentives.kernel.errors import ContactCap
+from incentives.kernel.errors import CaseOfAnotherCustomer, ContactCap
 from incentives.messages.tables import outbox_messages
 from incentives.recovery.tables import case_tasks, customer_identities
 from incentives.spending.tables import approvals
@@ -155,6 +155,15 @@ def test_gifts_that_go_together_are_counted_together(shop: Shop, *, known: bool)
     assert sorted(promised(shop)) == [2, 3]
     assert messages(shop) == 5
     shop.check()
+
+
+def test_what_was_foreseen_for_who_is_refused_takes_no_room_of_a_neighbor_with_the_same_number(shop: Shop) -> None:
+    case_id = shop.issue(customer=named("ben@example.com")).case_id
+    both = wish(customer=named(EMAIL, phone=PHONE), channels=("email",))
+    kinds = [type(each) for each in shop.issue_many(wish(**SMS, case_id=case_id), both)]
+    assert kinds == [CaseOfAnotherCustomer, Issued]
+    full(shop)
+    shop.refused(ContactCap, shop.issue, **SMS)
 
 
 def test_who_is_refused_disturbs_no_neighbor(shop: Shop) -> None:

@@ -119,9 +119,9 @@ def test_a_verb_takes_so_many_statements(open_shop: OpenShop, verb: str, record_
 # should know that they do.
 STATEMENTS = {
     "void": (11, 7),
-    "reissue": (10, 8),
-    "address": (22, 20),
-    "resend": (4, 3),
+    "reissue": (12, 9),
+    "address": (24, 21),
+    "resend": (6, 4),
     "extend": (4, 4),
     "adjust up": (21, 17),
     "adjust down": (12, 8),

@@ -1,5 +1,6 @@
 """Renewing: what an older key encrypted, or is found by, is made anew by the newest; then the older can go."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from incentives.books.tables import audit_events
-from incentives.deeds import suppressing
+from incentives.deeds import capping, suppressing
 from incentives.deeds.suppressing import Unwanted
 from incentives.flows import renew
 from incentives.flows.hear import START, STOP, OptOut, hear_opt_out
@@ -27,6 +28,7 @@ from incentives.vouchers.tables import issuances
 from tests.flows.rotating import process
 from tests.flows.shop import EMAIL, PHONE, Shop, budget, catalog, named
 from tests.flows.test_listing import put
+from tests.flows.test_postings_by_month import wait_for_a_waiter
 from tests.world import PASSWORD
 
 OLD, BOTH, NEW = ("t",), ("t", "n"), ("n",)
@@ -310,3 +312,24 @@ def test_codes_and_seals_are_counted_by_their_key(shop: Shop) -> None:
     assert found == {"t": 1, "n": 2}
     shop.clock.advance(timedelta(days=32))
     assert {each.count for each in keys_in_use(core=other.core) if each.purpose == "code"} == {0}
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_who_gives_meanwhile_waits_in_no_ring_with_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    sms: dict[str, Any] = {"customer": named(phone=PHONE), "channels": ("sms",)}
+    shop.issue(**sms)
+    both, hold = process(shop, CONTACT=("t", "n")), capping.hold
+    digests: list[int] = []
+    renewing = threading.Thread(target=lambda: digests.extend(each.digests for each in renew_all(core=both.core)))
+
+    def met_and_not_locked_yet(*arguments: Any) -> Any:
+        renewing.start()
+        wait_for_a_waiter(shop)
+        return hold(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(capping, "hold", met_and_not_locked_yet)
+        both.issue(**sms)
+    renewing.join()
+    assert sum(digests) == 1
+    assert len(shop.one(customer_identities).promised_ms) == 2

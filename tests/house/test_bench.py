@@ -52,8 +52,10 @@ def test_the_hot_requests_are_measured_on_sqlite_too(tmp_path: Path) -> None:
 def test_what_our_rows_alone_allow_is_measured(run: RunFolder, tmp_path: Path) -> None:
     with World.within(run) as world:
         lines = ceiling.ceiling(world, TINY, batches=8).splitlines()
-        assert [line.split()[0] for line in lines[3:]] == ["issue", "redeem"]
-        assert all(float(line.split()[1]) > 0 for line in lines[3:])
+        assert [line[:14].strip() for line in lines[3:]] == [
+            f"{kind}, by {n}" for kind in ("issue", "redeem") for n in (16, 32)
+        ]
+        assert all(float(line[14:].split()[0]) > 0 for line in lines[3:])
         assert "gifts a transaction" in ceiling.in_numbers(world, rounds=1, batches=3)
     lines = ceiling_sqlite.ceiling(tmp_path, TINY, batches=3).splitlines()
     assert [line.split()[0] for line in lines[3:]] == ["issue", "redeem", "lookup"]
