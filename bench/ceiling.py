@@ -44,6 +44,7 @@ GOALS = {"issue": 0.35, "redeem": 0.5}
 _CORES = 2
 _PROCESSES, _CONNECTIONS = 2, 2
 _WARM = 3
+_HEX_DIGITS = 32  # of a UUID
 _PLACES = 50
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TOKEN = re.compile(rf"{_UUID}|(?<![0-9a-wyzA-Z_-])[0-9a-f]{{24,}}(?![0-9a-zA-Z_-])")
@@ -134,6 +135,8 @@ def renewed(sent: Recorded, number: int) -> dict[str, list[Sent]]:
 def _fresh(token: str, number: int) -> str:
     if "-" in token:
         return f"{token[:8]}-{number & 0xFFFF:04x}{token[13:24]}{secrets.token_hex(6)}"
+    if len(token) == _HEX_DIGITS and token[12] == "7":  # a UUID as SQLite keeps it
+        return f"{token[:8]}{number & 0xFFFF:04x}{token[12:20]}{secrets.token_hex(6)}"
     return secrets.token_hex(len(token))[: len(token)]
 
 
