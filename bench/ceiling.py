@@ -33,7 +33,7 @@ from bench.servers import Server, World, granian
 from bench.side_by_side import Contender, Pace, median
 from incentives.flows.issue import Issued, IssueVoucher, _give
 from incentives.flows.redeem import Redeemed, RedeemVoucher, _redeem_all
-from incentives.kernel.postgres import _SHARED
+from incentives.kernel.postgres import _OF_WRITERS, _SHARED
 from incentives.queries.access import actor_of_api_key
 from incentives.recovery.customers import CustomerGiven
 from tests.small_catalog import INCENTIVE, TAG
@@ -170,7 +170,7 @@ def _replay(url: str, batches: Sequence[Sequence[Sent]], connections: int, ready
     """Send batches over some connections once everybody is ready; tell when it began and when it ended."""
 
     def send(mine: Sequence[Sequence[Sent]]) -> None:
-        with psycopg.connect(url, autocommit=True, options="-c enable_seqscan=off -c jit=off") as connection:
+        with psycopg.connect(url, autocommit=True, options=f"-c jit=off{_OF_WRITERS}") as connection:
             _send(connection, mine[0])
             ready.wait()
             for batch in mine[1:]:

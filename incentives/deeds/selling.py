@@ -35,7 +35,7 @@ from incentives.kernel.throttle import block_of
 from incentives.messages import outbox
 from incentives.spending import budgets, settling
 from incentives.spending.budgets import Charged
-from incentives.vouchers import lifecycle, reservations, shares
+from incentives.vouchers import finding, lifecycle, reservations, shares
 from incentives.vouchers.orders import Order
 from incentives.vouchers.tables import redemption_attempts, redemptions, vouchers
 
@@ -155,7 +155,7 @@ def attempt_row(batch: Batch, *, voucher: Any, code: str | None, location: str |
         "id": batch.core.ids.new(batch.now),
         "voucher_id": voucher.id if voucher else None,
         "outcome": outcome,
-        "last4": voucher.last4 if voucher else lifecycle.last4_of(code),
+        "last4": voucher.last4 if voucher else finding.last4_of(code),
         "location": location,
         "actor": batch.actor.label,
         "ip_block": block_of(batch.actor.ip),

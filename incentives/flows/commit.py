@@ -21,7 +21,7 @@ from incentives.kernel.errors import (
     ReservationNotFound,
 )
 from incentives.kernel.idempotency import Claim
-from incentives.vouchers import lifecycle, orders, reservations
+from incentives.vouchers import finding, lifecycle, orders, reservations
 from incentives.vouchers.orders import OrderTold
 
 
@@ -55,7 +55,7 @@ def _commit(tx: Connection, batch: Batch, command: CommitReservation) -> Redeeme
     if before is not None:
         return before if isinstance(before, Refusal) else selling.replay(tx, core, before)
     row = _of_this_till(tx, batch.actor, command.reservation_id)
-    voucher = lifecycle.found(tx, row.voucher_id)
+    voucher = finding.found(tx, row.voucher_id)
     try:
         catalog = releases.cached_current(tx, core).catalog
         sale = Sale(
@@ -74,7 +74,7 @@ def _commit(tx: Connection, batch: Batch, command: CommitReservation) -> Redeeme
         count = lifecycle.redeem(tx, voucher.id, reservations.commits(row.id, now))
         if count is None:
             # Somebody was faster: what is so now says what they did.
-            _check(reservations.find(tx, row.id), lifecycle.found(tx, row.voucher_id), batch)
+            _check(reservations.find(tx, row.id), finding.found(tx, row.voucher_id), batch)
             raise ReservationLapsed(expires_at=row.expires_at.isoformat())
     except Refusal as refusal:
         idempotency.release(tx, [claim] if claim else [])

@@ -25,7 +25,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid, Refusal, VoucherNotFound, VoucherReserved
 from incentives.kernel.idempotency import Claim
 from incentives.kernel.together import AGAIN, Again, Together
-from incentives.vouchers import lifecycle
+from incentives.vouchers import finding, lifecycle
 from incentives.vouchers.orders import ITEMS_MOST, Item, OrderTold
 
 __all__ = ["ITEMS_MOST", "Item", "RedeemVoucher", "Redeemed", "redeem_voucher"]
@@ -83,7 +83,7 @@ class _Try:
     command: RedeemVoucher
     claim: Claim | None
     sale: Sale | None = None
-    sought: lifecycle.Sought = None
+    sought: finding.Sought = None
     voucher: Any = None
     location: str | None = None
     incentive: Incentive | None = None
@@ -152,7 +152,7 @@ def _weigh(tx: Connection, core: Core, tries: Sequence[_Try], now: datetime) -> 
         pending = [each for each in _open(tries) if each.count is None]
         if not pending:
             return
-        rows = lifecycle.find_all(tx, [each.sought for each in pending])
+        rows = finding.find_all(tx, [each.sought for each in pending])
         met: set[uuid.UUID] = set()
         for each in pending:
             each.voucher = rows.get(each.sought)
@@ -178,14 +178,14 @@ def _begin(core: Core, each: _Try, catalog: Catalog, now: datetime) -> None:
     place = valuing.place_in(catalog, actor, command.location)
     each.location = place.key if place else None
     each.sale = Sale(core=core, actor=actor, now=now, catalog=catalog, place=place, order=command.order)
-    each.sought = lifecycle.sought_by(core, code=command.code, token=command.token)
+    each.sought = finding.sought_by(core, code=command.code, token=command.token)
 
 
 def _check(tx: Connection, core: Core, each: _Try, seen: suspecting_tills.Seen) -> None:
     sale, voucher = each.sale, each.voucher
     if voucher is None or sale is None:
         raise VoucherNotFound
-    lifecycle.refuse_retired(sale.core, each.sought, voucher)
+    finding.refuse_retired(sale.core, each.sought, voucher)
     refusal = selling.why_not(tx, voucher, sale.now)
     if refusal is not None:
         raise refusal

@@ -25,7 +25,7 @@ from incentives.kernel.errors import (
 )
 from incentives.kernel.idempotency import Claim
 from incentives.kernel.money import Money
-from incentives.vouchers import lifecycle, reservations, shares
+from incentives.vouchers import finding, lifecycle, reservations, shares
 from incentives.vouchers.orders import OrderTold
 from incentives.vouchers.reservations import HOLD_MINUTES, HOLD_MOST
 from incentives.vouchers.tables import reservations as reservations_table
@@ -99,7 +99,7 @@ def _reserve(tx: Connection, batch: Batch, command: ReserveVoucher) -> Reserved 
         location = place.key if place else None
         sale = Sale(core=core, actor=actor, now=now, catalog=catalog, place=place, order=command.order, to_come=True)
         for _ in range(_TRIES):
-            voucher = lifecycle.find(tx, core, code=command.code, token=command.token)
+            voucher = finding.find(tx, core, code=command.code, token=command.token)
             refusal = selling.why_not(tx, voucher, now)
             if refusal is not None:
                 raise refusal

@@ -27,7 +27,7 @@ from incentives.kernel.errors import StorageUnavailable
 from incentives.messages import outbox
 from incentives.queries import stranded
 from incentives.recovery.customers import Contact
-from incentives.vouchers import lifecycle
+from incentives.vouchers import finding, lifecycle
 
 SETTLED = timedelta(minutes=5)
 """So old a voucher must be: whoever made it has committed all of it by then, or nothing."""
@@ -103,7 +103,7 @@ def _mend(core: Core, voucher_id: uuid.UUID) -> list[str]:
     try:
         with core.database.write() as tx:
             lifecycle.lock(tx, voucher_id)
-            row = lifecycle.found(tx, voucher_id)  # as it is now that nobody else can change it
+            row = finding.found(tx, voucher_id)  # as it is now that nobody else can change it
             missing = _missing(tx, core, row, now)
             new = outbox.lay_out(tx, missing)
             laid_out = [message for message in missing if message["id"] in new]

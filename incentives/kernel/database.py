@@ -77,6 +77,12 @@ class AmountMinor(TypeDecorator[int]):
 JsonColumn = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 
 
+def index_where_given(name: str, *columns: str, unique: bool = False) -> sa.Index:
+    """Return an index of the rows whose first column has a value: where most have none, it costs those nothing."""
+    given = sa.text(f"{columns[0]} IS NOT NULL")
+    return sa.Index(name, *columns, unique=unique, postgresql_where=given, sqlite_where=given)
+
+
 def sqlalchemy_url(url: str) -> sa.URL:
     """Return a database address with the driver that is installed."""
     parsed = sa.make_url(url)

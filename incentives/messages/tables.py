@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from incentives.kernel.database import UtcDateTime, metadata
+from incentives.kernel.database import UtcDateTime, index_where_given, metadata
 
 STATUSES = (
     "queued",
@@ -22,10 +22,10 @@ outbox_messages = sa.Table(
     "outbox_messages",
     metadata,
     sa.Column("id", sa.Uuid(), primary_key=True),
-    sa.Column("issuance_id", sa.Uuid(), sa.ForeignKey("issuances.id"), index=True),
+    sa.Column("issuance_id", sa.Uuid(), sa.ForeignKey("issuances.id")),
     sa.Column("voucher_id", sa.Uuid(), sa.ForeignKey("vouchers.id")),
     # What a message is about, where it is not about an issuance: an apology, a re-survey, or a notice to staff.
-    sa.Column("case_id", sa.Uuid(), sa.ForeignKey("recovery_cases.id"), index=True),
+    sa.Column("case_id", sa.Uuid(), sa.ForeignKey("recovery_cases.id")),
     sa.Column("apology_id", sa.Uuid(), sa.ForeignKey("case_apologies.id")),
     sa.Column("survey_id", sa.Uuid(), sa.ForeignKey("surveys.id")),
     sa.Column("user_id", sa.Uuid(), sa.ForeignKey("users.id")),
@@ -41,7 +41,7 @@ outbox_messages = sa.Table(
     sa.Column("lease_id", sa.Uuid()),
     sa.Column("lease_until_at", UtcDateTime()),
     sa.Column("provider", sa.String(20)),
-    sa.Column("provider_message_id", sa.String(100), index=True),
+    sa.Column("provider_message_id", sa.String(100)),
     sa.Column("reason", sa.String(300)),  # in words, why it waits or failed
     sa.Column("ended_at", UtcDateTime()),
     # Who may have taken it without our knowing, and since when: whoever died while sending, or a line that broke.
@@ -51,12 +51,14 @@ outbox_messages = sa.Table(
     sa.Column("asked_at", UtcDateTime()),  # when its provider was last asked what became of it
     sa.Column("settled_at", UtcDateTime()),  # when we ceased to wait for word of it
     sa.UniqueConstraint("issuance_id", "voucher_id", "channel", "template", "copy"),
-    sa.UniqueConstraint("apology_id", "channel"),
-    sa.UniqueConstraint("survey_id", "channel"),
     sa.CheckConstraint("issuance_id IS NOT NULL OR case_id IS NOT NULL OR user_id IS NOT NULL", name="about_something"),
     sa.CheckConstraint(sa.column("status").in_(STATUSES), name="status"),
     sa.CheckConstraint(sa.column("channel").in_(CHANNELS), name="channel"),
     sa.Index("ix_outbox_messages_status_available_at", "status", "available_at"),
+    index_where_given("ix_outbox_messages_case_id", "case_id"),
+    index_where_given("ix_outbox_messages_provider_message_id", "provider_message_id"),
+    index_where_given("uq_outbox_messages_apology_id_channel", "apology_id", "channel", unique=True),
+    index_where_given("uq_outbox_messages_survey_id_channel", "survey_id", "channel", unique=True),
     sa.Index(
         "ix_outbox_messages_untold",
         "ended_at",

@@ -21,7 +21,7 @@ from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.queries import letters, mailboxes
 from incentives.recovery import links
-from incentives.vouchers import lifecycle, reservations, shares
+from incentives.vouchers import finding, lifecycle, reservations, shares
 from incentives.vouchers.tables import issuances, vouchers
 
 # How long after issuing the issuer's screen shows the code: as long as a customer may stand at the desk.
@@ -97,7 +97,7 @@ def lookup(
     if (code is None) == (token is None):
         raise InputInvalid(errors=[{"field": "code", "message": "Send either code or token."}])
     now = core.clock.now()
-    asked = _Asked(actor=actor, sought=lifecycle.sought_by(core, code=code, token=token), now=now)
+    asked = _Asked(actor=actor, sought=finding.sought_by(core, code=code, token=token), now=now)
     together: Combiner[_Asked, _Seen | Refusal] = core.meetings.get(_LOOKED_UP) or core.meetings.setdefault(
         _LOOKED_UP, Combiner(lambda many: _see_all(core, many))
     )
@@ -153,7 +153,7 @@ class _Asked:
     """One look-up: who asks, for what, and when."""
 
     actor: Actor
-    sought: lifecycle.Sought
+    sought: finding.Sought
     now: datetime
 
 
@@ -173,7 +173,7 @@ class _Seen:
 def _see_all(core: Core, many: Sequence[_Asked]) -> list[_Seen | Refusal]:
     """Read what look-ups that wait at the same moment ask for, by one statement for all; a refusal is an answer."""
     with core.database.read() as tx:
-        rows = lifecycle.find_all(tx, [asked.sought for asked in many])
+        rows = finding.find_all(tx, [asked.sought for asked in many])
         return [_seen(tx, core, asked, rows.get(asked.sought)) for asked in many]
 
 
@@ -181,7 +181,7 @@ def _seen(tx: Connection, core: Core, asked: _Asked, row: Any) -> _Seen | Refusa
     if row is None:
         return VoucherNotFound()
     try:
-        lifecycle.refuse_retired(core, asked.sought, row)
+        finding.refuse_retired(core, asked.sought, row)
         incentive = releases.incentive_of(tx, row.incentive_item_id, core.cache)
         catalog = releases.recent_current(tx, core).catalog
     except Refusal as refusal:

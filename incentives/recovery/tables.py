@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from incentives.kernel.database import JsonColumn, UtcDateTime, metadata
+from incentives.kernel.database import JsonColumn, UtcDateTime, index_where_given, metadata
 
 customers = sa.Table(
     "customers",
@@ -56,7 +56,7 @@ recovery_cases = sa.Table(
     sa.Column("responsible_kind", sa.String(10)),
     sa.Column("responsible", sa.Text()),  # encrypted; shown by role only
     sa.Column("salvageable", sa.Boolean(), nullable=False, server_default=sa.true()),
-    sa.Column("owner", sa.String(64), index=True),  # an actor's label; NULL is unowned
+    sa.Column("owner", sa.String(64)),  # an actor's label; NULL is unowned
     sa.Column("owner_team", sa.String(64)),
     sa.Column("assigned_at", UtcDateTime()),
     sa.Column("unowned_told_at", UtcDateTime()),  # when the leaders were told that nobody has taken it on
@@ -73,7 +73,7 @@ recovery_cases = sa.Table(
     sa.Column("recovered_at", UtcDateTime()),
     sa.Column("merged_into_id", sa.Uuid(), sa.ForeignKey("recovery_cases.id")),
     sa.Column("split_from_id", sa.Uuid(), sa.ForeignKey("recovery_cases.id")),
-    sa.Column("incident_id", sa.Uuid(), sa.ForeignKey("incidents.id"), index=True),
+    sa.Column("incident_id", sa.Uuid(), sa.ForeignKey("incidents.id")),
     sa.Column("held_out_of", sa.String(64)),  # the criterion whose holdout arm this case is in
     sa.Column("changed_at", UtcDateTime()),
     sa.CheckConstraint(sa.column("status").in_(CASE_STATUSES), name="status"),
@@ -84,6 +84,8 @@ recovery_cases = sa.Table(
     sa.CheckConstraint(sa.column("recovered_evidence").in_(EVIDENCE), name="recovered_evidence"),
     sa.CheckConstraint("(recovered IS NULL) = (recovered_evidence IS NULL)", name="recovered_says_how"),
     sa.Index("ix_recovery_cases_status_changed_at", "status", "changed_at"),
+    index_where_given("ix_recovery_cases_owner", "owner"),
+    index_where_given("ix_recovery_cases_incident_id", "incident_id"),
 )
 
 # One trouble of many customers.

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from incentives.kernel.database import AmountMinor, JsonColumn, UtcDateTime, metadata
+from incentives.kernel.database import AmountMinor, JsonColumn, UtcDateTime, index_where_given, metadata
 
 COUNTERS = ("held_minor", "committed_minor", "spent_minor", "held_count", "committed_count", "spent_count")
 
@@ -54,16 +54,23 @@ budget_movements = sa.Table(
     sa.Column("id", sa.Uuid(), primary_key=True),
     sa.Column("budget_period_id", sa.Uuid(), sa.ForeignKey("budget_periods.id"), nullable=False, index=True),
     sa.Column("issuance_id", sa.Uuid(), sa.ForeignKey("issuances.id")),
-    sa.Column("job_id", sa.Uuid(), sa.ForeignKey("bulk_jobs.id"), index=True),  # what a whole job holds
+    sa.Column("job_id", sa.Uuid(), sa.ForeignKey("bulk_jobs.id")),  # what a whole job holds
     sa.Column("kind", sa.String(10), nullable=False),
     sa.Column("source_id", sa.Uuid(), nullable=False),  # the deed that moved it: an approval, a redemption, a voucher
     *(sa.Column(name, AmountMinor(), nullable=False, server_default="0") for name in COUNTERS),
     sa.Column("at", UtcDateTime(), nullable=False),
     sa.Column("actor", sa.String(64), nullable=False),
     sa.UniqueConstraint("issuance_id", "budget_period_id", "kind", "source_id"),
-    sa.UniqueConstraint("job_id", "budget_period_id", "kind", "source_id"),
     sa.CheckConstraint(sa.column("kind").in_(MOVEMENT_KINDS), name="kind"),
     sa.CheckConstraint("(issuance_id IS NULL) <> (job_id IS NULL)", name="of_one"),
+    index_where_given(
+        "uq_budget_movements_job_id_budget_period_id_kind_source_id",
+        "job_id",
+        "budget_period_id",
+        "kind",
+        "source_id",
+        unique=True,
+    ),
 )
 
 ALLOCATION_KINDS = (

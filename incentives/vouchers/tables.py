@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from incentives.kernel.database import AmountMinor, JsonColumn, UtcDateTime, metadata
+from incentives.kernel.database import AmountMinor, JsonColumn, UtcDateTime, index_where_given, metadata
 
 ISSUANCE_STATUSES = ("pending_approval", "issued", "declined", "withdrawn", "expired")
 VOUCHER_STATUSES = ("issued", "reserved", "redeemed", "voided", "expired", "replaced")
@@ -31,7 +31,7 @@ issuances = sa.Table(
     sa.Column("note", sa.Text()),  # encrypted: staff write down what customers tell them
     sa.Column("message", sa.Text()),  # encrypted: a personal line that goes into the letter
     sa.Column("source", sa.String(64)),  # the feedback source that a rule gave for
-    sa.Column("job_id", sa.Uuid(), sa.ForeignKey("bulk_jobs.id"), index=True),
+    sa.Column("job_id", sa.Uuid(), sa.ForeignKey("bulk_jobs.id")),
     sa.Column("ip_block", sa.String(45)),  # the network it was asked from, never the whole address
     sa.Column("undo_until_at", UtcDateTime()),  # until then its giver may take it back, and nothing was sent yet
     sa.Column("deliver_after_at", UtcDateTime()),  # nothing about it is sent before
@@ -47,6 +47,7 @@ issuances = sa.Table(
     sa.Index("ix_issuances_actor_requested_at", "actor", "requested_at"),
     sa.Index("ix_issuances_ip_block_requested_at", "ip_block", "requested_at"),
     sa.Index("ix_issuances_issued_at", "issued_at"),  # reports of a period read that period
+    index_where_given("ix_issuances_job_id", "job_id"),
 )
 
 vouchers = sa.Table(
@@ -55,7 +56,7 @@ vouchers = sa.Table(
     sa.Column("id", sa.Uuid(), primary_key=True),
     sa.Column("issuance_id", sa.Uuid(), sa.ForeignKey("issuances.id"), nullable=False),
     sa.Column("number", sa.SmallInteger(), nullable=False),  # 1, and 2 … for what came in the place of the one before
-    sa.Column("replaces_id", sa.Uuid(), sa.ForeignKey("vouchers.id"), unique=True),
+    sa.Column("replaces_id", sa.Uuid(), sa.ForeignKey("vouchers.id")),
     sa.Column("incentive_item_id", sa.Uuid(), sa.ForeignKey("catalog_items.id"), nullable=False),
     sa.Column("status", sa.String(10), nullable=False),
     sa.Column("amount_minor", AmountMinor(), nullable=False),
@@ -86,6 +87,7 @@ vouchers = sa.Table(
     ),
     sa.CheckConstraint("reserved_until_at <= expires_at", name="held_while_good"),
     sa.Index("ix_vouchers_status_expires_at", "status", "expires_at"),
+    index_where_given("uq_vouchers_replaces_id", "replaces_id", unique=True),
 )
 
 redemptions = sa.Table(
@@ -117,7 +119,7 @@ redemptions = sa.Table(
         postgresql_where=sa.text("reversed_at IS NULL"),
         sqlite_where=sa.text("reversed_at IS NULL"),
     ),
-    sa.Index("ix_redemptions_order_ref", "order_ref"),
+    index_where_given("ix_redemptions_order_ref", "order_ref"),
     sa.CheckConstraint("amount_minor >= 0", name="amount_not_negative"),
 )
 
