@@ -41,7 +41,7 @@ REASONS = {
 STRANDED = {
     "queued": ("warn", "It was missing, and goes out late"),
     "failed": ("bad", "It was missing, and does not go out by itself"),
-    "withdrawn": ("news", "It was missing, and nobody is left to tell"),
+    "withdrawn": ("news", "It was missing, and does not go out any more"),
     "freed": ("warn", "It was held for ever, and is sent once more"),
 }
 

@@ -24,7 +24,6 @@ Keeping = Callable[[Any], Any]
 
 _DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]  # to write names and types by
 _SQLITE: Any = sqlite.dialect()
-_FEW = 20  # So many rows are looked for one by one.
 _MANY = 50  # From so many rows on it pays to look for what they have in common, and to plan a statement that says so.
 
 
@@ -150,7 +149,7 @@ def update_many(
     names = (*by, *to, *add)
     if tx.dialect.name == "postgresql":
         same, texts = _texts(table, names, [{name: row[name] for name in names} for row in rows])
-        _send(into, _update_all(table, tuple(by), tuple(to), tuple(add), same, few=len(rows) <= _FEW), texts)
+        _send(into, _update_all(table, tuple(by), tuple(to), tuple(add), same), texts)
         return
     tx.execute(
         _update_each(table, tuple(by), tuple(to), tuple(add)),
@@ -174,20 +173,14 @@ def _insert_all(table: sa.Table, names: tuple[str, ...], same: tuple[str, ...]) 
 
 @cache
 def _update_all(
-    table: sa.Table, by: tuple[str, ...], to: tuple[str, ...], add: tuple[str, ...], same: tuple[str, ...], *, few: bool
+    table: sa.Table, by: tuple[str, ...], to: tuple[str, ...], add: tuple[str, ...], same: tuple[str, ...]
 ) -> str:
-    """Return PostgreSQL's statement that changes rows.
-
-    It takes a JSON text for a hundred rows, and would rather read a table of ten thousand from end to end than look for
-    a hundred rows in it; of a few it is told that they are.
-    """
+    """Return PostgreSQL's statement that changes rows; that each is looked for by its key is a setting of writers."""
     changes = [f"{name} = v.{name}" for name in _quoted(to)] + [
         f"{name} = t.{name} + v.{name}" for name in _quoted(add)
     ]
     found = " AND ".join(f"t.{name} = v.{name}" for name in _quoted(by))
     rows = _rows(table, (*by, *to, *add), same)
-    if few:
-        rows = f"(SELECT * FROM {rows} LIMIT {_FEW}) AS v"  # noqa: S608 - our names
     return f"UPDATE {table.name} AS t SET {', '.join(changes)} FROM {rows} WHERE {found}"  # noqa: S608 - our names
 
 
