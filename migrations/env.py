@@ -52,6 +52,9 @@ def run() -> None:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             # A migration that has to wait for a table fails soon and can be run again: whoever comes after it waits too.
             connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+            # Who writes goes by keys; who migrates goes through all of a table.
+            for way in ("seqscan", "hashjoin", "mergejoin"):
+                connection.exec_driver_sql(f"SET LOCAL enable_{way} = on")
         context.configure(
             connection=connection,
             target_metadata=config.attributes.get("metadata"),

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from incentives.deeds.batch import Batch
 from incentives.spending.budgets import Pot
 from incentives.spending.tables import approvals, budget_allocations, budget_movements, budget_periods
-from incentives.vouchers.tables import redemption_reversals, redemptions, vouchers
+from incentives.vouchers.tables import issuances, redemption_reversals, redemptions, vouchers
 
 _KINDS = ("override", "restored")
 _UNITS = ("minor", "count")
@@ -56,11 +56,16 @@ def _free(row: Any, pot: Pot, unit: str) -> int | None:
     return None if cap is None or terms.basis != "face" else cap + pot.allowance(unit) - pot.used(unit)
 
 
-def _deeds_of(issuance_ids: Collection[uuid.UUID]) -> sa.CompoundSelect[Any]:
-    """Return the query for what was done to issuances, each with its issuance: uses, what undid them, other worths."""
-    of_use, moved = vouchers.alias(), budget_movements.c
+def _sources_of(issuance_ids: Collection[uuid.UUID]) -> sa.CompoundSelect[Any]:
+    """Return the query for what pots may be allotted for, each with its issuance: the gift, its parts, its deeds."""
+    of_use, moved, decided = vouchers.alias(), budget_movements.c, approvals.c
+    themselves = sa.select(issuances.c.id.label("id"), issuances.c.id.label("issuance_id")).where(
+        issuances.c.id.in_(issuance_ids)
+    )
+    made = sa.select(vouchers.c.id, vouchers.c.issuance_id).where(vouchers.c.issuance_id.in_(issuance_ids))
+    asked = sa.select(decided.id, decided.issuance_id).where(decided.issuance_id.in_(issuance_ids))
     uses = (
-        sa.select(redemptions.c.id.label("id"), of_use.c.issuance_id)
+        sa.select(redemptions.c.id, of_use.c.issuance_id)
         .join(of_use, of_use.c.id == redemptions.c.voucher_id)
         .where(of_use.c.issuance_id.in_(issuance_ids))
     )
@@ -71,7 +76,7 @@ def _deeds_of(issuance_ids: Collection[uuid.UUID]) -> sa.CompoundSelect[Any]:
     adjusted = sa.select(moved.source_id, moved.issuance_id).where(
         moved.issuance_id.in_(issuance_ids), moved.kind == "adjust"
     )
-    return sa.union(uses, undone, adjusted)  # each once, however many pots it moved
+    return sa.union(themselves, made, asked, uses, undone, adjusted)  # each once, however many pots it moved
 
 
 def _allotted_for(
@@ -79,17 +84,16 @@ def _allotted_for(
 ) -> list[Any]:
     """Return what pots were allotted for issuances and is not taken back yet: by the gift, a deed, or its end."""
     table, pot = budget_allocations.c, budget_periods.c
-    done = _deeds_of(issuance_ids).subquery()
-    owner = sa.func.coalesce(vouchers.c.issuance_id, done.c.issuance_id, approvals.c.issuance_id, table.source_id)
+    # From what it was for to what was allotted, which has an index for that: a pot may have been allotted much.
+    source = _sources_of(issuance_ids).subquery()
+    owner = source.c.issuance_id
     sums = [sa.func.sum(table[f"amount_{unit}"]).label(unit) for unit in _UNITS]
     query = (
-        sa.select(pot.id.label("pot_id"), table.kind, owner.label("issuance_id"), *(pot[name] for name in names), *sums)
-        .select_from(budget_allocations)
+        sa.select(pot.id.label("pot_id"), table.kind, owner, *(pot[name] for name in names), *sums)
+        .select_from(source)
+        .join(budget_allocations, table.source_id == source.c.id)
         .join(budget_periods, pot.id == table.budget_period_id)
-        .outerjoin(vouchers, vouchers.c.id == table.source_id)
-        .outerjoin(done, done.c.id == table.source_id)
-        .outerjoin(approvals, approvals.c.id == table.source_id)
-        .where(table.budget_period_id.in_(pot_ids), table.kind.in_(_KINDS), owner.in_(issuance_ids))
+        .where(table.budget_period_id.in_(pot_ids), table.kind.in_(_KINDS))
         .group_by(pot.id, table.kind, owner, *(pot[name] for name in names))
         .order_by(pot.id, table.kind, owner)
     )

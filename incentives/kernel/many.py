@@ -148,7 +148,7 @@ def update_many(
     tx = into.tx if isinstance(into, RowsTogether) else into
     names = (*by, *to, *add)
     if tx.dialect.name == "postgresql":
-        same, texts = _texts(table, names, [{name: row[name] for name in names} for row in rows])
+        same, texts = _texts(table, names, [{name: row[name] for name in names} for row in rows], keys=by)
         _send(into, _update_all(table, tuple(by), tuple(to), tuple(add), same), texts)
         return
     tx.execute(
@@ -210,12 +210,16 @@ def _quoted(names: Sequence[str]) -> list[str]:
     return [_DIALECT.identifier_preparer.quote(name) for name in names]
 
 
-def _texts(table: sa.Table, names: tuple[str, ...], rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _texts(
+    table: sa.Table, names: tuple[str, ...], rows: Sequence[Row], *, keys: Sequence[str] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return which columns are the same in all rows, and the rows as JSON: what differs, and what does not, if any.
 
-    Raises ``TypeError`` for an instant without a zone: it is a bug.
+    ``keys``, by which each row is found, stay together in it: PostgreSQL would look for the part of a key that is the
+    same in all and compare the rest, such as every line of a job with every line of a batch. Raises ``TypeError`` for
+    an instant without a zone: it is a bug.
     """
-    same = _same(table, names, rows) if len(rows) >= _MANY else {}
+    same = _same(table, [name for name in names if name not in keys], rows) if len(rows) >= _MANY else {}
     instants = [name for name in _of_type(table, UtcDateTime) if name in names]
     found = [row[name] for name in instants for row in ([same] if name in same else rows)]
     if any(at is not None and at.tzinfo is None for at in found):
@@ -228,14 +232,14 @@ def _texts(table: sa.Table, names: tuple[str, ...], rows: Sequence[Row]) -> tupl
     return tuple(same), (orjson.dumps(apart).decode(), orjson.dumps(same).decode())
 
 
-def _same(table: sa.Table, names: tuple[str, ...], rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the columns that are the same in all rows, with their values; never all columns."""
+def _same(table: sa.Table, names: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return which of some columns are the same in all rows, with their values; never all columns of the rows."""
     # Of objects equal ones may be written differently: {"a": 1} equals {"a": true}.
     plain = [name for name in names if name not in _of_type(table, sa.JSON)]
     first, last = rows[0], rows[-1]
     perhaps = [name for name in plain if first[name] == last[name]]
     same = {name: first[name] for name in perhaps if [row[name] for row in rows].count(first[name]) == len(rows)}
-    return same if len(same) < len(names) else {}
+    return same if len(same) < len(first) else {}
 
 
 @cache

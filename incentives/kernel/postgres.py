@@ -25,6 +25,8 @@ _PROBE_SECONDS = 3
 _CONNECT_SECONDS = 5
 _KNOWN_SECONDS = 1.0
 _POOL_TIMEOUT_SECONDS = 5
+# A connection keeps its plans, whatever became of the tables meanwhile: who comes after it plans for what there is.
+_RECYCLED_AFTER_SECONDS = 300
 _PREPARED_MOST = 400  # Deeds that go together spell what they write in more ways than the driver's hundred.
 _COLUMNS_MOST = 1000
 _GIVEN_UP = "the server does not answer"
@@ -233,6 +235,7 @@ def engine(url: sa.URL, pool_size: int, *, read_only: bool) -> sa.Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
+        pool_recycle=_RECYCLED_AFTER_SECONDS,
         pool_use_lifo=True,
         hide_parameters=True,  # what customers and staff wrote does not go into logs with an error
         connect_args={
