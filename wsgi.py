@@ -19,6 +19,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from api.hearing import NOT_HEARD, Ears
 from incentives.kernel.core import Core
 from incentives.kernel.database import Database
 from incentives.kernel.errors import Refusal, StorageUnavailable
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX = 1024 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REQUEST_ID_IN_ENVIRON = "incentives.request_id"
+_NOT_FOR_REQUESTS = ("HTTP_", "CONTENT_", "INCENTIVES_")
 _NOT_OUR_NAME = "This service does not go by that name. Use the address that you were given.\n"
 _STATUS_OF_A_BUG = 500
 _COUNTED_IN = "PROMETHEUS_MULTIPROC_DIR"  # what the library calls it
@@ -151,7 +153,7 @@ def create_app(core: Core) -> Flask:
     app.register_error_handler(Exception, _show_error)
     for door in (api.door, admin.door, channels.door):
         door.hang(app)
-    app.wsgi_app = _sealed(app.wsgi_app)  # type: ignore[method-assign, assignment]
+    app.wsgi_app = _sealed(app.wsgi_app, Ears(core.settings.server_threads))  # type: ignore[method-assign, assignment]
     if core.settings.metrics_token:
         _count(app)
     hops = core.settings.trusted_proxies
@@ -171,6 +173,7 @@ def _count(app: Flask) -> None:
 def app() -> Flask:
     """Return the application as the environment says, migrated database required; servers call this once a process."""
     core = build_core(os.environ)
+    _forget_environment()
     if core.settings.delivery == "in-process":
         import worker
 
@@ -183,12 +186,26 @@ def app() -> Flask:
     return made
 
 
+def _forget_environment() -> None:
+    """Drop from this process's environment what must not be in those of requests, where the server copies it to.
+
+    A name like that of a header would be one of every request, and our keys would lie in each request that is reported.
+    Libraries find the address of a proxy by its other name.
+    """
+    for name in [name for name in os.environ if name.startswith(_NOT_FOR_REQUESTS)]:
+        value = os.environ.pop(name)
+        if name == "HTTP_PROXY":
+            os.environ.setdefault("http_proxy", value)
+
+
 def _name_request() -> None:
-    """Let everybody know the request's id."""
+    """Let everybody know the request's id, and refuse one that was not heard out."""
     g.request_id = request.environ[_REQUEST_ID_IN_ENVIRON]
+    if NOT_HEARD in request.environ:
+        raise request.environ[NOT_HEARD]
 
 
-def _sealed(application: WSGIApplication) -> WSGIApplication:
+def _sealed(application: WSGIApplication, ears: Ears) -> WSGIApplication:
     """Return an application that names each request, and puts on every answer what must never be missing.
 
     The name is the caller's own if it is decent, so that a log line and an answer can be matched. This goes around
@@ -199,6 +216,7 @@ def _sealed(application: WSGIApplication) -> WSGIApplication:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         environ[_REQUEST_ID_IN_ENVIRON] = request_id
+        ears.hear(environ)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             there = {name.lower() for name, _ in headers}

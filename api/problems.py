@@ -237,11 +237,18 @@ HTTP_KINDS: Mapping[int, Kind] = {
         BAD_REQUEST,
         METHOD_NOT_ALLOWED,
         Kind("request-timeout", 408, "The request did not arrive in time", "Send it again."),
+        Kind(
+            "length-required",
+            411,
+            "The request does not say how long it is",
+            "Send it with Content-Length: of what comes in pieces nobody could tell that its end is missing.",
+        ),
         BODY_TOO_LARGE,
         Kind("address-too-long", 414, "The address is too long", "Shorten the query."),
         WRONG_CONTENT_TYPE,
         Kind("headers-too-large", 431, "The headers are too large", "Send fewer or shorter headers."),
         INTERNAL_ERROR,
+        Kind("busy", 503, "Too many are sending at this moment", "Send the same request again in a second."),
     )
 }
 
