@@ -60,6 +60,15 @@ def test_closing_writes_down_the_last_words_and_plans_to_ask_again(desk: Desk) -
     assert (screen.case.state, screen.closing_note, screen.missing) == ("closed", "All is well.", ())
 
 
+def test_a_last_step_that_was_written_down_before_is_not_written_down_again(desk: Desk) -> None:
+    case_id = desk.open()
+    desk.work_through(case_id)
+    desk.step(case_id, "document", note="It is all in the file.")
+    assert desk.close(case_id).outcome == "recovered"
+    documented = desk.shop.one(case_steps, case_steps.c.step == "document")
+    assert desk.core.contacts.decrypt(documented.note) == "It is all in the file."
+
+
 def test_asking_again_is_a_step_where_the_protocol_says_so(desk: Desk) -> None:
     asked, silent = desk.open(issue_tag="odd"), desk.open(issue_tag="odd", customer=named())
     for case_id in (asked, silent):

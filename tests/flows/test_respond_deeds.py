@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from incentives.flows.open_case import OpenCase, open_case
 from incentives.flows.respond import respond_due
+from incentives.flows.work_case import DoStep, do_step
 from incentives.messages.tables import outbox_messages
 from incentives.recovery.customers import Contact
 from incentives.recovery.feedback_tables import criteria_firings, criteria_hours, feedback
@@ -24,7 +26,7 @@ from tests.flows.reported import (
     results,
     text_with,
 )
-from tests.flows.shop import budget
+from tests.flows.shop import ANA, budget
 from tests.world import person
 
 SHADOW = giving("quiet", mode="shadow", priority=50)
@@ -276,3 +278,13 @@ def test_a_piece_that_nobody_settled_yet_is_not_taken(open_shop: Open) -> None:
     piece = report(shop, status="ignored")
     assert respond(shop, piece).status == "ignored"
     assert shop.one(feedback).acted_at is None
+
+
+def test_a_step_that_a_person_wrote_down_does_not_keep_a_rule_from_apologizing(open_shop: Open) -> None:
+    shop = open_shop(text_with(criterion(then={"open_case": True, "apologize": {"channels": ["email"]}})))
+    trouble = OpenCase(issue_tag="service", customer=ANA, location="london", severity=3, order_ref="o-1")
+    case_id = open_case(core=shop.core, actor=shop.manager, command=trouble).id
+    do_step(core=shop.core, actor=shop.manager, command=DoStep(case_id=case_id, step="apologize"))
+    done = answer(shop, order_ref="o-1")
+    assert (done.status, shop.one(feedback).status) == ("acted", "acted")
+    assert shop.one(case_apologies).case_id == done.case_id

@@ -209,6 +209,16 @@ def test_a_changed_score_is_a_revision_and_both_are_kept(shop: Shop) -> None:
     assert [(each.revision, each.score_given) for each in shop.all(feedback_revisions)] == [(1, "1"), (2, "5")]
 
 
+def test_every_change_of_a_score_is_kept(shop: Shop) -> None:
+    for score in (1, 2, 3, 4):
+        take(shop, score=score)
+        shop.later(seconds=20)
+    assert (shop.one(feedback).score_given, shop.one(feedback).revision) == ("4", 4)
+    assert [(each.revision, each.score_given) for each in shop.all(feedback_revisions)] == [
+        (number, str(number)) for number in (1, 2, 3, 4)
+    ]
+
+
 def test_a_worse_score_is_acted_on_after_all(shop: Shop) -> None:
     assert take(shop, score=5).status == "acted"
     shop.later(minutes=1)
