@@ -82,19 +82,22 @@ def verify(context: click.Context, anchor: Path | None) -> None:
         click.echo(f"BROKEN {fault.words}")
     click.echo(f"{verdict.seals} seals, {verdict.rows} rows verified, {verdict.unsealed} rows are not sealed yet.")
     if not anchors:
-        click.echo("Without --anchor nobody can tell whether the newest seals were cut off with their rows.")
+        click.echo("Without --anchor nobody can tell whether the newest seals, or all, were cut off and made anew.")
     if not verdict.holds:
         sys.exit(_NOT_SO)
 
 
 def _checkpoints(file: Path) -> list[Checkpoint]:
     """Return the checkpoints of a file, each as ``books checkpoint`` printed it."""
-    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     try:
-        return [_checkpoint(json.loads(line)) for line in lines]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        message = "Each line is a checkpoint as `incentives books checkpoint` prints it."
-        raise click.BadParameter(message, param_hint="--anchor") from None
+        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        found = [_checkpoint(json.loads(line)) for line in lines]
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        found = []
+    if not found:  # an empty file proves nothing
+        message = "Each line is a checkpoint as `incentives books checkpoint` prints it, and there is at least one."
+        raise click.BadParameter(message, param_hint="--anchor")
+    return found
 
 
 def _checkpoint(said: dict[str, Any]) -> Checkpoint:

@@ -11,7 +11,7 @@ import click
 from admin.command_line import open_core, show_table
 from incentives.flows.renew import renew_all
 from incentives.kernel.clock import SystemClock
-from incentives.queries.encrypted import STOPPED, KeyUse, keys_in_use
+from incentives.queries.encrypted import SEALS, STOPPED, KeyUse, keys_in_use
 
 _KEY_BYTES = 32
 _ID_LETTERS = string.ascii_lowercase + string.digits
@@ -73,6 +73,11 @@ def _told(each: KeyUse) -> str:
     if each.state == "missing":
         return (
             f"{each.count} {each.what} ({each.purpose}) are lost while their key is not in the settings: put it back."
+        )
+    if each.what == SEALS:
+        return (
+            f"{each.count} seals are of the retired seal key {each.key_id}, and no other verifies them: take "
+            "`:retired` away from it."
         )
     if each.what == STOPPED:
         return (

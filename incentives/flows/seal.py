@@ -7,6 +7,7 @@ How old a row is goes by the database's clock, which all machines share: what a 
 until that time has come, for rows of the others must not be too late because of it.
 """
 
+import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -30,6 +31,8 @@ SETTLED = timedelta(seconds=5)
 """So old rows are when they are sealed: nearly all that have lower ids are committed by then."""
 
 _FIRST = uuid.UUID(int=0)
+
+log = logging.getLogger("incentives.seal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ def seal_due(*, core: Core) -> Sealed:
         return Sealed(checkpoint=None, rows=0)
     with core.database.write() as tx:
         made = seals.add(tx, core.keys.seals, last, parts, now)
-    return Sealed(checkpoint=made, rows=_count(parts) if made else 0)
+    return _sealed(made, parts)
 
 
 def seal_late(*, core: Core, reason: str) -> Sealed:
@@ -88,7 +91,15 @@ def seal_late(*, core: Core, reason: str) -> Sealed:
                 reason=why,
                 facts={part.book: part.row_count for part in parts},
             )
-    return Sealed(checkpoint=made, rows=_count(parts) if made else 0)
+    return _sealed(made, parts)
+
+
+def _sealed(made: Checkpoint | None, parts: Sequence[Part]) -> Sealed:
+    """Return what was done, and log it: a log is outside the database, where whoever owns that cannot change it."""
+    if made is None:
+        return Sealed(checkpoint=None, rows=0)
+    log.info("seal %d is %s", made.number, made.hash)
+    return Sealed(checkpoint=made, rows=sum(part.row_count for part in parts))
 
 
 def _too_late(tx: Connection, table: sa.Table, late: uuid.UUID) -> list[uuid.UUID]:
@@ -130,7 +141,3 @@ def _part(table: sa.Table, rows: Iterator[sealed_rows.Row]) -> Part | None:
     record = sealed_rows.Recorder(table)
     records = sorted(record(row) for row in rows if sealed_rows.id_bytes(row[0]))
     return Part(book=table.name, columns=record.columns, content=b"".join(records)) if records else None
-
-
-def _count(parts: Sequence[Part]) -> int:
-    return sum(part.row_count for part in parts)

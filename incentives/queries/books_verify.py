@@ -5,8 +5,9 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ from incentives.kernel.core import Core
 from incentives.kernel.database import is_away
 from incentives.kernel.keys import KeyRing
 from incentives.queries import sealed_rows
-from incentives.queries.sealed_rows import BOOKS, Recorder, SealedPart
+from incentives.queries.sealed_rows import BOOKS, LATE, Recorder, SealedPart
 
 __all__ = ["Checkpoint", "Fault", "Known", "Verdict", "checkpoint_of", "verify", "verify_books"]
 
@@ -46,8 +47,8 @@ class Fault:
     def words(self) -> str:
         """Return it as a line: where, and what."""
         row = f"{self.book} {self.row_id}" if self.row_id else self.book
-        seal = f"seal {self.seal_number}" if self.seal_number else None
-        return f"{', '.join(each for each in (row, seal) if each)}: {self.what}"
+        seal = f"seal {self.seal_number}" if self.seal_number is not None else None
+        return f"{', '.join(each for each in (row, seal) if each) or 'the seals'}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,13 @@ class _Found:
     faults: list[Fault] = field(default_factory=list)
 
 
+class _Times(NamedTuple):
+    """Between which ids a row may be that no seal knows: not among those that are too old, nor of the time to come."""
+
+    late: uuid.UUID | None
+    soon: uuid.UUID
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A seal that was verified before, with everything up to it."""
@@ -96,13 +104,15 @@ def verify_books(
     ``known`` must still be what it was; with ``only_new``, no more than what was sealed since is looked at.
     """
     permit(actor, "books:check")
+    now = core.clock.now()
     with core.database.read_snapshot() as tx:
-        return verify(tx, core.keys.seals, anchors=anchors, known=known, only_new=only_new)
+        return verify(tx, core.keys.seals, now, anchors=anchors, known=known, only_new=only_new)
 
 
 def verify(
     tx: Connection,
     ring: KeyRing,
+    now: datetime,
     *,
     anchors: Sequence[Checkpoint] = (),
     known: Known | None = None,
@@ -112,6 +122,7 @@ def verify(
     after = known if only_new else None
     faults, count, head = _chain(tx, ring, after)
     with _told(tx, faults):
+        faults += _before_the_first(tx)
         faults += _parts_alone(tx, after.number if after else 0)
         faults += _anchors(tx, ring, anchors, head)
         if known is not None and _hash_in(tx, known.number) != known.hash:
@@ -119,7 +130,8 @@ def verify(
     late = None
     with _told(tx, faults):
         late = sealed_rows.too_late(tx)
-    found = [_book(tx, table, late, after.number if after else 0) for table in BOOKS]
+    times = _Times(late, sealed_rows.floor_id(now + LATE))
+    found = [_book(tx, table, times, after.number if after else 0) for table in BOOKS]
     return Verdict(
         seals=count,
         rows=sum(each.rows for each in found),
@@ -250,6 +262,13 @@ def _hash(seal: Any, parts: list[Any]) -> str:
         return ""  # what stands there is no hash
 
 
+def _before_the_first(tx: Connection) -> Iterator[Fault]:
+    """Name seals and parts whose number is below that of the first seal: the chain does not lead there."""
+    for number in (seals_table.c.number, seal_parts.c.seal_number):
+        for found in tx.execute(sa.select(number).where(number < 1).distinct().limit(_MOST_NAMED)).scalars():
+            yield Fault(seal_number=found, what="has a number that no seal has")
+
+
 def _parts_alone(tx: Connection, after: int) -> Iterator[Fault]:
     """Name parts that belong to no seal: whatever rows they speak for, nobody signed that."""
     part, seal = seal_parts.c, seals_table.c
@@ -263,10 +282,9 @@ def _anchors(tx: Connection, ring: KeyRing, anchors: Sequence[Checkpoint], head:
     """Compare with what was kept outside: it alone tells that the newest seals are gone, rows and all."""
     faults = []
     for anchor in anchors:
-        found = _hash_in(tx, anchor.number)
-        if not seals.is_signed(ring, anchor):
+        if not seals.is_signed(ring, anchor):  # nor need its number be one that a database can hold
             faults.append(Fault(seal_number=anchor.number, what="the anchor is not signed by a key of this house"))
-        elif found is None:
+        elif (found := _hash_in(tx, anchor.number)) is None:
             faults.append(Fault(seal_number=anchor.number, what=f"the anchor knows it, and it is gone; {_ends(head)}"))
         elif found != anchor.hash:
             faults.append(Fault(seal_number=anchor.number, what="is another one than the anchor knows"))
@@ -283,58 +301,70 @@ def _ends(head: Checkpoint | None) -> str:
     return f"the last there is is {head.number}" if head else "there is no seal at all"
 
 
-def _book(tx: Connection, table: sa.Table, late: uuid.UUID | None, after: int) -> _Found:
-    """Go through what seals hold of a book and what stands in it, side by side."""
+def _book(tx: Connection, table: sa.Table, times: _Times, after: int) -> _Found:
+    """Go through what seals hold of a book and what stands in it, side by side; each time, ids of the time to come."""
     found = _Found()
     with _told(tx, found.faults, book=table.name):
-        start = _start(tx, table, after) if after else _FIRST
-        if start is not None:
-            late = sealed_rows.too_late_in(tx, table, late)
-            _compare(tx, table, found, late, after, above=uuid.UUID(int=start.int - 1) if start.int else None)
+        start = (_start(tx, table, after) or times.soon) if after else _FIRST
+        times = times._replace(late=sealed_rows.too_late_in(tx, table, times.late))
+        _compare(tx, table, found, times, after, above=uuid.UUID(int=start.int - 1) if start.int else None)
     return found
 
 
 def _compare(
-    tx: Connection, table: sa.Table, found: _Found, late: uuid.UUID | None, after: int, *, above: uuid.UUID | None
+    tx: Connection, table: sa.Table, found: _Found, times: _Times, after: int, *, above: uuid.UUID | None
 ) -> None:
     recorders: dict[str, Recorder] = {}
+    # PostgreSQL keeps of each name in a JSON text the value that is read; SQLite keeps the text.
+    texts = [place for place, column in enumerate(table.c) if tx.dialect.name == "sqlite" and _is_json(column)]
 
     def seen(part: SealedPart, packed: bytes) -> None:
-        if part.number > after and hashlib.sha256(packed).hexdigest() != part.content_hash:
+        if _is_linked(part.number) and part.number > after and hashlib.sha256(packed).hexdigest() != part.content_hash:
             what = "its list of rows was changed"
             found.faults.append(Fault(book=table.name, seal_number=part.number, what=what))
 
-    def record_of(row: sealed_rows.Row, columns: str) -> bytes:
+    def holds(row: sealed_rows.Row, record: bytes, columns: str) -> bool:
         if columns not in recorders:
             recorders[columns] = _recorder(table, columns)
-        return recorders[columns](row)
+        return recorders[columns](row) == record and not any(map(seals.names_twice, map(row.__getitem__, texts)))
 
     # Both are closed before the savepoint ends, even when reading one fails: with it their cursors are gone.
     with (
         closing(sealed_rows.sealed(tx, table.name, above, seen)) as known,
         closing(sealed_rows.rows(tx, table, sealed_rows.between(table, above, None))) as rows,
     ):
-        for row, expected in sealed_rows.side_by_side(rows, known):
+        for row, expected in sealed_rows.side_by_side(rows, (each for each in known if _is_linked(each[1].number))):
             if expected is None:
-                _stranger(found, table, row or (), late)
+                _stranger(found, table, row or (), times)
             elif row is None:
                 found.faults.append(_fault(table, expected[0], expected[1].number, "is gone"))
             else:
                 record, part = expected
                 found.rows += 1
-                if part.number > after and record_of(row, part.columns) != record:
+                if part.number > after and not holds(row, record, part.columns):
                     found.faults.append(_fault(table, record, part.number, "is not as it was sealed"))
             if len(found.faults) >= _MOST_NAMED:
                 break
 
 
-def _stranger(found: _Found, table: sa.Table, row: sealed_rows.Row, late: uuid.UUID | None) -> None:
-    """Judge a row that no seal knows: it is new, or it was slipped in among older ones."""
+def _is_linked(number: Any) -> bool:
+    """Return whether a part has a number that the chain comes by, so that its head is verified with it."""
+    return isinstance(number, int) and number > 0
+
+
+def _is_json(column: sa.Column[Any]) -> bool:
+    return isinstance(column.type, sa.JSON)
+
+
+def _stranger(found: _Found, table: sa.Table, row: sealed_rows.Row, times: _Times) -> None:
+    """Judge a row that no seal knows: it is new, or it was slipped in, among older ones or where no seal comes."""
     row_id = sealed_rows.id_bytes(row[0])
     if not row_id:
         found.faults.append(Fault(book=table.name, row_id=repr(row[0]), what="has an id that is none"))
-    elif late is not None and row_id <= late.bytes:
+    elif times.late is not None and row_id <= times.late.bytes:
         found.faults.append(_fault(table, row_id, None, "was not there when rows of its time were sealed"))
+    elif row_id >= times.soon.bytes:
+        found.faults.append(_fault(table, row_id, None, "has an id of a time that has not come"))
     else:
         found.unsealed += 1
 

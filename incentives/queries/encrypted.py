@@ -39,6 +39,7 @@ VALUES, WRITTEN, DIGESTS, STOPPED = (
     "digests",
     "addresses that nothing is sent to and no contact spells",
 )
+SEALS = "seals"
 _RENEWABLE = (VALUES, DIGESTS)
 
 _FEW, _MANY = 10, 200
@@ -121,8 +122,9 @@ class KeyUse:
         """Return whether something is lost while the key stands there like this, or once it does not any more.
 
         Vouchers of a retired key are refused and given anew, and what nothing may rewrite is known to go with its key.
+        A seal is made once, and its key verifies it for ever.
         """
-        retired_too_early = self.state == "retired" and self.what in (*_RENEWABLE, STOPPED)
+        retired_too_early = self.state == "retired" and self.what in (*_RENEWABLE, STOPPED, SEALS)
         return bool(self.count) and (self.state == "missing" or retired_too_early)
 
 
@@ -152,7 +154,7 @@ def keys_in_use(*, core: Core) -> list[KeyUse]:
         *_counted("contact", ring, _values(core, PLACES), VALUES),
         *_counted("contact", ring, _values(core, WRITTEN_ONCE), WRITTEN),
         *_counted("contact", ring, older, DIGESTS),
-        *_counted("seal", core.keys.seals, _seals(core), "seals"),
+        *_counted("seal", core.keys.seals, _seals(core), SEALS),
         *(each for each in (nobody, unheard) if each.count),
     ]
 

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -58,10 +59,28 @@ def test_what_was_altered_is_named(operator: Operator) -> None:
     assert result.stdout.splitlines()[0] == f"BROKEN audit_events {altered}, seal 1: is not as it was sealed"
 
 
-@pytest.mark.parametrize("text", ["{}", "x", "[1]", '{"number": 1, "hash": "", "at": "2026-11-20T12:00:00"}'])
-def test_a_file_that_is_no_anchor_is_refused(operator: Operator, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("said", [{"number": 10**30}, {"hash": "\ud800"}, {"at": "0001-01-01T00:00:00+14:00"}], ids=str)
+def test_an_anchor_that_is_none_of_ours_is_named(operator: Operator, tmp_path: Path, said: dict[str, Any]) -> None:
+    operator.gets("books", "seal")
     anchor = tmp_path / "anchors"
-    anchor.write_text(text)
+    found = json.loads(operator.gets("books", "checkpoint")) | said
+    anchor.write_text(json.dumps(found))
+    result = operator.types("books", "verify", "--anchor", str(anchor))
+    told = f"BROKEN seal {found['number']}: the anchor is not signed by a key of this house"
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (1, told)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"{}", b"x", b"[1]", b'{"number": 1, "hash": "", "at": "2026-11-20T12:00:00"}'),
+        *(b"", b"\n \n", b"\xff\xfe\x00", b"[" * 100_000),
+    ],
+    ids=lambda content: repr(content[:20]),
+)
+def test_a_file_that_is_no_anchor_is_refused(operator: Operator, tmp_path: Path, content: bytes) -> None:
+    anchor = tmp_path / "anchors"
+    anchor.write_bytes(content)
     assert "Each line is a checkpoint" in operator.is_refused("books", "verify", "--anchor", str(anchor), status=2)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from incentives.books.tables import audit_events
 from incentives.flows.hear import STOP, OptOut, hear_opt_out
+from incentives.flows.seal import seal_due
 from incentives.kernel.errors import CodeRetired
 from incentives.vouchers.tables import issuances
 from tests.doors.operator import Operator
@@ -115,6 +116,21 @@ def test_a_contact_key_that_was_retired_too_early_is_told_and_nothing_is_lost(ho
     house.operator.gets("keys", "renew")
     house.operator.gets("keys", "check")
     assert shop.core.contacts.decrypt(shop.one(issuances).contact)
+
+
+def test_a_seal_key_that_was_retired_is_told(house: House) -> None:
+    house.shop.voucher()
+    house.shop.later(seconds=10)
+    assert seal_due(core=house.shop.core)
+    house.add("")
+    house.operator.gets("keys", "check")
+    name = "INCENTIVES_SEAL_KEYS"
+    house.restart(**{name: retired(house.lists[name])})
+    check = house.operator.types("keys", "check")
+    assert check.exit_code == 1
+    assert check.stderr == (
+        "1 seals are of the retired seal key t, and no other verifies them: take `:retired` away from it.\n"
+    )
 
 
 def test_a_stop_that_only_a_retired_key_knows_keeps_that_key(house: House) -> None:

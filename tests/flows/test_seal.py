@@ -1,5 +1,6 @@
 """Seals: what is written is covered once, whoever is late, and nobody waits for it."""
 
+import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,7 @@ from incentives.kernel.ids import Ids
 from incentives.kernel.keys import KeyRing
 from incentives.messages.tables import delivery_events
 from incentives.queries import sealed_rows
-from incentives.queries.books_verify import Verdict, verify_books
+from incentives.queries.books_verify import Known, Verdict, verify_books
 from incentives.queries.sealed_rows import BOOKS, JOINED, LATE
 from tests.flows import guards
 from tests.flows.shop import Shop
@@ -218,7 +219,8 @@ def test_a_checkpoint_holds_for_nothing_but_itself() -> None:
     assert seals.is_signed(ring, made)
     wrong: tuple[tuple[str, Any], ...] = (
         ("number", 8), ("hash", "e" * 64), ("at", now + timedelta(microseconds=1)), ("key_id", "a"), ("key_id", "c"),
-        ("signature", made.signature[:-2] + "AA"), ("signature", "é"), ("signature", ""),
+        ("signature", made.signature[:-2] + "AA"), ("signature", "é"), ("signature", ""), ("hash", "\ud800"),
+        ("number", 10**30), ("at", datetime.fromisoformat("0001-01-01T00:00:00+14:00")),
     )  # fmt: skip
     for name, value in wrong:
         assert not seals.is_signed(ring, replace(made, **{name: value})), name
@@ -249,8 +251,8 @@ def test_a_machine_whose_clock_is_ahead_shuts_nobody_out_and_its_rows_wait(
 ) -> None:
     right = shop.clock.now()
     monkeypatch.setattr(seal, "shared_now", lambda _tx, now: right if backend == "postgresql" else now)
-    ahead = replace(shop.core, clock=FixedClock(right + timedelta(minutes=31)))
-    note(shop, right + timedelta(minutes=30))
+    ahead = replace(shop.core, clock=FixedClock(right + timedelta(minutes=10)))
+    note(shop, right + timedelta(minutes=9))
     # Of an SQLite file all workers are on one machine, and only a row can be ahead.
     while seal_due(core=ahead if backend == "postgresql" else shop.core):
         pass
@@ -262,10 +264,33 @@ def test_a_machine_whose_clock_is_ahead_shuts_nobody_out_and_its_rows_wait(
     assert seal_due(core=shop.core).rows == 2
     verdict = verified(shop)
     assert (verdict.faults, verdict.unsealed) == ((), 1)
-    right += timedelta(minutes=30)
-    shop.clock.advance(timedelta(minutes=30))
+    right += timedelta(minutes=9)
+    shop.clock.advance(timedelta(minutes=9))
     assert seal_due(core=ahead).rows == 1
     assert verified(shop).unsealed == 0
+
+
+def test_a_row_of_a_time_that_is_far_ahead_is_named_each_time(shop: Shop) -> None:
+    """No seal would ever come so far, and it could be altered for years."""
+    assert seal_due(core=shop.core)
+    head = shop.one(seals_table)
+    note(shop, shop.clock.now() + LATE - timedelta(minutes=1))
+    assert (verified(shop).faults, verified(shop).unsealed) == ((), 1)
+    ahead = note(shop, shop.clock.now() + timedelta(days=365 * 50))
+    for only_new in (False, True):
+        verdict = verified(shop, known=Known(head.number, head.hash), only_new=only_new)
+        (fault,) = verdict.faults
+        assert (fault.book, fault.row_id) == ("audit_events", str(ahead))
+        assert fault.what == "has an id of a time that has not come"
+
+
+def test_each_seal_is_logged_so_that_something_outside_the_database_knows_it(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "incentives.seal"):
+        assert seal_due(core=shop.core)
+        assert not seal_due(core=shop.core)
+    assert [record.getMessage() for record in caplog.records] == [f"seal 1 is {shop.one(seals_table).hash}"]
 
 
 def test_the_clock_that_machines_share_is_the_servers_where_there_is_one(shop: Shop, backend: str) -> None:

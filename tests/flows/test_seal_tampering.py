@@ -89,7 +89,7 @@ def tampered(core: Core, dice: random.Random, how: Any) -> tuple[Done, Verdict]:
                 continue  # A key that is unique stands in the way of this one; SQLite cannot let go of those.
             if done is not None:
                 break
-        verdict = verify(tx, core.keys.seals)
+        verdict = verify(tx, core.keys.seals, core.clock.now())
         tx.rollback()
     return done, verdict
 
@@ -191,6 +191,22 @@ def remove_part(tx: Connection, dice: random.Random) -> Done:
 
 def add_part(tx: Connection, dice: random.Random) -> Done:
     """Slip a row in that is as old as another, with a part that speaks for it and belongs to no seal."""
+    number = tx.execute(sa.select(sa.func.max(seals.c.number))).scalar_one() + 1
+    _slip_in(tx, dice, number)
+    return Done("add a part", seal_number=number)
+
+
+def part_of_seal_zero(tx: Connection, dice: random.Random) -> Done:
+    """Slip a row in with a part that is before the first seal, and perhaps a seal for it."""
+    number = dice.choice((0, -1))
+    _slip_in(tx, dice, number)
+    if dice.random() < 0.5:
+        tx.execute(seals.insert(), _row(tx, dice, seals)._asdict() | {"number": number})
+    return Done("add a part before the first", seal_number=number)
+
+
+def _slip_in(tx: Connection, dice: random.Random, number: int) -> str:
+    """Slip a row in that a part of a seal speaks for; return its id."""
     done = None
     while done is None:
         done = insert(tx, dice)
@@ -199,13 +215,15 @@ def add_part(tx: Connection, dice: random.Random) -> Done:
     table = next(table for table in BOOKS if table.name == name)
     record = Recorder(table)
     (row,) = sealed_rows.rows(tx, table, [table.c.id == uuid.UUID(row_id)])
-    number = tx.execute(sa.select(sa.func.max(seals.c.number))).scalar_one() + 1
     part = Part(book=name, columns=record.columns, content=record(row))
     tx.execute(seal_parts.insert(), part.row(number))
-    return Done("add a part", seal_number=number)
+    return row_id
 
 
-WAYS = (change, change, change, change, delete, insert, swap, change_seal, remove_seal, remove_part, add_part)
+WAYS = (
+    *(change, change, change, change, delete, insert, swap),
+    *(change_seal, remove_seal, remove_part, add_part, part_of_seal_zero),
+)
 
 
 @pytest.mark.timeout(900)
@@ -230,6 +248,43 @@ def test_each_of_a_thousand_tamperings_is_found_and_its_row_named(core: Core, ba
     assert len(seen & columns) > len(columns) * share, "the dice have left out many columns"
 
 
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_row_that_a_part_before_the_first_seal_speaks_for_is_named(core: Core, number: int) -> None:
+    ids: list[str] = []
+
+    def slip_in(tx: Connection, dice: random.Random) -> Done:
+        ids.append(_slip_in(tx, dice, number))
+        return Done("slip in")
+
+    done, verdict = tampered(core, random.Random(SEED), slip_in)
+    told = [fault.words for fault in verdict.faults]
+    assert (done.what, told[0]) == ("slip in", f"seal {number}: has a number that no seal has")
+    assert verdict.faults[1].row_id == ids[-1], told
+    assert len(told) == 2, told
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize(
+    ("book", "statement"),
+    [
+        ("criteria_firings", "UPDATE criteria_firings SET cost_minor = 9e999 WHERE cost_minor IS NULL"),
+        (
+            "audit_events",
+            "UPDATE audit_events SET facts = REPLACE(facts, '{\"n\":', '{\"n\": 9, \"n\":') WHERE action = 'x.y'",
+        ),
+    ],
+)
+def test_what_only_sqlite_lets_stand_there_is_not_as_it_was_sealed(core: Core, book: str, statement: str) -> None:
+    """JSON spells a number that is not finite as null, and of two values of a name only the last is read."""
+
+    def write(tx: Connection, _dice: random.Random) -> Done:
+        assert tx.exec_driver_sql(statement).rowcount > 0
+        return Done("write")
+
+    _, verdict = tampered(core, random.Random(SEED), write)
+    assert {(fault.book, fault.what) for fault in verdict.faults} == {(book, "is not as it was sealed")}
+
+
 def test_only_an_anchor_tells_that_the_newest_seals_are_gone_with_their_rows(core: Core) -> None:
     with core.database.read() as tx:
         (*_, before, last) = tx.execute(sa.select(seals).order_by(seals.c.number)).all()
@@ -243,6 +298,21 @@ def test_only_an_anchor_tells_that_the_newest_seals_are_gone_with_their_rows(cor
     forged = Checkpoint(number=1, hash="0" * 64, at=last.at, key_id=last.key_id, signature=last.signature)
     (fault,) = verify_books(core=core, actor=SYSTEM, anchors=[forged]).faults
     assert fault.what == "the anchor is not signed by a key of this house"
+
+
+def test_only_an_anchor_tells_that_all_was_altered_and_sealed_anew(core: Core) -> None:
+    """The worker signs whatever it finds: without the key too a chain can be made anew, from any seal on."""
+    with core.database.read() as tx:
+        anchor = checkpoint_of(tx.execute(sa.select(seals).where(seals.c.number == 1)).one())
+    with core.database.write() as tx:
+        tx.execute(seal_parts.delete())
+        tx.execute(seals.delete())
+        tx.execute(audit_events.update().values(reason="Nothing happened."))
+    while seal_due(core=core):
+        pass
+    assert verify_books(core=core, actor=SYSTEM).holds
+    (fault,) = verify_books(core=core, actor=SYSTEM, anchors=[anchor]).faults
+    assert fault.words == "seal 1: is another one than the anchor knows"
 
 
 def _cut(core: Core, number: int) -> None:
