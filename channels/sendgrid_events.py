@@ -8,8 +8,9 @@ up.
 import hashlib
 import json
 import re
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +28,9 @@ PATH = "/providers/sendgrid/events"
 SIGNATURE_HEADER = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP_HEADER = "X-Twilio-Email-Event-Webhook-Timestamp"
 AGE_MOST_SECONDS = 300
+AT_ONCE = 200
+"""So many events are heard in one transaction: what came back costs some statements each."""
+_PAUSE_SECONDS = 0.12  # whoever waits for SQLite, which lets one write at a time, looks ten times a second
 
 # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event: what each event means for our message.
 # Somebody who reports an email as spam has got it.
@@ -85,10 +89,21 @@ def blueprint(core_provider: Callable[[], Core] = current_core) -> Blueprint:
         found = events_in(body)
         if found is None:
             return Response("This is no list of events.", HTTPStatus.BAD_REQUEST, mimetype="text/plain")
-        hear_reports(core=core, said=[each for each in (report_in(one, now) for one in found) if each is not None])
+        _hear(core, [each for each in (report_in(one, now) for one in found) if each is not None])
         return Response(status=HTTPStatus.NO_CONTENT)
 
     return calls
+
+
+def _hear(core: Core, said: Sequence[StatusReport]) -> None:
+    """Let reports be heard, some after the other, so that nobody who writes waits for all of them.
+
+    Where some cannot be heard, those before stay: whoever sends all of them again says nothing new by that.
+    """
+    for start in range(0, len(said), AT_ONCE):
+        if start and core.database.sqlite:
+            time.sleep(_PAUSE_SECONDS)
+        hear_reports(core=core, said=said[start : start + AT_ONCE])
 
 
 def is_fresh(timestamp: str, now: datetime) -> bool:
@@ -143,7 +158,12 @@ def _key(event: Mapping[str, Any]) -> str:
     given = _text(event, "sg_event_id")
     if _KEY.fullmatch(given):
         return given
-    return hashlib.sha256(json.dumps(event, sort_keys=True).encode()).hexdigest()
+    try:
+        told = json.dumps(event, sort_keys=True)
+    except RecursionError:  # What could just be read may be too deep to be written: what lies on top tells it as well.
+        flat = {name: value for name, value in event.items() if not isinstance(value, dict | list)}
+        told = json.dumps(flat, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _message_id(event: Mapping[str, Any]) -> uuid.UUID | None:

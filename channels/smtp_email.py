@@ -19,6 +19,7 @@ from channels.provider import MISCONFIGURED_AFTER_SECONDS, is_loopback, writing
 from channels.rendered import one_line
 from channels.rendering import render_email
 from incentives.messages.port import (
+    EITHER,
     PACE,
     PROVIDER,
     SETTINGS,
@@ -37,10 +38,13 @@ _AWAY = "The mail server cannot be reached."
 _SILENT = "The mail server broke off before it said whether it took the message."
 _WRONG_SENDER = "The configuration is wrong: the mail server does not accept the sender's address."
 _WRONG_RELAY = "The configuration is wrong: the mail server does not let us send by it."
+_SENDER_OR_READER = "The mail server does not accept our sender's address, or not for this customer's."
+_RELAY_OR_READER = "The mail server does not let us send to this customer's email address, or to anybody's."
 _WRONG_LOGIN = "The configuration is wrong: the mail server does not accept the user or the password."
 _NO_TLS = "The configuration is wrong: the mail server offers no encrypted line, or no good certificate."
 _BAD_ADDRESS = "The mail server refuses the customer's email address."
 _BAD_MESSAGE = "The mail server refuses the message."
+_NO_ASCII = "Mail servers take no email address with such letters before the @ as the customer's has."
 _FULL = "The customer's mailbox is full."
 _BUSY = "The mail server does not take the message now."
 _SLOWER = "The mail server asks us to send more slowly."
@@ -51,8 +55,8 @@ _TOO_MUCH = ("4.7.0", "4.7.28", "4.3.2", "4.4.5")
 _BAD_ADDRESSES = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10")
 _BAD_SENDERS = ("5.1.7", "5.1.8")
 _FULL_MAILBOX = ("4.2.2", "5.2.2")
-# By far the most often it is we who may not: the relay, the login, a list that our machine stands on. Of a text that
-# was sent these two say that a filter did not like it.
+# By far the most often it is we who may not: the relay, the login, a list that our machine stands on. But it may be a
+# list that writes to members only, too. Of a text that was sent these two say that a filter did not like it.
 _POLICY, _FILTERED = "5.7.", ("5.7.0", "5.7.1")
 _NOT_US = (530, 535)
 _REFUSED_AS_A_WHOLE = 554
@@ -81,21 +85,24 @@ class SmtpSender:
         self._host, self._encrypted = parts.hostname, parts.scheme == "smtps"
         self._port = parts.port or (_TLS_PORT if self._encrypted else _SUBMISSION_PORT)
         self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
-        self._from, self._from_name = email_from, email_from_name
+        self._from, self._from_name = _in_ascii(email_from) or email_from, email_from_name
         self._timeout_seconds = float(timeout_seconds)
         self._deadline = Deadline("The mail server", self._timeout_seconds)
 
     def send(self, letter: AnyLetter) -> Outcome:
         """Render and send; only a 250 after the text's end counts as accepted."""
         with writing():
-            message = self._message(letter)
-        return self._deadline.within(lambda: self._carry(letter.to, message))
+            to = _in_ascii(letter.to)
+            if to is None:
+                return WillNeverWork(_NO_ASCII)
+            message = self._message(letter, to)
+        return self._deadline.within(lambda: self._carry(to, message))
 
-    def _message(self, letter: AnyLetter) -> EmailMessage:
+    def _message(self, letter: AnyLetter, to: str) -> EmailMessage:
         email = render_email(letter)
         message = EmailMessage()
         message["From"] = Address(one_line(self._from_name or letter.brand), addr_spec=self._from)
-        message["To"] = Address(addr_spec=letter.to)
+        message["To"] = Address(addr_spec=to)
         message["Subject"] = email.subject
         message["Date"] = format_datetime(datetime.now(UTC))
         # The same for each copy of one message, so that a mailbox which looks at it shows one.
@@ -112,6 +119,8 @@ class SmtpSender:
             return _wrong(_NO_TLS)
         except smtplib.SMTPAuthenticationError as refusal:
             return _wrong(_WRONG_LOGIN) if refusal.smtp_code >= _FINAL else TryLater(_BUSY, None)
+        except UnicodeError:  # a user or a password that no line can carry
+            return _wrong(_WRONG_LOGIN)
         except (OSError, smtplib.SMTPException):
             return TryLater(_AWAY, None)
         try:
@@ -151,9 +160,26 @@ class SmtpSender:
                 code, said = step()
                 if code >= _REFUSED:
                     return _refused(code, said, about)
-        except (OSError, smtplib.SMTPException, UnicodeError):
+        except UnicodeError:  # the customer's address is in ASCII by now
+            return _wrong(_WRONG_SENDER)
+        except (OSError, smtplib.SMTPException):
             return TryLater(_AWAY, None)
         return _text(server, message)
+
+
+def _in_ascii(address: str) -> str | None:
+    """Return an address as every mail server takes it, its host in the alphabet of names on the net.
+
+    None where what stands before the @ is not in ASCII: there is no other way to write that.
+    """
+    if address.isascii():
+        return address
+    from email_validator import EmailNotValidError, validate_email  # a moment that only such addresses should cost
+
+    try:
+        return validate_email(address, check_deliverability=False, test_environment=True).ascii_email
+    except EmailNotValidError:
+        return None
 
 
 def _text(server: smtplib.SMTP, message: EmailMessage) -> Outcome:
@@ -181,13 +207,20 @@ def _refused(code: int, said: bytes | str, about: str) -> Outcome:
 
 
 def _refused_for_good(code: int, enhanced: str, about: str) -> Outcome:
-    """Return what a refusal for good means: nothing is held against an address that it does not clearly name."""
-    if about == "sender" or enhanced in _BAD_SENDERS:
+    """Return what a refusal for good means: nothing is held against an address that it does not clearly name.
+
+    Once the address was said, most of what refuses us may be said of that address alone.
+    """
+    if about == "sender":
         return _wrong(_WRONG_SENDER)
+    if code in _NOT_US:
+        return _wrong(_WRONG_RELAY)
+    if enhanced in _BAD_SENDERS:
+        return TryLater(_SENDER_OR_READER, None, EITHER)
     as_a_whole = about == "address" and code == _REFUSED_AS_A_WHOLE and not enhanced
     filtered = about == "message" and enhanced in _FILTERED
-    if (enhanced.startswith(_POLICY) and not filtered) or code in _NOT_US or as_a_whole:
-        return _wrong(_WRONG_RELAY)
+    if (enhanced.startswith(_POLICY) and not filtered) or as_a_whole:
+        return TryLater(_RELAY_OR_READER, None, EITHER)
     if about == "message":
         return WillNeverWork(_BAD_MESSAGE)
     return WillNeverWork(_BAD_ADDRESS, "invalid" if enhanced in _BAD_ADDRESSES else None)

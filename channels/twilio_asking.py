@@ -16,19 +16,22 @@ _LOOKED_AT = 50
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
 
-def looked_for(client: Any, letter: AnyLetter, text: str, since: datetime) -> list[str]:
+def looked_for(client: Any, letter: AnyLetter, text: str, since: datetime) -> list[str] | None:
     """Return the messages to the letter's number that say the same, of the latest; ``text`` is the letter's.
 
-    A link is as good as the whole text: it is this voucher's only. Raises what the client raises.
+    A link is as good as the whole text: it is this voucher's only. None where one of them may say it, but was blacked
+    out or has no id. Raises what the client raises.
     """
-    found = []
+    found, unread = [], False
     for message in client.messages.list(to=letter.to, page_size=_LOOKED_AT, limit=_LOOKED_AT):
         if _made_at(message) < since - _CLOCKS_DIFFER:
             continue
         sid = provider_message_id(message.sid)
-        if sid is not None and _says(message.body or "", text, getattr(letter, "url", None)):
+        if sid is None or not message.body:
+            unread = True
+        elif _says(message.body, text, getattr(letter, "url", None)):
             found.append(sid)
-    return found
+    return None if unread and not found else found
 
 
 def _made_at(message: Any) -> datetime:
@@ -42,7 +45,7 @@ def _says(body: str, text: str, url: str | None) -> bool:
 
 
 def told_of(client: Any, sid: str, provider: str, now: datetime) -> StatusReport | None:
-    """Return what became of a message, as a callback would have reported it. Raises what the client raises."""
+    """Return what became of a message, as a callback would have reported it then. Raises what the client raises."""
     message = client.messages(sid).fetch()
     said: Mapping[str, str] = {
         "MessageSid": sid,
@@ -50,4 +53,10 @@ def told_of(client: Any, sid: str, provider: str, now: datetime) -> StatusReport
         "ErrorCode": str(message.error_code or ""),
         "To": message.to or "",
     }
-    return report_in(said, None, now, provider)
+    return report_in(said, None, min(_became_so_at(message) or now, now), provider)
+
+
+def _became_so_at(message: Any) -> datetime | None:
+    """Return since when a message stands where it does: what came after that is not undone by it."""
+    dates = (message.date_updated, message.date_sent, message.date_created)
+    return next((each for each in dates if isinstance(each, datetime)), None)

@@ -29,6 +29,7 @@ from channels.provider import (
 from channels.rendering import render_sms
 from channels.twilio_numbers import SUPPRESSES
 from incentives.messages.port import (
+    EITHER,
     Accepted,
     AnyLetter,
     Outcome,
@@ -85,7 +86,8 @@ _BAD_SENDER = (
     "The configuration is wrong: Twilio does not accept the number or service that SMS come from.",
 )
 _BAD_ACCOUNT = ("mend", "The configuration is wrong: Twilio does not accept the account or its token.")
-_TRIAL = ("mend", "The configuration is wrong: a Twilio trial account sends to verified numbers only.")
+_BAD_PAIR = ("either", "Twilio does not let our number or service send to this customer's phone number, or to any.")
+_TRIAL = ("either", "This Twilio trial account sends to verified numbers only.")
 _FULL = ("slower", "Twilio's queue for our number is full.")
 
 # https://www.twilio.com/docs/api/errors: the codes that creating a message is known to answer with.
@@ -103,7 +105,7 @@ CODES: dict[int, tuple[str, str]] = {
     21217: _BAD_NUMBER,
     21265: _NO_SMS,
     21266: ("never", "The customer's phone number is the one that SMS come from."),
-    21267: _TRIAL,
+    21267: _BAD_SENDER,
     21268: ("never", "The customer's phone number is a premium or information service."),
     21401: _BAD_NUMBER,
     21408: ("never", "This Twilio account may not send SMS to that country."),
@@ -113,7 +115,7 @@ CODES: dict[int, tuple[str, str]] = {
     21603: _BAD_SENDER,
     21604: _BAD_NUMBER,
     21605: STATUSES[413],
-    21606: _BAD_SENDER,
+    21606: _BAD_PAIR,
     21607: _BAD_SENDER,
     21608: _TRIAL,
     21610: ("never", "The customer has unsubscribed from SMS."),
@@ -122,16 +124,16 @@ CODES: dict[int, tuple[str, str]] = {
     21614: _NO_SMS,
     21617: STATUSES[413],
     21635: ("never", "The customer's phone number is a landline and cannot receive SMS."),
-    21659: _BAD_SENDER,
+    21659: _BAD_PAIR,
     21660: _BAD_SENDER,
     21661: _BAD_SENDER,
     21701: _BAD_SENDER,
-    21703: _BAD_SENDER,
+    21703: _BAD_PAIR,
     21704: _BAD_SENDER,
     21705: _BAD_SENDER,
     30001: _FULL,
     30002: ("mend", "The configuration is wrong: the Twilio account is suspended."),
-    63038: ("slower", "Twilio's daily limit for this account is reached."),
+    63038: ("mend", "Twilio's daily limit for this account is reached."),
 }
 
 
@@ -188,7 +190,7 @@ class TwilioSender:
 
         text = render_sms(letter).text
 
-        def question(client: Any) -> list[str]:
+        def question(client: Any) -> list[str] | None:
             return looked_for(client, letter, text, since)
 
         return self._asked(question)
@@ -205,7 +207,7 @@ class TwilioSender:
         def ask() -> T | TryLater:
             try:
                 answer = question(client)
-            except (NotCreatedError, NotReachedError):
+            except Exception:  # noqa: BLE001 - whatever it answers, and whatever the client makes of that
                 return nothing
             return nothing if answer is None else answer
 
@@ -302,6 +304,8 @@ def outcome_of(status: int, headers: Mapping[str, str], body: str) -> Outcome:
     fault, reason = CODES.get(code, by_status) if status < HTTPStatus.INTERNAL_SERVER_ERROR else by_status
     if code:
         reason = f"{reason} (Twilio {code})"
+    if fault == "either":
+        return TryLater(reason, None, EITHER)
     outcome = outcome_of_fault(fault, reason, headers)
     return replace(outcome, suppresses=SUPPRESSES.get(code)) if isinstance(outcome, WillNeverWork) else outcome
 
@@ -314,23 +318,28 @@ def _code(body: str) -> int:
 
 def _member(body: str, name: str) -> object:
     """Return a member of a JSON object; None if there is no such member or no such object."""
+    return (_object(body) or {}).get(name)
+
+
+def _object(text: str) -> dict[str, object] | None:
+    """Return an answer that is a JSON object, as all of Twilio's are; None of any other."""
     try:
-        content = json.loads(body)
+        content = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return content.get(name) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def _names_nobody(record: logging.LogRecord) -> bool:
     return "Messages.json?" not in record.getMessage()
 
 
-def _is_object(text: str) -> bool:
-    """Return whether an answer is a JSON object, as all of Twilio's are."""
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
+def _tells(url: str, text: str) -> bool:
+    """Return whether an answer to a question is one of Twilio's: what was asked for a list lists objects."""
+    if not urlsplit(url).path.endswith("/Messages.json"):
+        return _object(text) is not None
+    listed = _member(text, "messages")
+    return isinstance(listed, list) and all(isinstance(each, dict) for each in listed)
 
 
 def _before_it_was_sent(failure: Exception) -> bool:
@@ -373,7 +382,7 @@ def _careful_transport() -> type[Any]:
                 raise NotReachedError(what, unsure=not _before_it_was_sent(failure)) from None
             finally:
                 self._test_only_last_request = self._test_only_last_response = None  # they hold the code
-            if method.upper() == "GET" and response.status_code == HTTPStatus.OK and _is_object(response.text):
+            if method.upper() == "GET" and response.status_code == HTTPStatus.OK and _tells(url, response.text):
                 return Response(response.status_code, response.text, response.headers)
             if method.upper() == "GET" or response.status_code != HTTPStatus.CREATED:
                 raise NotCreatedError(response.status_code, response.headers, response.text)

@@ -9,7 +9,7 @@ time; what may have been taken three times is for a person to ask about.
 import logging
 import traceback
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,6 @@ from incentives.kernel.errors import StorageUnavailable
 from incentives.messages import outbox, providers, reports, tables
 from incentives.messages.port import (
     OURS,
-    SETTINGS,
     Accepted,
     AnyLetter,
     Captured,
@@ -49,10 +48,11 @@ UNSURE_SECONDS = 30.0
 _REASON_LENGTH = 300
 _SPREAD_STEPS = 1000
 _NOT_NEEDED_ABOUT = {
-    "issuance": "The voucher is no longer good.",
-    "case": "It was taken back, or is for somebody who may not sign in any more.",
+    "issuance": "The voucher is no longer good, or there is no address to tell of it at.",
+    "case": "It was taken back, or there is nobody to tell it any more.",
 }
 _KEPT = "The provider that was asked first may have it; the other one is not asked yet."
+_TOO_LATE = "It was not handed over in time; it is written anew."
 _SENT_ENOUGH = "No answer came when it was sent; whether it arrived is still waited for."
 _ASKED_MOST = 2
 """A channel has so many providers at the most, and each is asked whether it has what may have been taken."""
@@ -209,6 +209,9 @@ def _hand_over(core: Core, message: Any, letter: AnyLetter, sender: Sender) -> _
         until_at = message.unsure_since_at + providers.HOLD
         if message.unsure_of not in {sender.provider, *without} and core.clock.now() < until_at:
             return _Tried(_Kept(until_at))
+    now = core.clock.now()
+    if now + timedelta(seconds=core.settings.provider_timeout_seconds) > message.lease_until_at:
+        return _Tried(_Kept(now, _TOO_LATE))  # Whoever stood still may be about to send what is no more so.
     outcome, answered = _sent_by(sender, message, letter)
     return _Tried(
         outcome,
@@ -244,6 +247,7 @@ def _record(core: Core, claim: carrying.Claim, lease_id: uuid.UUID, tried: _Trie
     message = claim.message
     subject_kind, subject_id = _about(message)
     with core.database.write() as tx:
+        tried = replace(tried, outcome=providers.judged(tx, message, tried.outcome))
         values, named = _became(tx, core, message, tried, now)
         outbox.attempt(
             tx,
@@ -382,13 +386,7 @@ def _later(
         return {"status": "failed", "ended_at": now, **said, **({"reason": outbox.UNCERTAIN} if unsure_tries else {})}
     spread = (message.id.int + message.attempts * 7919) % _SPREAD_STEPS / _SPREAD_STEPS
     # The last try comes when the time is up, so that people hear of it then and not a long pause later.
-    available_at = outbox.retry_at(now, message.attempts, _asked_seconds(core, message, outcome), spread, given_up_at)
+    names = [each.provider for each in core.carriers(message.channel)]
+    asked = UNSURE_SECONDS if isinstance(outcome, Unsure) else providers.asked_seconds(tx, outcome, provider, names)
+    available_at = outbox.retry_at(now, message.attempts, asked, spread, given_up_at)
     return {"status": "queued", "available_at": available_at, **said}
-
-
-def _asked_seconds(core: Core, message: Any, outcome: TryLater | Unsure) -> float | None:
-    """Return for how long a message must wait at least; wrong settings of one provider do not hold it up at another."""
-    if isinstance(outcome, Unsure):
-        return UNSURE_SECONDS
-    mended_by_the_other = outcome.blame == SETTINGS and len(core.carriers(message.channel)) > 1
-    return None if mended_by_the_other else outcome.after_seconds

@@ -201,6 +201,8 @@ PROVIDER, PACE, SETTINGS, OURS, THEIRS = "provider", "pace", "settings", "ours",
 """Whose doing it is that a message was not taken: the provider is ill, or wants us slower; our settings, or a bug; or
 its reader's own, whose mailbox is full.
 """
+EITHER = "either"
+"""Our settings are wrong for everybody, or for this reader alone: what becomes of other messages tells which."""
 
 
 @dataclass(frozen=True, slots=True)

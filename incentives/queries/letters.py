@@ -192,16 +192,21 @@ def _rule_names(tx: Connection) -> dict[str, str]:
 def compose(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLetter | Waits | None:
     """Return the letter of an outbox message; None when what it tells of is no longer so, and need not be told.
 
-    What cannot be used just now is told later.
+    What cannot be used just now is told later. Where the address is gone by now there is nobody to tell: a provider
+    might take what is for nobody all the same, and it would seem to be sent.
     """
     if message.about in _OF_STAFF:
         return _to_staff(tx, core, message, now, whatever=False)
     if message.issuance_id is None:
-        return case_letters.compose(tx, core, message) if case_letters.still_wanted(tx, message) else None
+        return _to_somebody(case_letters.compose(tx, core, message)) if case_letters.still_wanted(tx, message) else None
     facts = told(tx, core, message.issuance_id, message.voucher_id, now)
     if facts.waits is not None:
         return facts.waits
-    return letter(facts, message) if facts.status == "issued" else None
+    return _to_somebody(letter(facts, message)) if facts.status == "issued" else None
+
+
+def _to_somebody(written: AnyLetter | None) -> AnyLetter | None:
+    return written if written is not None and written.to else None
 
 
 def composed(tx: Connection, core: Core, message: Any, now: datetime) -> AnyLetter | None:

@@ -2,11 +2,15 @@
 
 import base64
 import json
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from channels import sendgrid_events
@@ -14,7 +18,9 @@ from channels.sendgrid_email import is_signed
 from channels.sendgrid_events import AGE_MOST_SECONDS, EVENTS, PATH, SIGNATURE_HEADER, TIMESTAMP_HEADER, report_in
 from channels.twilio_status import PATH as STATUS
 from incentives.books.tables import audit_events
-from incentives.kernel.errors import SettingsInvalid
+from incentives.deeds import hearing
+from incentives.flows.hear import hear_reports
+from incentives.kernel.errors import SettingsInvalid, StorageUnavailable
 from incentives.messages.tables import MEANINGS, delivery_events, suppressions
 from tests.doors.callbacks import EMAIL, SETTINGS, Callbacks, event_of, opened, public_key, status_of
 from tests.world import START
@@ -176,6 +182,95 @@ def test_an_event_without_an_id_is_known_again_by_what_it_says(on_sqlite: Callba
     on_sqlite.sendgrid([dict(reversed(bare.items()))])
     on_sqlite.sendgrid([{**bare, "timestamp": bare["timestamp"] - 1}])
     assert len(on_sqlite.rows(delivery_events)) == 2
+
+
+def deep(levels: int, **more: Any) -> dict[str, Any]:
+    """Return an event without an id that holds lists in lists, deeper than they can be written as JSON again."""
+    lists: list[Any] = []
+    for _ in range(levels):
+        lists = [lists]
+    return {"event": "open", "email": EMAIL, "odd": lists, **more}
+
+
+def test_an_event_too_deep_to_be_written_does_not_hold_up_the_others(
+    on_sqlite: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few levels lie between what Python still reads and what it still writes: they depend on who calls whom."""
+    (message_id,) = on_sqlite.sent(THEIR_ID, "email")
+    said = [event_of("delivered", message_id), deep(5000), deep(5000), deep(5000, timestamp=int(START.timestamp()) - 1)]
+    monkeypatch.setattr(sendgrid_events, "events_in", lambda _: said)
+    for _ in range(2):
+        assert on_sqlite.sendgrid([]).status_code == 204
+        assert on_sqlite.statuses() == [("email", "delivered")]
+        assert len(on_sqlite.rows(delivery_events)) == 3
+
+
+def bounces(number: int) -> list[dict[str, Any]]:
+    return [event_of("bounce", None, email=f"b{each}@example.com", sg_event_id=f"b{each}") for each in range(number)]
+
+
+def test_many_are_heard_in_parts_and_others_write_between_them(
+    calls: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sendgrid_events, "AT_ONCE", 2)
+    seen: list[int] = []
+    pauses: list[float] = []
+    monkeypatch.setattr(sendgrid_events, "time", SimpleNamespace(sleep=pauses.append))
+    sa.event.listen(calls.core.database.engine, "begin", lambda _: seen.append(len(calls.rows(delivery_events))))
+    assert calls.sendgrid(bounces(5)).status_code == 204
+    assert seen == [0, 2, 4]
+    assert len(pauses) == (2 if calls.core.database.sqlite else 0)
+    assert len(calls.rows(suppressions)) == len(calls.rows(delivery_events)) == 5
+
+
+def test_whoever_waits_to_write_does_not_wait_for_all_of_them(
+    on_sqlite: Callbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite lets one write at a time, and hands on to nobody: who waits finds a gap, or waits on."""
+    monkeypatch.setattr(sendgrid_events, "AT_ONCE", 20)
+    under_way, found = threading.Event(), []
+
+    def write() -> None:
+        under_way.wait()
+        with on_sqlite.core.database.write():
+            found.append(len(on_sqlite.rows(delivery_events)))
+
+    other = threading.Thread(target=write)
+    other.start()
+    hear = hearing.hear
+
+    def heard(*arguments: Any) -> int:
+        under_way.set()
+        time.sleep(0.2)  # whoever waits has waited for long by now, and looks seldom
+        return hear(*arguments)
+
+    monkeypatch.setattr(hearing, "hear", heard)
+    assert on_sqlite.sendgrid(bounces(100)).status_code == 204
+    other.join()
+    assert found
+    assert found[0] < 100
+
+
+def test_what_was_heard_before_it_broke_is_heard_once(calls: Callbacks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sendgrid_events, "AT_ONCE", 2)
+    parts: list[int] = []
+
+    def breaks(**said: Any) -> int:
+        parts.append(len(said["said"]))
+        if len(parts) == 2:
+            raise StorageUnavailable(retry_after_seconds=2)
+        return hear_reports(**said)
+
+    monkeypatch.setattr(sendgrid_events, "hear_reports", breaks)
+    assert calls.sendgrid(bounces(5)).status_code == 503
+    assert len(calls.rows(delivery_events)) == 2
+    assert calls.sendgrid(bounces(5)).status_code == 204
+    after = calls.everything()
+    assert parts == [2, 2, 2, 2, 1]
+    assert len(calls.rows(delivery_events)) == len(calls.rows(suppressions)) == 5
+    assert [each.action for each in calls.rows(audit_events)].count("suppression.added") == 5
+    assert calls.sendgrid(bounces(5)).status_code == 204
+    assert calls.everything() == after
 
 
 def test_a_thousand_callbacks_three_times_over_at_once_change_nothing_more(calls: Callbacks) -> None:

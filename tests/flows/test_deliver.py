@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.pool import QueuePool
 
 from incentives.books.tables import audit_events
+from incentives.flows import deliver
 from incentives.flows.deliver import GIVE_UP_AFTER, Delivered, deliver_next
 from incentives.kernel.actors import SYSTEM
 from incentives.kernel.errors import StorageUnavailable
@@ -207,7 +208,7 @@ def test_a_voucher_that_is_no_longer_good_is_not_told_of(shop: Shop) -> None:
     shop.redeem(spent.code)
     assert shop.deliver() == ["withdrawn", "captured"]
     first = shop.all(outbox_messages)[0]
-    assert (first.status, first.reason) == ("withdrawn", "The voucher is no longer good.")
+    assert (first.status, first.reason) == ("withdrawn", deliver._NOT_NEEDED_ABOUT["issuance"])
     shop.issue(channels=("email",))
     shop.later(days=32)
     assert shop.deliver() == ["withdrawn"]  # expired, swept or not

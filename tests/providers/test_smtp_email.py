@@ -2,11 +2,22 @@
 
 import time
 
+import idna
 import pytest
 
 from channels.provider import MISCONFIGURED_AFTER_SECONDS
 from channels.smtp_email import SmtpSender
-from incentives.messages.port import PACE, SETTINGS, THEIRS, Accepted, Outcome, TryLater, Unsure, WillNeverWork
+from incentives.messages.port import (
+    EITHER,
+    PACE,
+    SETTINGS,
+    THEIRS,
+    Accepted,
+    Outcome,
+    TryLater,
+    Unsure,
+    WillNeverWork,
+)
 from tests.letters import CODE, HOST, TOKEN, letter
 from tests.providers.mail_server import MailServer
 
@@ -14,6 +25,12 @@ LETTER = letter(to="ana.ruiz@customer.example")
 USER, PASSWORD = "carrier", "a-password-that-nobody-may-see"
 
 NOT_BY_IT = "the mail server does not let us send by it."
+PERHAPS_NOT_BY_IT = TryLater(
+    "The mail server does not let us send to this customer's email address, or to anybody's.", None, EITHER
+)
+PERHAPS_NOT_FROM_US = TryLater(
+    "The mail server does not accept our sender's address, or not for this customer's.", None, EITHER
+)
 BAD_ADDRESS = "The mail server refuses the customer's email address."
 
 
@@ -59,17 +76,18 @@ def test_the_email_is_whole() -> None:
         ("RCPT", "550 5.1.1.9 Odd.", WillNeverWork(BAD_ADDRESS)),
         ("RCPT", "550 5.1.0 ana.ruiz", WillNeverWork(BAD_ADDRESS)),
         ("RCPT", "550 No such user", WillNeverWork(BAD_ADDRESS)),
-        ("RCPT", "553 5.1.8 No such domain.", wrong("the mail server does not accept the sender's address.")),
-        ("RCPT", "554 5.7.1 Relay access denied", wrong(NOT_BY_IT)),
-        ("RCPT", "550 5.7.606 Access denied, banned IP", wrong(NOT_BY_IT)),
-        ("RCPT", "554 Client host blocked", wrong(NOT_BY_IT)),
+        ("RCPT", "553 5.1.8 No such domain.", PERHAPS_NOT_FROM_US),
+        ("RCPT", "550 5.7.133 A group that hears its members only", PERHAPS_NOT_BY_IT),
+        ("RCPT", "554 5.7.1 Relay access denied", PERHAPS_NOT_BY_IT),
+        ("RCPT", "550 5.7.606 Access denied, banned IP", PERHAPS_NOT_BY_IT),
+        ("RCPT", "554 Client host blocked", PERHAPS_NOT_BY_IT),
         ("RCPT", "530 Authentication required", wrong(NOT_BY_IT)),
         ("RCPT", "535 No.", wrong(NOT_BY_IT)),
         ("RCPT", "552 5.2.2 Full.", TryLater("The customer's mailbox is full.", None, THEIRS)),
         ("RCPT", "452 4.2.2 Full.", TryLater("The customer's mailbox is full.", None, THEIRS)),
         ("RCPT", "450 4.2.1 Later.", TryLater("The mail server does not take the message now.", None)),
         ("DATA", "554 5.7.1 No.", WillNeverWork("The mail server refuses the message.")),
-        ("TEXT", "550 5.7.60 You may not send as this address.", wrong(NOT_BY_IT)),
+        ("TEXT", "550 5.7.60 You may not send as this address.", PERHAPS_NOT_BY_IT),
         ("TEXT", "554 Transaction failed", WillNeverWork("The mail server refuses the message.")),
         ("TEXT", "554 5.6.0 No.", WillNeverWork("The mail server refuses the message.")),
         ("TEXT", "451 4.3.0 Later.", TryLater("The mail server does not take the message now.", None)),
@@ -79,6 +97,37 @@ def test_each_answer_has_its_meaning(step: str, said: str, outcome: Outcome) -> 
     server = MailServer(says={step: said})
     assert sent(server) == outcome
     assert server.taken == []
+
+
+@pytest.mark.parametrize("host", ["exämple.com", "straße.example", "例え.jp"])
+def test_a_host_of_other_letters_is_written_as_names_on_the_net_are(host: str) -> None:
+    server = MailServer()
+    with server.serving():
+        assert sender(server.url).send(letter(to=f"ana.ruiz@{host}")) == Accepted(None)
+    (email,) = server.taken
+    assert email["To"] == f"ana.ruiz@{idna.encode(host).decode()}"
+
+
+def test_what_no_mail_server_takes_is_for_a_person() -> None:
+    server = MailServer()
+    with server.serving():
+        outcome = sender(server.url).send(letter(to="änä@example.com"))
+    assert outcome == WillNeverWork(
+        "Mail servers take no email address with such letters before the @ as the customer's has."
+    )
+    assert server.asked == 0
+
+
+def test_a_senders_address_that_no_line_can_carry_is_told_as_a_wrong_configuration() -> None:
+    with MailServer().serving() as server:
+        ours = SmtpSender(url=server.url, email_from="care@ä_b.example", email_from_name="", timeout_seconds=5)
+        assert ours.send(LETTER) == wrong("the mail server does not accept the sender's address.")
+
+
+def test_a_password_that_no_line_can_carry_is_told_as_a_wrong_configuration() -> None:
+    with MailServer(offers=("AUTH PLAIN",)).serving() as server:
+        outcome = sender(f"smtp://{USER}:%C3%A4@127.0.0.1:{server.port}").send(LETTER)
+    assert outcome == wrong("the mail server does not accept the user or the password.")
 
 
 @pytest.mark.parametrize("step", ["HELO", "MAIL", "RCPT", "DATA"])

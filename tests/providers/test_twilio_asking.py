@@ -95,6 +95,59 @@ def test_where_twilio_does_not_say_nothing_is_known(twilio: StandIn, said: Answe
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"messages": None},
+        {"messages": {}},
+        {"messages": "x"},
+        {"messages": [1]},
+        {"messages": [None]},
+        {"items": []},
+        {"meta": {"key": "messages"}},
+        {"messages": [], "next_page_uri": 7},
+        {"messages": [message(TEXT) | {"body": 5}]},
+        {"messages": [message(TEXT) | {"date_created": 5}]},
+        {"messages": [message(TEXT) | {"date_created": "32 Nov 2026 99:00:00"}]},
+        {"messages": [message(TEXT) | {"sid": None}]},
+    ],
+)
+def test_of_an_odd_answer_nothing_is_known_and_nothing_is_raised(twilio: StandIn, content: Mapping[str, Any]) -> None:
+    assert looked_for(twilio, answer(content)) is None
+
+
+@pytest.mark.parametrize("body", ["", None])
+def test_a_text_that_was_blacked_out_may_be_the_letters(twilio: StandIn, body: str | None) -> None:
+    blank = message("") | {"body": body}
+    assert looked_for(twilio, page(blank, message("Another text", sid=f"SM{8:032x}"))) is None
+    assert looked_for(twilio, page(blank, message(TEXT, sid=f"SM{9:032x}"))) == [f"SM{9:032x}"]
+    long_ago = blank | {"date_created": format_datetime(NOW - timedelta(hours=1))}
+    assert looked_for(twilio, page(long_ago)) == []
+
+
+@pytest.mark.parametrize("odd", [{"to": 5}, {"date_created": 5}, {"date_updated": 5}, {"status": {}}, {"status": None}])
+def test_of_an_odd_message_nothing_is_known_and_nothing_is_raised(twilio: StandIn, odd: dict[str, Any]) -> None:
+    assert asked(twilio, answer(message(TEXT) | odd)) is None
+
+
+@pytest.mark.parametrize("of", ["date_updated", "date_sent", "date_created"])
+def test_what_became_of_a_message_is_as_old_as_twilio_says(twilio: StandIn, of: str) -> None:
+    dates = dict.fromkeys(("date_created", "date_sent", "date_updated"))
+    before = NOW - timedelta(hours=5)
+    report = asked(twilio, answer(message(TEXT) | dates | {of: format_datetime(before)}))
+    assert report is not None
+    assert report.occurred_at == before
+
+
+@pytest.mark.parametrize("at", [None, "yesterday", format_datetime(NOW + timedelta(hours=1))])
+def test_what_became_of_a_message_is_never_of_later_than_now(twilio: StandIn, at: str | None) -> None:
+    dates = dict.fromkeys(("date_created", "date_sent"))
+    report = asked(twilio, answer(message(TEXT) | dates | {"date_updated": at}))
+    assert report is not None
+    assert report.occurred_at == NOW
+
+
+@pytest.mark.parametrize(
     ("status", "code", "means", "suppresses"),
     [
         ("delivered", None, "delivered", None),

@@ -15,7 +15,7 @@ from requests.exceptions import InvalidURL
 from channels.provider import MISCONFIGURED_AFTER_SECONDS
 from channels.twilio_numbers import SUPPRESSES
 from channels.twilio_sms import CODES, STATUSES, VALIDITY_SECONDS, TwilioSender
-from incentives.messages.port import PACE, SETTINGS, Accepted, Outcome, TryLater, Unsure, WillNeverWork
+from incentives.messages.port import EITHER, PACE, SETTINGS, Accepted, Outcome, TryLater, Unsure, WillNeverWork
 from tests.letters import CODE, HOST, TOKEN, sms
 from tests.providers.conftest import ACCOUNT_SID, AUTH_TOKEN, STATUS_CALLBACK, TwilioStandIn, twilio_sender
 from tests.providers.stand_in import Answer, Asked, StandIn
@@ -108,6 +108,7 @@ def test_every_error_code_row(twilio: StandIn, code: int) -> None:
         == {
             "never": WillNeverWork(reason, suppresses=SUPPRESSES.get(code)),
             "mend": TryLater(reason, MISCONFIGURED_AFTER_SECONDS, SETTINGS),
+            "either": TryLater(reason, None, EITHER),
             "later": TryLater(reason, 7.0),
             "slower": TryLater(reason, 7.0, PACE),
             "unsure": Unsure(reason),
@@ -116,12 +117,25 @@ def test_every_error_code_row(twilio: StandIn, code: int) -> None:
     assert len(twilio.asked) == 1
 
 
+@pytest.mark.parametrize("code", [21606, 21608, 21659, 21703])
+def test_what_may_be_said_of_this_number_alone_says_nothing_of_our_settings_yet(twilio: StandIn, code: int) -> None:
+    outcome = sent(twilio, error(400, code))
+    assert isinstance(outcome, TryLater)
+    assert (outcome.blame, outcome.after_seconds) == (EITHER, None)
+
+
+def test_a_days_limit_is_for_an_administrator_to_raise(twilio: StandIn) -> None:
+    outcome = sent(twilio, error(429, 63038))
+    assert isinstance(outcome, TryLater)
+    assert outcome.blame == SETTINGS
+
+
 @pytest.mark.parametrize("code", [21211, 21610, 21614, 21408, 21612, 21635])
 def test_what_is_the_customers_number_is_final(twilio: StandIn, code: int) -> None:
     assert isinstance(sent(twilio, error(400, code)), WillNeverWork)
 
 
-@pytest.mark.parametrize(("status", "code"), [(401, 20003), (403, 20005), (400, 21606), (400, 21660), (404, 20404)])
+@pytest.mark.parametrize(("status", "code"), [(401, 20003), (403, 20005), (400, 21212), (400, 21660), (404, 20404)])
 def test_what_is_our_own_mistake_does_not_burn_the_message(twilio: StandIn, status: int, code: int) -> None:
     outcome = sent(twilio, error(status, code))
     assert isinstance(outcome, TryLater)
