@@ -1,11 +1,12 @@
 """A customer's new address for what was given already: checked as at issuing, and their own caps charged.
 
-Not a flow: it opens no transaction. Whoever could change the address for nothing would give to a stranger first.
+Not a flow: it opens no transaction. Whoever could change the address for nothing would give to a stranger first. The
+case goes along: what else is said of the trouble is for whoever has the voucher now.
 """
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,13 +15,16 @@ from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
 from incentives.catalog.catalog import Catalog
-from incentives.deeds import assessment, suspecting, unneeded
+from incentives.deeds import assessment, casework, suspecting, unneeded
 from incentives.deeds.batch import Batch
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import CustomerCapReached, InputInvalid, OverLimit
+from incentives.messages import outbox
+from incentives.messages.tables import outbox_messages
 from incentives.recovery import customers
 from incentives.recovery.customers import Contact, CustomerGiven
+from incentives.recovery.tables import recovery_cases, surveys
 from incentives.spending import budgets, limits
 from incentives.spending.budgets import Charged, Pot
 from incentives.spending.matching import Wanted, matching
@@ -45,10 +49,11 @@ class Dimensions:
 class Addressed:
     """A contact as it is from now on, and the customers behind it; ``before`` are those behind the old one.
 
-    ``own`` are the customers that whoever changes it is known as.
+    ``old`` is the contact before, ``own`` are the customers that whoever changes it is known as.
     """
 
     contact: Contact
+    old: Contact
     locale: str
     customers: tuple[uuid.UUID, ...]
     before: tuple[uuid.UUID, ...]
@@ -56,7 +61,7 @@ class Addressed:
 
 
 class AddressMoved(Exception):
-    """Somebody else has changed the address meanwhile: customers were met by one that is no more."""
+    """Somebody else has changed the address or merged the case meanwhile: what was met is no more."""
 
 
 def dimensions(catalog: Catalog, actor: Actor, row: Any, people: tuple[uuid.UUID, ...]) -> Dimensions:
@@ -72,6 +77,21 @@ def dimensions(catalog: Catalog, actor: Actor, row: Any, people: tuple[uuid.UUID
     )
 
 
+def hold_cases(tx: Connection, case_id: uuid.UUID) -> Sequence[Any]:
+    """Return the case that something was given in and the one that it was merged into, locked in their ids' order.
+
+    The voucher is locked before, as by whoever redeems it, and customers are met afterwards, as by whoever gives in the
+    case: another order would let them wait for each other in a ring. Raises ``AddressMoved``.
+    """
+    table, this = recovery_cases.c, recovery_cases.alias().c
+    into = sa.select(this.merged_into_id).where(this.id == case_id).scalar_subquery()
+    query = sa.select(recovery_cases).where(sa.or_(table.id == case_id, table.id == into)).order_by(table.id)
+    found = tx.execute(query.with_for_update(key_share=True)).all()
+    if not {each.merged_into_id for each in found if each.merged_into_id} <= {each.id for each in found}:
+        raise AddressMoved
+    return found
+
+
 def address(
     tx: Connection, core: Core, actor: Actor, row: Any, given: CustomerGiven | None, now: datetime
 ) -> Addressed:
@@ -82,7 +102,7 @@ def address(
     old = Contact.from_text(core.contacts.decrypt(row.contact))
     before = customers.together(tx, [row.customer_id]) if row.customer_id else ()
     if given is None:
-        return Addressed(contact=old, locale=row.locale, customers=before, before=before)
+        return Addressed(contact=old, old=old, locale=row.locale, customers=before, before=before)
     catalog = releases.cached_current(tx, core).catalog
     place = catalog.locations.get(row.location or "")
     new = customers.checked(given, region=place.country if place else None)
@@ -97,7 +117,7 @@ def address(
     locale, themselves = given.locale or row.locale, suspecting.own_contacts(tx, core, actor)
     (people,), fresh = customers.settle(tx, core, [(contact, locale)], now, beside=themselves)
     own = suspecting.own_customers(core, themselves, fresh.known)
-    return Addressed(contact=contact, locale=locale, customers=people, before=before, own=own)
+    return Addressed(contact=contact, old=old, locale=locale, customers=people, before=before, own=own)
 
 
 def check_unchanged(tx: Connection, row: Any, met: Any) -> None:
@@ -196,13 +216,67 @@ def _take(batch: Batch, row: Any, voucher_id: uuid.UUID, one: Wanted, pot: Pot, 
     batch.move(pot, row.issuance_id, voucher_id, "commit", changes)
 
 
-def write(tx: Connection, core: Core, row: Any, address: Addressed, channels: Sequence[str]) -> None:
-    """Write a new address down, in the place of the old one."""
+def write(
+    tx: Connection, batch: Batch, row: Any, address: Addressed, channels: Sequence[str], cases: Sequence[Any]
+) -> None:
+    """Write a new address down, in the place of the old one; ``cases`` are as ``hold_cases`` gives them."""
     values: dict[str, Any] = {
-        "contact": core.contacts.encrypt(address.contact.to_text()),
+        "contact": batch.core.contacts.encrypt(address.contact.to_text()),
         "locale": address.locale,
         "channels": list(channels),
     }
     if row.customer_id not in address.customers and address.customers:
         values["customer_id"] = address.customers[0]
     tx.execute(issuances.update().where(issuances.c.id == row.issuance_id).values(**values))
+    for case in cases:
+        _take_along(tx, batch, case, row, address)
+
+
+def _take_along(tx: Connection, batch: Batch, case: Any, row: Any, address: Addressed) -> None:
+    """Let a case that was to reach its customer at the old address reach them at the new one.
+
+    An apology or a survey would go to the stranger else, with a link by which they could answer. A case that knows
+    another address is about somebody whom nobody mistook, and keeps it. What is composed when it is sent follows.
+    """
+    kept = Contact.from_text(batch.core.contacts.decrypt(case.contact))
+    has_address = bool(kept.email or kept.phone)  # else it is the issuance's that counts, or the customer's own
+    if not (_shares_address(kept, address.old) if has_address else case.customer_id in address.before):
+        return
+    values: dict[str, Any] = {}
+    contact = _in_place_of(address, kept) if has_address else kept
+    if contact != kept:
+        values["contact"] = batch.core.contacts.encrypt(contact.to_text())
+    if address.locale != row.locale:
+        values["locale"] = address.locale
+    if address.customers and case.customer_id in set(address.before) - set(address.customers):
+        values["customer_id"] = address.customers[0]
+        _ask_instead(tx, case.id, address.customers[0])
+    if values:
+        casework.change(tx, case.id, batch.now, **values)
+
+
+def _ask_instead(tx: Connection, case_id: uuid.UUID, customer_id: uuid.UUID) -> None:
+    """Let what a case has yet to ask be asked of somebody else: whether that nags, and who answers, is looked up so."""
+    table, message = surveys.c, outbox_messages.c
+    waits = sa.exists().where(message.survey_id == table.id, message.status.in_(outbox.WITHDRAWABLE))
+    unasked = sa.or_(table.status == "planned", (table.status == "sent") & waits)
+    tx.execute(surveys.update().where(table.case_id == case_id, unasked).values(customer_id=customer_id))
+
+
+def _shares_address(kept: Contact, old: Contact) -> bool:
+    return bool((kept.email and _same("email", kept, old)) or (kept.phone and _same("phone", kept, old)))
+
+
+def _same(part: str, one: Contact, other: Contact) -> bool:
+    this, that = getattr(one, part), getattr(other, part)
+    if part == "email" and this and that:
+        return customers.mailbox(this) == customers.mailbox(that)
+    return bool(this == that)
+
+
+def _in_place_of(address: Addressed, kept: Contact) -> Contact:
+    """Return a kept contact with what is new in the place of what it had in common with the old one."""
+    changed = {
+        part: getattr(address.contact, part) for part in ("name", "email", "phone") if _same(part, kept, address.old)
+    }
+    return replace(kept, **changed)

@@ -111,10 +111,11 @@ def _remember(core: Core, actor: Actor, refusal: BlockedBySafeguards, now: datet
 
 
 def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, reason: str, now: datetime) -> Reissued:
-    # Customers are met before the voucher is locked, as everywhere; who may not see it must not get that far.
+    # Who may not see it must not get as far as to customers. Its case is locked before they are met, as everywhere.
     met = care.find(tx, actor, command.voucher_id)
-    address = readdressing.address(tx, core, actor, met, command.customer, now)
     row = care.take(tx, actor, command.voucher_id)
+    cases = readdressing.hold_cases(tx, row.case_id) if command.customer else ()
+    address = readdressing.address(tx, core, actor, met, command.customer, now)
     care.check(tx, row, now)
     if command.customer:
         readdressing.check_unchanged(tx, row, met)
@@ -133,7 +134,7 @@ def _reissue(tx: Connection, core: Core, actor: Actor, command: ReissueVoucher, 
     messages = batch.tell(row.issuance_id, made.row["id"], channels, wording.not_before(row))
     held = suspecting_addresses.hold_back(batch, row, batch.vouchers[-1], suspicion, policy)
     batch.room = capping.room_for(tx, core, address.contact, messages, now)
-    moved = _readdress(tx, batch, row, made, address, channels) if command.customer else None
+    moved = _readdress(tx, batch, row, made, address, channels, cases) if command.customer else None
     if anew:
         care.refuse_stopped(tx, core, actor, row)  # it may have waited for the budgets
     facts = {
@@ -190,10 +191,16 @@ def _made(tx: Connection, batch: Batch, row: Any) -> lifecycle.Made:
 
 
 def _readdress(
-    tx: Connection, batch: Batch, row: Any, made: lifecycle.Made, address: Addressed, channels: Sequence[str]
+    tx: Connection,
+    batch: Batch,
+    row: Any,
+    made: lifecycle.Made,
+    address: Addressed,
+    channels: Sequence[str],
+    cases: Sequence[Any],
 ) -> Moved:
     """Write the new address down, and let its customers' caps be charged instead of those of who has it no more."""
-    readdressing.write(tx, batch.core, row, address, channels)
+    readdressing.write(tx, batch, row, address, channels, cases)
     return readdressing.charge(tx, batch, row, made.row, address)
 
 

@@ -120,7 +120,7 @@ def test_a_verb_takes_so_many_statements(open_shop: OpenShop, verb: str, record_
 STATEMENTS = {
     "void": (11, 7),
     "reissue": (12, 9),
-    "address": (24, 21),
+    "address": (27, 24),
     "resend": (6, 4),
     "extend": (4, 4),
     "adjust up": (21, 17),
