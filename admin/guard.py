@@ -149,7 +149,10 @@ def sign_in_address() -> str:
 
 def local_path(wanted: str | None) -> str:
     """Return an address within this site: whatever could lead elsewhere becomes the first page."""
-    parts = urlsplit(wanted or "/")
+    try:
+        parts = urlsplit(wanted or "/")
+    except ValueError:  # an address that is none, such as //[
+        return "/"
     outside = parts.scheme or parts.netloc or not parts.path.startswith("/") or (wanted or "").startswith("//")
     return "/" if outside or not wanted or "\\" in wanted or not wanted.isprintable() else wanted
 

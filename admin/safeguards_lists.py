@@ -16,6 +16,7 @@ from admin.pages import show
 from admin.safeguards import tabs
 from incentives.flows.listing import COLUMNS, Imported, ListValue, add_listed, import_listed, remove_listed
 from incentives.kernel.errors import InputInvalid, Refusal
+from incentives.kernel.years import OUTSIDE, within_years
 from incentives.queries import listed
 from incentives.queries.listed import ListedValue
 
@@ -108,6 +109,8 @@ def _ends(form: Form) -> datetime | None:
         day = datetime.fromisoformat(typed).date()
     except ValueError:
         raise wrong("expires_at", "Choose a day, or leave it empty.") from None
+    if not within_years(day):
+        raise wrong("expires_at", OUTSIDE)
     zone = ZoneInfo(pages.zone_of(guard.the_actor()) or "UTC")
     return datetime.combine(day + timedelta(days=1), time.min, zone)
 

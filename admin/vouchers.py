@@ -25,6 +25,7 @@ from incentives.kernel.actors import Actor, may
 from incentives.kernel.core import Core
 from incentives.kernel.errors import InputInvalid, NotPermitted, Refusal, VoucherNotFound
 from incentives.kernel.money import Money
+from incentives.kernel.years import OUTSIDE, within_years
 from incentives.queries import voucher_care
 from incentives.queries.voucher_care import FoundVoucher, VoucherLife
 
@@ -241,9 +242,12 @@ def unfreeze(voucher_id: uuid.UUID) -> ResponseReturnValue:
 def _instant(typed: str, zone: str) -> datetime:
     """Return what a field of day and time means in a zone. Raises ``InputInvalid``."""
     try:
-        return datetime.fromisoformat(typed).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        at = datetime.fromisoformat(typed).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     except (OverflowError, ValueError):
         raise forms.wrong("until", "Choose a day and a time.") from None
+    if not within_years(at):
+        raise forms.wrong("until", OUTSIDE)
+    return at
 
 
 def _send(voucher_id: uuid.UUID, form: CaseForm, act: Deed) -> ResponseReturnValue:

@@ -10,6 +10,7 @@ from flask import current_app
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from incentives.kernel.money import AMOUNT_MINOR_MAX
+from incentives.kernel.years import OUTSIDE, within_years
 
 KEY_LENGTH_MAX = 64
 METADATA_ITEMS_MAX = 50
@@ -182,7 +183,10 @@ class Key(Text):
 
 
 class Instant(fields.AwareDateTime):
-    """An instant, answered in UTC. One without a zone is refused: nobody could say when that is."""
+    """An instant, answered in UTC. One without a zone is refused: nobody could say when that is.
+
+    So is one at the ends of the calendar: no page of another zone could show it.
+    """
 
     def __init__(self, **options: Any) -> None:
         """Answer in UTC."""
@@ -190,9 +194,12 @@ class Instant(fields.AwareDateTime):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> datetime:
         try:
-            return super()._deserialize(value, attr, data, **options).astimezone(UTC)
+            found = super()._deserialize(value, attr, data, **options).astimezone(UTC)
         except OverflowError:
-            raise ValidationError("This instant is outside of the calendar.") from None
+            raise ValidationError(OUTSIDE) from None
+        if not within_years(found):
+            raise ValidationError(OUTSIDE)
+        return found
 
 
 class CustomerLink(fields.String):

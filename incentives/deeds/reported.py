@@ -18,6 +18,7 @@ from incentives.deeds.assessment import SEVERITIES
 from incentives.deeds.understanding import LONGEST, TakeIn, wrong
 from incentives.kernel.errors import InputInvalid, UnknownSource
 from incentives.kernel.money import AMOUNT_MINOR_MAX
+from incentives.kernel.years import OUTSIDE, within_years
 from incentives.recovery import mapping
 from incentives.recovery.customers import CustomerGiven
 from incentives.recovery.feedback import COMMENT_LENGTH_MAX
@@ -163,11 +164,15 @@ def _instant(value: Any, name: str) -> datetime | None:
     try:
         if _WHOLE.fullmatch(text):
             number = int(text)
-            return datetime.fromtimestamp(number / 1000 if abs(number) >= _EPOCH_IN_MILLISECONDS else number, UTC)
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+            found = datetime.fromtimestamp(number / 1000 if abs(number) >= _EPOCH_IN_MILLISECONDS else number, UTC)
+        else:
+            found = datetime.fromisoformat(text)
+        at = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise wrong(name, "An instant is written as 2026-11-20T12:00:00Z.") from None
+    if not within_years(at):
+        raise wrong(name, OUTSIDE)
+    return at
 
 
 # --- a command that cannot be read from its body: a form's, a colleague's ---------------------------------------

@@ -25,6 +25,7 @@ from incentives.kernel.errors import (
     Refusal,
 )
 from incentives.kernel.throttle import block_of
+from incentives.kernel.years import OUTSIDE, within_years
 from incentives.recovery import customers
 from incentives.safeguards import lists
 from incentives.safeguards.lists import Value
@@ -186,6 +187,8 @@ def _command(list_name: str, record: dict[str, str]) -> ListValue:
         expires_at = datetime.fromisoformat(ends) if ends else None
     except ValueError:
         raise _wrong("expires_at", "Write an instant such as 2027-01-31T23:59:59Z.") from None
+    if expires_at is not None and not within_years(expires_at):
+        raise _wrong("expires_at", OUTSIDE)
     return ListValue(
         list=list_name, kind=record["kind"], value=record["value"], reason=record["reason"], expires_at=expires_at
     )

@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +41,7 @@ class CreateUser:
     location: str | None = None
     team: str | None = None
     skills: Sequence[str] = ()
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class CreatedUser:
 
     id: uuid.UUID
     email: str
-    password: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class CreatedApiKey:
     """An API key, shown this once."""
 
     id: uuid.UUID
-    secret: str
+    secret: str = field(repr=False)
 
 
 def create_user(*, core: Core, actor: Actor, command: CreateUser) -> CreatedUser:

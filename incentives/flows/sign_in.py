@@ -1,7 +1,7 @@
 """Sign in: a person proves who they are and gets a session that can be revoked at any instant."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ class SignIn:
     """Prove who you are."""
 
     email: str
-    password: str
+    password: str = field(repr=False)
     user_agent: str = ""
     ip: str = ""
 
@@ -33,7 +33,7 @@ class SignIn:
 class SignedIn:
     """A session; its token is a secret that only the cookie holds."""
 
-    session_token: str
+    session_token: str = field(repr=False)
     actor: Actor
 
 

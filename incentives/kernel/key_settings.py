@@ -1,7 +1,6 @@
 """Keys as settings say them: ``id:base64``, comma separated, oldest first, each in use, ``:known`` or ``:retired``."""
 
 import base64
-import binascii
 import re
 from typing import NamedTuple
 
@@ -15,6 +14,10 @@ class Key(NamedTuple):
     id: str
     secret: bytes
     state: str = ""
+
+    def __repr__(self) -> str:
+        """Name the key; its secret does not show."""
+        return f"Key(id={self.id!r}, state={self.state!r})"
 
 
 def read_keys(text: str) -> tuple[Key, ...]:
@@ -38,7 +41,7 @@ def _key(text: str) -> Key:
     encoded, _, state = rest.partition(":")
     try:
         secret = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:
         secret = b""
     if not re.fullmatch(r"[a-z0-9-]{1,16}", key_id) or len(secret) < _KEY_BYTES_MIN:
         message = f"each key is `id:base64` of at least {_KEY_BYTES_MIN} bytes"

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from incentives.kernel.key_settings import read_keys
 
@@ -46,16 +46,65 @@ def _cap(text: str) -> int:
     return int(text)
 
 
-def _carrier(text: str) -> str:
-    parts = urlsplit(text)
-    if text and not (parts.scheme and parts.hostname and bool(parts.username) == bool(parts.password)):
-        message = "must be an address, with a user and a password or neither"
+_NO_ADDRESS = "must be an address with a host and, where it names a port, one from 1 to 65535"
+
+
+def _split(text: str) -> SplitResult:
+    """Return an address's parts. Raises ``ValueError`` in our words: Python's may show the password."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        raise ValueError(_NO_ADDRESS) from None
+
+
+def _called(text: str) -> SplitResult:
+    """Return the parts of an address whose port, if it names one, can be called. Raises ``ValueError``."""
+    parts = _split(text)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError(_NO_ADDRESS)
+    return parts
+
+
+def _mail_server(text: str) -> str:
+    parts = _called(text)
+    if text and not (parts.scheme in ("smtp", "smtps") and parts.hostname and not parts.path.strip("/")):
+        message = "must be an smtp or smtps address, without a path"
+        raise ValueError(message)
+    if bool(parts.username) != bool(parts.password):
+        message = "must have a user and a password or neither"
+        raise ValueError(message)
+    return text
+
+
+def _account(text: str) -> str:
+    parts = _called(text)
+    if text and not (parts.scheme in ("http", "https") and parts.hostname and parts.username and parts.password):
+        message = "must be an http or https address with an account and its token"
+        raise ValueError(message)
+    if text and not {"from", "service"} & parse_qs(parts.query).keys():
+        message = "must say which number or service messages come from: `?from=number` or `?service=sid`"
+        raise ValueError(message)
+    return text
+
+
+def _redis(text: str) -> str:
+    parts = _called(text)
+    if text and (parts.scheme not in ("redis", "rediss") or not parts.hostname):
+        message = "must be a redis or rediss address"
+        raise ValueError(message)
+    if not re.fullmatch(r"(/[0-9]{0,5})?", parts.path):
+        # Redis' client takes what is no number for the first database.
+        message = "must name a database by its number, such as `/0`, or none"
         raise ValueError(message)
     return text
 
 
 def _broker(text: str) -> str:
-    parts = urlsplit(text)
+    parts = _split(text)  # Nobody who serves minds a port that cannot be; whoever asks the broker says so.
     if text and (parts.scheme not in ("redis", "rediss", "amqp", "amqps") or not parts.hostname):
         message = "must be a redis, rediss, amqp or amqps address"
         raise ValueError(message)
@@ -63,9 +112,12 @@ def _broker(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)
+    parts = _called(text)
     if text and (parts.scheme not in ("http", "https") or not parts.hostname):
         message = "must be an http or https address"
+        raise ValueError(message)
+    if "?" in text or "#" in text or "@" in parts.netloc:
+        message = "must be an address and a path, without user, password, `?` and `#`"
         raise ValueError(message)
     return text.rstrip("/")
 
@@ -100,7 +152,9 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "token": _token,
     "url": _url,
     "public-key": _public_key,
-    "carrier": _carrier,
+    "mail-server": _mail_server,
+    "account": _account,
+    "redis": _redis,
     "broker": _broker,
     "count": _count,
     "count0": _count_from_zero,

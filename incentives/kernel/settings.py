@@ -58,7 +58,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "INCENTIVES_REDIS_URL",
-        "text",
+        "redis",
         "",
         "Redis that throttles share between processes. Empty: each process counts for itself.",
     ),
@@ -147,13 +147,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "INCENTIVES_SMTP_URL",
-        "carrier",
+        "mail-server",
         "",
         "A mail server, `smtps://user:password@host:465`, that sends emails while SendGrid is ill or not there.",
     ),
     Setting(
         "INCENTIVES_TWILIO_SPARE_URL",
-        "carrier",
+        "account",
         "",
         "Another account, `https://sid:token@api.dublin.ie1.twilio.com?from=number` (or `?service=sid`), for the same.",
     ),

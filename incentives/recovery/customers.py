@@ -27,9 +27,9 @@ class CustomerGiven:
     """A customer as a request names them; every part is optional."""
 
     external_ref: str | None = None
-    name: str | None = None
-    email: str | None = None
-    phone: str | None = None
+    name: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
     locale: str | None = None
     segment: str | None = None
 
@@ -39,9 +39,9 @@ class Contact:
     """A customer's name and addresses, checked and fit to send to; the phone number is E.164."""
 
     external_ref: str | None = None
-    name: str | None = None
-    email: str | None = None
-    phone: str | None = None
+    name: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
 
     def to_text(self) -> str:
         """Return the form that is encrypted and kept."""

@@ -200,6 +200,8 @@ _BEYOND_SCHEMA = (
     *("subject", "scope", "value", "expires_at", "note", "csv", "file", "decision"),
     *("into_id", "other_id", "causes", "causes.0.cause", "words", "step", "team", "owner", "owner_team", "rule"),
     *("message", "deliver_after", "until_at", "channels", "customer.email"),
+    # a year that can be meant
+    *("order_placed_at", "customer_attributes_at", "as_of", "changed_since", "starts_at", "effective_at", "from", "to"),
 )
 _BEYOND_SCHEMA_WITHIN = ("story.", "customer_attributes.")
 

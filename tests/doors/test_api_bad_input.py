@@ -288,6 +288,8 @@ def test_who_may_not_does_not_learn_what_is_wrong_with_the_body(machines: Machin
         ("/ledger/balances?as_of=yesterday", "as_of"),
         ("/ledger/balances?as_of=2026-11-20T12:00:00", "as_of"),
         ("/ledger/balances?as_of=0001-01-01T00:00:00%2B14:00", "as_of"),
+        ("/ledger/balances?as_of=1899-12-31T23:59:59Z", "as_of"),
+        ("/ledger/balances?as_of=9999-01-01T00:00:00Z", "as_of"),
     ],
 )
 def test_bad_queries(machines: Machines, path: str, field: str) -> None:

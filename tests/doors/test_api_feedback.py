@@ -81,6 +81,8 @@ def test_the_same_source_and_id_with_another_score_is_a_revision(machines: Machi
         ("kind", {"kind": "gossip"}),
         ("occurred_at", {"occurred_at": "2027-11-20T11:00:00Z"}),
         ("occurred_at", {"occurred_at": "yesterday"}),
+        ("occurred_at", {"occurred_at": "0001-01-01T00:00:00Z"}),  # what .NET sends for no instant at all
+        ("occurred_at", {"occurred_at": "1900-01-01T00:00:00+01:00"}),
         ("comment", {"comment": "before\x00after"}),
         ("comment", {"comment": "x" * 10_001}),
         ("customer.email", {"customer": {"email": "nobody"}}),

@@ -1,9 +1,15 @@
 """Whose an API key is, as the API's door keeps it in mind."""
 
+from typing import Any
+
+import pytest
+
+from api import authentication
 from api.authentication import KNOWN_FOR_SECONDS, KnownKeys
 from incentives.access.tables import api_keys
 from incentives.flows.people import CreateApiKey, create_api_key, revoke_api_key
 from incentives.kernel.actors import SYSTEM
+from incentives.queries.access import actor_of_api_key
 from tests.world import make_core
 
 
@@ -30,6 +36,26 @@ def test_a_revoked_key_is_good_for_a_moment_and_no_longer(database_url: str) -> 
     seconds.now += 0.001
     assert known.actor(core, created.secret) is None
     assert KNOWN_FOR_SECONDS < 1
+    core.database.dispose()
+
+
+def test_an_answer_that_took_its_time_is_as_old_as_the_question(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core, seconds = make_core(database_url), Seconds()
+    known = KnownKeys(seconds=seconds)
+    created = create_api_key(core=core, actor=SYSTEM, command=CreateApiKey(name="till", role="till"))
+
+    def slowly(**asked: Any) -> Any:
+        found = actor_of_api_key(**asked)
+        seconds.now += 0.4
+        return found
+
+    monkeypatch.setattr(authentication, "actor_of_api_key", slowly)
+    assert known.actor(core, created.secret) is not None
+    revoke_api_key(core=core, actor=SYSTEM, key_id=created.id)
+    seconds.now += KNOWN_FOR_SECONDS - 0.4
+    assert known.actor(core, created.secret) is None
     core.database.dispose()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.doors.machines import Machines, json_of, opened
+from tests.doors.machines import Machines, assert_problem, json_of, opened
 
 
 @pytest.fixture
@@ -101,6 +101,18 @@ def test_what_is_denied_says_nothing_of_why(machines: Machines) -> None:
     assert removed.status_code == 200
     assert machines.issue(customer={"email": "x@example.net"}).status_code == 201
     assert json_of(machines.get("/listed-values?list=deny", "manager"))["items"] == []
+
+
+def test_an_entry_ends_on_a_day_that_every_page_can_show(machines: Machines) -> None:
+    listed = {"list": "deny", "kind": "email_domain", "value": "example.net", "reason": "Leaked."}
+    for ends in ("9999-12-31T23:59:59Z", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"):
+        answer = machines.post("/listed-values", {**listed, "expires_at": ends}, "manager")
+        problem = assert_problem(answer, 422, "input-invalid", field="expires_at")
+        assert problem["errors"] == [
+            {"field": "expires_at", "message": "Outside of the calendar: use a year from 1900 to 9998."}
+        ]
+    last = {**listed, "expires_at": "9998-12-31T23:59:59Z"}
+    assert machines.post("/listed-values", last, "manager").status_code == 201
 
 
 def test_a_file_goes_on_a_list(machines: Machines) -> None:

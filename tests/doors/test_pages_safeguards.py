@@ -172,6 +172,15 @@ def test_lists_are_kept_by_hand_and_by_file(staff: Staff) -> None:
     assert visitor.fill(LISTS, action, reason="Another person.").status_code == 303
 
 
+@pytest.mark.parametrize("ends", ["9999-12-31", "9999-01-01", "0001-01-01", "1899-12-31"])
+def test_an_entry_ends_within_the_calendar(staff: Staff, ends: str) -> None:
+    entry = {"list": "deny", "kind": "email", "value": "bad@example.net", "reason": "Leaked codes."}
+    refused = staff.role("manager").fill(LISTS, LISTS, **entry, expires_at=ends)
+    assert refused.status_code == 422
+    assert "Outside of the calendar" in refused.text
+    assert staff.role("manager").get(LISTS).status == 200
+
+
 @pytest.mark.parametrize(
     ("role", "path", "status"),
     [

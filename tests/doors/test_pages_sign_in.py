@@ -230,12 +230,18 @@ def test_a_sign_in_form_of_a_foreign_browser_is_refused(staff: Staff) -> None:
         ("/\\elsewhere.example.com/", "/"),
         ("javascript:alert(1)", "/"),
         ("/\t/elsewhere.example.com", "/"),
+        ("//[", "/"),
+        ("https://[elsewhere]/", "/"),
         ("", "/"),
         (None, "/"),
     ],
 )
 def test_signing_in_leads_nowhere_else(wanted: str | None, path: str) -> None:
     assert local_path(wanted) == path
+
+
+def test_an_address_that_is_none_leads_to_the_sign_in_page_alone(staff: Staff) -> None:
+    assert Visitor(staff.app).get("/sign-in?next=//[").status == 200
 
 
 def test_waiting_alone_keeps_nobody_signed_in(staff: Staff) -> None:

@@ -9,13 +9,13 @@ from werkzeug.datastructures import MultiDict
 
 from channels.twilio_numbers import SUPPRESSES
 from channels.twilio_sms import CODES, is_signed
-from channels.twilio_status import PATH, STATUSES, callback_url
+from channels.twilio_status import PATH, STATUSES, callback_url, report_in
 from incentives.kernel.settings import Settings
 from incentives.kernel.throttle import LIMITS
 from incentives.messages.tables import MEANINGS, SUPPRESSION_REASONS, delivery_events, outbox_messages, suppressions
 from tests.doors.callbacks import PHONE, PUBLIC, SETTINGS, SHARED_KEY, TOKEN, Callbacks, opened, status_of
 from tests.letters import sms
-from tests.world import environ
+from tests.world import START, environ
 from wsgi import build_senders
 
 SID = "SM0123456789abcdef0123456789abcdef"
@@ -72,6 +72,17 @@ def test_a_number_that_takes_no_sms_is_suppressed(on_sqlite: Callbacks, code: in
     on_sqlite.twilio(status_of(SID, "failed", ErrorCode=str(code)), f"{PATH}/{message_id}")
     (entry,) = on_sqlite.rows(suppressions)
     assert (entry.channel, entry.reason, entry.code, entry.hint) == ("sms", reason, str(code), "…3456")
+
+
+@pytest.mark.parametrize("status", [*STATUSES, "unheard_of"])
+@pytest.mark.parametrize("code", SUPPRESSES)
+def test_whoever_got_an_sms_is_not_suppressed_for_its_code(status: str, code: int) -> None:
+    form = {"MessageSid": SID, "MessageStatus": status, "ErrorCode": str(code), "To": PHONE}
+    found = report_in(form, None, START, "twilio")
+    assert found is not None
+    came_back = status in ("failed", "undelivered", "canceled")
+    assert found.suppresses == (SUPPRESSES[code] if came_back else None)
+    assert found.code == str(code)
 
 
 def test_the_tables_use_words_that_there_are() -> None:

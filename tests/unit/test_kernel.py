@@ -4,7 +4,7 @@ import copy
 import pickle
 import threading
 import uuid
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from incentives.kernel.database import AmountMinor, UtcDateTime
 from incentives.kernel.errors import Refusal, slug_of
 from incentives.kernel.ids import Ids
 from incentives.kernel.money import AMOUNT_MINOR_MAX, Money, minor_digits
+from incentives.kernel.years import within_years
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -149,6 +150,29 @@ def test_threads_share_no_id() -> None:
 
 def test_two_processes_of_one_instant_share_no_id() -> None:
     assert len({Ids().new(NOW) for _ in range(1000)}) == 1000
+
+
+# --- years -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("day", "within"),
+    [
+        (date.min, False),
+        (date(1899, 12, 31), False),
+        (date(1900, 1, 1), True),
+        (date(9998, 12, 31), True),
+        (date(9999, 1, 1), False),
+        (date.max, False),
+        (datetime.min.replace(tzinfo=UTC), False),
+        (datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC), True),
+        (datetime.max.replace(tzinfo=UTC), False),
+    ],
+)
+def test_a_year_that_can_be_meant_can_be_told_in_every_zone(day: date, within: bool) -> None:
+    assert within_years(day) is within
+    if within and isinstance(day, datetime):
+        assert all(day.astimezone(timezone(timedelta(hours=hours))) == day for hours in (-12, 14))
 
 
 # --- refusals ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from incentives.kernel.errors import KeyRetired
+from incentives.kernel.key_settings import Key
 from incentives.kernel.keys import ContactCipher, KeyRing, decode, digest_of_secret, encode, new_secret, sign, unsign
 
 OLD, NEW = ("old", b"o" * 32), ("new", b"n" * 32)
@@ -44,6 +45,12 @@ def test_a_retired_key_makes_and_verifies_nothing_and_is_recognized() -> None:
 def test_a_ring_does_not_show_its_secrets() -> None:
     assert "ooo" not in repr(BOTH)
     assert "nnn" not in repr(BOTH)
+
+
+def test_a_key_of_the_settings_does_not_show_its_secret() -> None:
+    key = Key("old", b"o" * 32, "retired")
+    assert repr(key) == str(key) == f"{key}" == "Key(id='old', state='retired')"
+    assert "ooo" not in repr((key,))
 
 
 def test_purposes_do_not_share_their_macs() -> None:

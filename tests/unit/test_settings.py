@@ -92,6 +92,79 @@ def test_a_broker_is_one_that_celery_can_reach() -> None:
         assert mistakes(BROKER_URL=url) == ["INCENTIVES_BROKER_URL: must be a redis, rediss, amqp or amqps address"]
 
 
+_HOST_AND_PORT = "must be an address with a host and, where it names a port, one from 1 to 65535"
+_TWILIO = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "x", "TWILIO_FROM": "+15005550006"}
+
+
+@pytest.mark.parametrize("place", ["h:abc", "h:65536", "h:0", "h:-1", "[::1", "h\u2100x"])
+@pytest.mark.parametrize(
+    ("name", "before", "behind"),
+    [
+        ("PUBLIC_URL", "https://", ""),
+        ("SENDGRID_BASE_URL", "http://", ""),
+        ("REDIS_URL", "redis://:s3cret@", "/0"),
+        ("SMTP_URL", "smtps://u:s3cret@", ""),
+        ("TWILIO_SPARE_URL", "https://AC2:s3cret@", "?from=%2B15005550006"),
+    ],
+)
+def test_an_address_that_cannot_be_called_is_refused_by_name(name: str, before: str, behind: str, place: str) -> None:
+    """It would stop the start in the middle, or a message on its way; and Python's own words show the password."""
+    (mistake,) = mistakes(**_TWILIO, **{name: f"{before}{place}{behind}"})
+    assert mistake == f"INCENTIVES_{name}: {_HOST_AND_PORT}"
+
+
+def test_a_password_with_a_slash_is_not_shown_as_the_port() -> None:
+    for name, url in (("REDIS_URL", "redis://:s3cret/word@h"), ("SMTP_URL", "smtps://u:s3cret/word@h")):
+        assert mistakes(**{name: url}) == [f"INCENTIVES_{name}: {_HOST_AND_PORT}"]
+
+
+def test_a_redis_has_a_host_and_a_number() -> None:
+    for url in ("redis://cache", "rediss://app:word@cache:6380/3", "redis://127.0.0.1:6379/", "redis://[::1]:6379/0"):
+        assert read(REDIS_URL=url).redis_url == url
+    for url in ("cache:6379", "127.0.0.1:6379", "cache", "redis://", "redis:///0", "memory://", "http://cache"):
+        assert mistakes(REDIS_URL=url) == ["INCENTIVES_REDIS_URL: must be a redis or rediss address"]
+    (mistake,) = mistakes(REDIS_URL="redis://:s3cret@cache/abc")
+    assert mistake == "INCENTIVES_REDIS_URL: must name a database by its number, such as `/0`, or none"
+
+
+def test_a_mail_server_is_one_that_speaks_smtp() -> None:
+    for url in ("smtp://localhost:25", "smtps://u:p%40ss@mail.example:465", "smtp://mail.example/"):
+        assert read(SMTP_URL=url).smtp_url == url
+    for url in ("http://u:s3cret@mail.example", "mail.example:25", "smtp://", "smtps://mail.example/inbox"):
+        assert mistakes(SMTP_URL=url) == ["INCENTIVES_SMTP_URL: must be an smtp or smtps address, without a path"]
+    assert mistakes(SMTP_URL="smtps://u@mail.example") == [
+        "INCENTIVES_SMTP_URL: must have a user and a password or neither"
+    ]
+
+
+def test_a_second_account_says_where_its_messages_come_from() -> None:
+    for origin in ("from=+15005550007", "from=%2B15005550007", "service=MG1"):
+        url = f"https://AC2:s3cret@api.example?{origin}"
+        assert read(**_TWILIO, TWILIO_SPARE_URL=url).twilio_spare_url == url
+    for origin in ("", "?from=", "?form=%2B15005550007", "#from=1"):
+        (mistake,) = mistakes(**_TWILIO, TWILIO_SPARE_URL=f"https://AC2:s3cret@api.example{origin}")
+        assert mistake == (
+            "INCENTIVES_TWILIO_SPARE_URL: must say which number or service messages come from: "
+            "`?from=number` or `?service=sid`"
+        )
+    for url in ("https://api.example?from=1", "https://AC2@api.example?from=1", "ftp://AC2:s3cret@api.example?from=1"):
+        (mistake,) = mistakes(**_TWILIO, TWILIO_SPARE_URL=url)
+        assert mistake == "INCENTIVES_TWILIO_SPARE_URL: must be an http or https address with an account and its token"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h/x?y=1#z", "https://h?", "https://h/#", "https://u:s3cret@h", "https://@h", "https://u@h/x"]
+)
+def test_what_links_begin_with_is_an_address_and_a_path(url: str) -> None:
+    """A path that is put behind a question mark leads nowhere, and a password would be sent to every customer."""
+    said = "must be an address and a path, without user, password, `?` and `#`"
+    assert mistakes(PUBLIC_URL=url) == [f"INCENTIVES_PUBLIC_URL: {said}"]
+
+
+def test_a_broker_that_is_no_address_is_refused_without_its_password() -> None:
+    assert mistakes(BROKER_URL="redis://:s3cret@[h") == [f"INCENTIVES_BROKER_URL: {_HOST_AND_PORT}"]
+
+
 def test_an_address_ends_without_a_slash() -> None:
     assert read(PUBLIC_URL="https://acme.example/shop/").public_url == "https://acme.example/shop"
 
@@ -147,6 +220,11 @@ def test_production_is_the_default() -> None:
 def test_every_purpose_needs_keys_of_256_bits(purpose: str, keys: str) -> None:
     (mistake,) = mistakes(**{f"{purpose}_KEYS": keys})
     assert mistake.startswith(f"INCENTIVES_{purpose}_KEYS: ")
+
+
+def test_a_key_in_other_letters_is_refused_in_our_words() -> None:
+    said = "each key is `id:base64` of at least 32 bytes"
+    assert mistakes(CODE_KEYS="a:é" + base64.b64encode(b"x" * 32).decode()) == [f"INCENTIVES_CODE_KEYS: {said}"]
 
 
 def test_a_key_that_stands_twice_is_a_mistake() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from incentives.kernel import throttle
 from incentives.kernel.errors import TooManyRequests
-from incentives.kernel.throttle import LIMITS, Limit, Throttle, network_of
+from incentives.kernel.throttle import LIMITS, Limit, Throttle, block_of, network_of
 
 
 class Seconds:
@@ -136,6 +136,22 @@ def test_what_is_remembered_is_forgotten_in_the_end(seconds: Seconds) -> None:
 )
 def test_a_network_is_an_address_or_a_prefix(one: str | None, other: str, same: bool) -> None:
     assert (network_of(one) == network_of(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("address", "block"),
+    [
+        ("203.0.113.9", "203.0.113.0/24"),
+        ("::ffff:203.0.113.9", "203.0.113.0/24"),  # as a socket for both families spells it
+        ("2001:db8:7:9::1", "2001:db8:7::/48"),
+        ("", None),
+        (None, None),
+        ("nowhere", None),
+    ],
+)
+def test_whoever_is_in_one_block_counts_together_and_nobody_else(address: str | None, block: str | None) -> None:
+    """All of IPv4 in one block would stop a whole country for one thief."""
+    assert block_of(address) == block
 
 
 def test_the_limits_that_doors_name_are_there() -> None:
