@@ -1,7 +1,8 @@
 """Overriding: a customer's caps let one gift pass, for a reason, where somebody who leads gives it.
 
-Not a flow: it opens no transaction. A cap is never edited: its pot is allotted just what it lacks, by an entry that
-says why. It is for the caps of customers alone, since two people may seem to be one; money has its own ways.
+Not a flow: it opens no transaction. A cap is never edited: its pot is allotted just what it lacks for the gift, by an
+entry that says why. What passes a cap that was lowered since is none of that. It is for the caps of customers alone,
+since two people may seem to be one; money has its own ways.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,12 +33,14 @@ def overrides(draft: Draft, wanted: budgets.Wanted) -> bool:
 
 
 def allot(draft: Draft, pots: Mapping[budgets.PotKey, budgets.Pot], batch: Batch) -> None:
-    """Allot the customer's pots what they lack for a draft, before it is charged."""
+    """Allot the customer's pots what they lack for a draft, which is no more than it is, before it is charged."""
     reason = draft.command.override_reason
     if reason is None or draft.proposal is None:
         return
+    most = {"minor": draft.proposal.amount.amount_minor, "count": 1}
     for each in draft.wanted:
-        lacks = pots[each.pot].lacks(each.rule, draft.proposal.amount.amount_minor) if overrides(draft, each) else {}
+        over = pots[each.pot].lacks(each.rule, most["minor"], most["count"]) if overrides(draft, each) else {}
+        lacks = {unit: min(by, most[unit]) for unit, by in over.items()}
         if lacks:
             batch.allot(pots[each.pot], OVERRIDE, draft.id, reason, lacks)
             amounts = {f"amount_{unit}": lacks.get(unit, 0) for unit in ("minor", "count")}

@@ -6,7 +6,7 @@ that wait at the same moment go together.
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -38,8 +38,8 @@ _TOGETHER = "redeem"
 class RedeemVoucher(OrderTold):
     """Spend a voucher by its code or its token (exactly one), on an order."""
 
-    code: str | None = None
-    token: str | None = None
+    code: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
     location: str | None = None
     idempotency_key: str | None = None
 
@@ -163,8 +163,7 @@ def _weigh(tx: Connection, core: Core, tries: Sequence[_Try], now: datetime) -> 
             if each.voucher is not None:
                 met.add(each.voucher.issuance_id)
         weighed = [each for each in pending if each.result is None]
-        worth = {each.voucher.id: each.voucher.amount_minor for each in weighed}
-        counts = lifecycle.redeem_all(tx, worth, now) if worth else {}
+        counts = lifecycle.redeem_all(tx, {each.voucher.id: each.voucher for each in weighed}, now) if weighed else {}
         for each in weighed:
             each.count = counts.get(each.voucher.id)
     for each in _open(tries):

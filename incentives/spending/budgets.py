@@ -145,7 +145,7 @@ def _selecting(dialect: str, lock: bool) -> sa.Select[Any]:  # noqa: FBT001 - a 
         .where(these.in_(_ARRAYS if dialect == "postgresql" else sa.bindparam("keys", expanding=True)))
         .order_by(*columns)
     )
-    return query.with_for_update() if lock else query
+    return query.with_for_update(key_share=True) if lock else query
 
 
 _ARRAYS = sa.select(
@@ -177,7 +177,7 @@ def lock_ids(tx: Connection, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Pot]:
 def _locking(dialect: str) -> sa.Select[Any]:
     table = budget_periods.c
     query = sa.select(table.id, *_numbers()).where(among(dialect, table.id, "ids"))
-    return query.order_by(table.budget, table.subject, table.period_key).with_for_update()
+    return query.order_by(table.budget, table.subject, table.period_key).with_for_update(key_share=True)
 
 
 def movement(
@@ -333,7 +333,11 @@ def _charging(dialect: str, lock: bool) -> sa.Select[Any]:  # noqa: FBT001 - a k
     ).join(budget_periods, pots.id == sums.c.budget_period_id)
     if not lock:
         return query
-    return query.add_columns(*_numbers()).order_by(*key, sums.c.issuance_id).with_for_update(of=budget_periods)
+    return (
+        query.add_columns(*_numbers())
+        .order_by(*key, sums.c.issuance_id)
+        .with_for_update(of=budget_periods, key_share=True)
+    )
 
 
 def _charged(row: Any) -> Charged:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from incentives.spending.matching import Rule
@@ -19,12 +19,36 @@ class Pot:
     id: uuid.UUID
     counters: dict[str, int]
     changes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
-    rule: Rule | None = None
+    charged_by: Rule | None = None  # the rule in force, where this transaction charged it by that
     made: bool = False  # by this very transaction
     # The row of one that nobody else can know of: it is written when it is charged.
     unwritten: Mapping[str, Any] | None = None
     allotted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ALLOTTED, 0))
     allotments: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ALLOTTED, 0))
+
+    @property
+    def rule(self) -> Rule | None:
+        """Return the terms that its row will have; None where it keeps those that it has.
+
+        Where a cap was lowered below what is used, it is as high as the pot was full when it was locked: the database
+        could not agree to less, and by itself lets nobody add to it.
+        """
+        rule = self.charged_by
+        if rule is None or rule.basis != "face":
+            return rule
+        minor, count = self._kept("minor", rule.cap_minor), self._kept("count", rule.cap_count)
+        same = (minor, count) == (rule.cap_minor, rule.cap_count)
+        return rule if same else replace(rule, cap_minor=minor, cap_count=count)
+
+    @rule.setter
+    def rule(self, rule: Rule | None) -> None:
+        self.charged_by = rule
+
+    def _kept(self, unit: str, cap: int | None) -> int | None:
+        if cap is None or self.used(unit) <= cap + self.allowance(unit):
+            return cap
+        states = ("held", "committed", "spent")
+        return max(cap, sum(self.counters[f"{state}_{unit}"] for state in states) - self.allotted[f"allotted_{unit}"])
 
     def stands(self, state: str, unit: str) -> int:
         """Return what is held, committed or spent, changes of this transaction included (unit: minor or count)."""
@@ -40,10 +64,14 @@ class Pot:
         return self.allotted[f"allotted_{unit}"] + self.allotments[f"allotted_{unit}"]
 
     def lacks(self, rule: Rule, amount_minor: int, count: int = 1) -> dict[str, int]:
-        """Return by how much one more of an amount would pass a rule's caps, by unit; nothing where it fits."""
+        """Return by how much one more of an amount would pass a rule's caps, by unit; nothing where it fits.
+
+        What is over a cap that was lowered has room for what adds nothing to it. One more of nothing at all is the
+        question by how much it is over.
+        """
         over = {}
         for unit, cap, more in (("minor", rule.cap_minor, amount_minor), ("count", rule.cap_count, count)):
-            if cap is None or (unit == "minor" and rule.currency is None):
+            if cap is None or (unit == "minor" and rule.currency is None) or (not more and (amount_minor or count)):
                 continue
             promised = self.stands("held", unit) + self.stands("committed", unit) + more
             over[unit] = used_of(promised, self.stands("spent", unit), rule) - cap - self.allowance(unit)

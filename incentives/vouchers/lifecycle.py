@@ -117,20 +117,22 @@ def redeem(tx: Connection, voucher_id: uuid.UUID, condition: sa.ColumnElement[bo
     return tx.execute(statement.returning(vouchers.c.redeemed_count)).scalar_one_or_none()
 
 
-def redeem_all(tx: Connection, weighed: Mapping[uuid.UUID, int], now: datetime) -> dict[uuid.UUID, int]:
-    """Spend one use of each voucher that is good and still worth what was weighed; return how many are spent now.
+def redeem_all(tx: Connection, weighed: Mapping[uuid.UUID, Any], now: datetime) -> dict[uuid.UUID, int]:
+    """Spend one use of each voucher that is good and as its row said; return how many are spent now.
 
-    Several are locked in the order of their ids first, so that two tills' sequences cannot wait for each other.
+    What was weighed is what is spent: one whose worth changed since its row was read, or that was held since, even if
+    that hold is over, is left to be looked at again. Several are locked in the order of their ids first, so that two
+    tills' sequences cannot wait for each other.
     """
-    if len(weighed) == 1:
-        ((voucher_id, worth_minor),) = weighed.items()
-        rows = tx.execute(_REDEEM, {"this_id": voucher_id, "worth_minor": worth_minor, "at": now})
-    elif tx.dialect.name == "postgresql":
-        rows = tx.execute(_REDEEM_ALL, {"ids": list(weighed), "worth": list(weighed.values()), "at": now})
-    else:
-        each = [{"this_id": voucher_id, "worth_minor": minor, "at": now} for voucher_id, minor in weighed.items()]
-        return {row.id: row.redeemed_count for values in each for row in tx.execute(_REDEEM, values)}
-    return {row.id: row.redeemed_count for row in rows}
+    rows = list(weighed.values())
+    if len(rows) > 1 and tx.dialect.name == "postgresql":
+        told = {name: [getattr(row, column) for row in rows] for name, column in _TOLD.items()}
+        return {row.id: row.redeemed_count for row in tx.execute(_REDEEM_ALL, {**told, "at": now})}
+    done = [
+        tx.execute(_REDEEM, {"this_id": row.id, "worth": row.amount_minor, "held_by": row.reservation_id, "at": now})
+        for row in rows
+    ]
+    return {row.id: row.redeemed_count for found in done for row in found}
 
 
 _NOW: Any = sa.bindparam("at", type_=UtcDateTime())
@@ -139,15 +141,22 @@ _REDEEM = (
     .where(
         vouchers.c.id == sa.bindparam("this_id"),
         good(_NOW),
-        vouchers.c.amount_minor == sa.bindparam("worth_minor", type_=AmountMinor()),
+        vouchers.c.amount_minor == sa.bindparam("worth", type_=AmountMinor()),
+        vouchers.c.reservation_id.is_not_distinct_from(sa.bindparam("held_by", type_=sa.Uuid())),
     )
     .values(**_USED_ONCE)
     .returning(vouchers.c.id, vouchers.c.redeemed_count)
 )
-_IDS, _WORTH = (
-    sa.bindparam(name, type_=postgresql.ARRAY(kind)) for name, kind in (("ids", sa.Uuid()), ("worth", sa.BigInteger()))
+_TOLD = {"ids": "id", "worth": "amount_minor", "held_by": "reservation_id"}
+_IDS, _WORTH, _HELD_BY = (
+    sa.bindparam(name, type_=postgresql.ARRAY(kind))
+    for name, kind in (("ids", sa.Uuid()), ("worth", sa.BigInteger()), ("held_by", sa.Uuid()))
 )
-_WEIGHED = sa.select(sa.func.unnest(_IDS).label("id"), sa.func.unnest(_WORTH).label("minor")).subquery("weighed")
+_WEIGHED = sa.select(
+    sa.func.unnest(_IDS).label("id"),
+    sa.func.unnest(_WORTH).label("minor"),
+    sa.func.unnest(_HELD_BY, type_=sa.Uuid()).label("held_by"),
+).subquery("weighed")
 _LOCKED = (
     sa.select(vouchers.c.id)
     .where(vouchers.c.id == sa.any_(_IDS))
@@ -157,7 +166,9 @@ _LOCKED = (
 )
 # A CASE is the same condition to look a row over by, and none to find rows by: of a table that was not analyzed yet
 # PostgreSQL thinks that hardly a voucher is good, and reads all that are.
-_STILL_GOOD = sa.case((good(_NOW), sa.true()), else_=sa.false())
+_STILL_GOOD = sa.case(
+    (good(_NOW) & vouchers.c.reservation_id.is_not_distinct_from(_WEIGHED.c.held_by), sa.true()), else_=sa.false()
+)
 _REDEEM_ALL = (
     vouchers.update()
     .where(

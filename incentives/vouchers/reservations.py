@@ -19,10 +19,15 @@ HOLD_MINUTES = 15
 HOLD_MOST = timedelta(hours=24)
 
 
-def hold(tx: Connection, voucher_id: uuid.UUID, reservation_id: uuid.UUID, until: datetime, now: datetime) -> bool:
-    """Keep a voucher for a reservation: one conditional update, whose row count is the answer."""
+def hold(tx: Connection, voucher: Any, reservation_id: uuid.UUID, until: datetime, now: datetime) -> bool:
+    """Keep a voucher for a reservation: one conditional update, whose row count is the answer.
+
+    One that was held since its row was read is not taken, even if that hold is over: nobody would write that down.
+    """
     values = {"status": "reserved", "reservation_id": reservation_id, "reserved_until_at": until}
-    return tx.execute(vouchers.update().where(vouchers.c.id == voucher_id, good(now)).values(**values)).rowcount == 1
+    as_read = vouchers.c.reservation_id.is_not_distinct_from(voucher.reservation_id)
+    this = vouchers.update().where(vouchers.c.id == voucher.id, good(now), as_read)
+    return tx.execute(this.values(**values)).rowcount == 1
 
 
 def held_by(reservation_id: uuid.UUID, now: datetime) -> sa.ColumnElement[bool]:

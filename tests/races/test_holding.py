@@ -127,17 +127,17 @@ def without_condition() -> Iterator[None]:
         tx.execute(vouchers.update().where(vouchers.c.id == voucher_id).values(**values))
         return int(used) + 1
 
-    def naive_redeem_all(tx: Connection, weighed: Mapping[UUID, int], now: datetime) -> dict[UUID, int]:
+    def naive_redeem_all(tx: Connection, weighed: Mapping[UUID, Any], now: datetime) -> dict[UUID, int]:
         spent = {each: naive_redeem(tx, each, lifecycle.good(now)) for each in weighed}
         return {each: used for each, used in spent.items() if used is not None}
 
-    def naive_hold(tx: Connection, voucher_id: UUID, reservation_id: UUID, until: datetime, now: datetime) -> bool:
-        query = sa.select(vouchers.c.id).where(vouchers.c.id == voucher_id, lifecycle.good(now))
+    def naive_hold(tx: Connection, voucher: Any, reservation_id: UUID, until: datetime, now: datetime) -> bool:
+        query = sa.select(vouchers.c.id).where(vouchers.c.id == voucher.id, lifecycle.good(now))
         if tx.execute(query).first() is None:
             return False
         time.sleep(A_MOMENT_SECONDS)
         values = {"status": "reserved", "reservation_id": reservation_id, "reserved_until_at": until}
-        tx.execute(vouchers.update().where(vouchers.c.id == voucher_id).values(**values))
+        tx.execute(vouchers.update().where(vouchers.c.id == voucher.id).values(**values))
         return True
 
     with pytest.MonkeyPatch.context() as patch:

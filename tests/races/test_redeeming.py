@@ -48,7 +48,7 @@ def redeem_or_sweep(core: Core, job: str | datetime) -> Outcome:
 def without_condition() -> Iterator[None]:
     """Look whether the voucher is good, and then spend it or end it."""
 
-    def naive_redeem(tx: Connection, weighed: Mapping[UUID, int], now: datetime) -> dict[UUID, int]:
+    def naive_redeem(tx: Connection, weighed: Mapping[UUID, Any], now: datetime) -> dict[UUID, int]:
         these = vouchers.c.id.in_(list(weighed))
         good = tx.execute(sa.select(vouchers.c.id).where(these, lifecycle.good(now))).scalars().all()
         time.sleep(A_MOMENT_SECONDS)

@@ -17,7 +17,7 @@ def redeem_without_condition(patch: pytest.MonkeyPatch) -> None:
     real = lifecycle.redeem
     patch.setattr(lifecycle, "redeem", lambda tx, voucher_id, _condition: real(tx, voucher_id, sa.true()))
 
-    def redeem_all(tx: Any, weighed: Mapping[Any, int], _now: Any) -> dict[Any, int]:
+    def redeem_all(tx: Any, weighed: Mapping[Any, Any], _now: Any) -> dict[Any, int]:
         counts = {each: real(tx, each, sa.true()) for each in weighed}
         return {each: used for each, used in counts.items() if used is not None}
 
