@@ -6,15 +6,18 @@ there. The voucher's row is locked before the budgets, and what is decided is de
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from incentives.catalog import releases
-from incentives.deeds import casework, guarding
+from incentives.deeds import answers, casework, guarding
 from incentives.deeds.batch import Batch
+from incentives.kernel import idempotency
 from incentives.kernel.actors import Actor
 from incentives.kernel.core import Core
 from incentives.kernel.errors import (
@@ -82,12 +85,82 @@ def done_before(
     request: Mapping[str, Any],
     now: datetime,
 ) -> Cared | None:
-    """Claim an idempotency key; how the voucher stands when it was used before, or None.
+    """Claim an idempotency key; how the voucher stood after the first request when it was used before, or None.
 
     Raises ``IdempotencyKeyReused``, ``IdempotencyKeyInFlight`` and ``VoucherNotFound``.
     """
-    found = casework.claimed_before(tx, core, actor, deed, key, request, request["voucher_id"], now)
-    return None if found is None else cared(find(tx, actor, found), now, replayed=True)
+    found = casework.claimed_before(tx, core, actor, deed, key, request, core.ids.new(now), now)
+    if found is None:
+        return None
+    row = find(tx, actor, request["voucher_id"])
+    stood = _stood(tx, row, actor, deed, key, found)
+    return replace(stood, replayed=True) if stood else cared(row, now, replayed=True)
+
+
+def _stood(tx: Connection, row: Any, actor: Actor, deed: str, key: str | None, since: uuid.UUID) -> Cared | None:
+    """Return how a voucher stood after what was done to it under a key, as the audit trail was told.
+
+    Its event is the actor's first, at that very instant, whose id is later than ``since``, which was made for the key.
+    None where no event says it: those of reissues do not, nor do those of what was done before any said it.
+    """
+    keys = idempotency.idempotency_keys.c
+    this = (keys.scope == f"{actor.label}:{deed}", keys.key == key)
+    at = tx.execute(sa.select(keys.created_at).where(*this)).scalar_one()
+    for event in answers.history(tx, row.issuance_id):
+        own = event.at == at and event.actor == actor.label and event.id > since
+        if own and event.facts.get("voucher_id") == str(row.id) and "stands" in event.facts:
+            return _read(row, event.facts["stands"])
+    return None
+
+
+def _read(row: Any, stands: Mapping[str, Any]) -> Cared:
+    """Return how a voucher stood, as ``_stands`` wrote it."""
+    until = stands["frozen_until_at"]
+    return Cared(
+        voucher_id=row.id,
+        issuance_id=row.issuance_id,
+        case_id=row.case_id,
+        status=stands["status"],
+        last4=row.last4,
+        amount=Money(stands["amount_minor"], row.currency),
+        left=Money(stands["left_minor"], row.currency),
+        expires_at=datetime.fromisoformat(stands["expires_at"]),
+        frozen=stands["frozen"],
+        frozen_until_at=datetime.fromisoformat(until) if until else None,
+    )
+
+
+def _stands(row: Any, action: str, facts: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return how a voucher stands after something was done to it, for whoever asks for the same again."""
+    done = cared(SimpleNamespace(**{**row._asdict(), **_changes(action, facts, now)}), now)
+    return {
+        "status": done.status,
+        "amount_minor": done.amount.amount_minor,
+        "left_minor": done.left.amount_minor,
+        "expires_at": done.expires_at.isoformat(),
+        "frozen": done.frozen,
+        "frozen_until_at": done.frozen_until_at.isoformat() if done.frozen_until_at else None,
+    }
+
+
+def _changes(action: str, facts: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return what something changed of a voucher's row, which was read before it was done."""
+    until = facts.get("until_at")
+    match action:
+        case "voucher.adjusted":
+            held = {"frozen_at": now, "frozen_until_at": None} if facts.get("held_for") else {}
+            return {"status": "issued", "amount_minor": facts["amount_minor"], **held}
+        case "voucher.extended":
+            return {"expires_at": datetime.fromisoformat(facts["expires_at"])}
+        case "voucher.frozen":
+            # It was told in whatever zone it was asked for.
+            until_at = datetime.fromisoformat(until).astimezone(UTC) if until else None
+            return {"frozen_at": now, "frozen_until_at": until_at}
+        case "voucher.unfrozen":
+            return {"frozen_at": None, "frozen_until_at": None}
+        case "voucher.voided":
+            return {"status": "voided"}
+    return {}
 
 
 def cared(row: Any, now: datetime, *, replayed: bool = False) -> Cared:
@@ -174,7 +247,8 @@ def lapse_hold(tx: Connection, row: Any) -> None:
 def note(batch: Batch, row: Any, action: str, reason: str | None, facts: Mapping[str, Any]) -> None:
     """Lay out the audit event of what was done to a voucher, under its issuance and its case."""
     about = {"voucher_id": str(row.id), "last4": row.last4, "currency": row.currency}
-    batch.note(action, row.issuance_id, row.case_id, reason, {**about, **facts})
+    stands = {} if action == "voucher.reissued" else {"stands": _stands(row, action, facts, batch.now)}
+    batch.note(action, row.issuance_id, row.case_id, reason, {**about, **facts, **stands})
 
 
 def let_go(

@@ -1,7 +1,10 @@
-"""The answers of issuing and approving, and how a replay makes them again from the records, codes included."""
+"""The answers of issuing and approving, and how a replay makes them again from the records, codes included.
+
+What a voucher was worth, and until when it was good, may have changed since: of that the audit trail knows how it was.
+"""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from incentives.books.tables import audit_events
 from incentives.kernel.core import Core
+from incentives.kernel.errors import KeyRetired
 from incentives.kernel.money import Money
 from incentives.messages.tables import outbox_messages
 from incentives.spending.tables import approvals
@@ -18,6 +23,8 @@ from incentives.vouchers.tables import issuances
 
 # It never waited to be sent; what was found out later does not show in a replay.
 _SUPPRESSED_AT_ONCE = sa.and_(outbox_messages.c.status == "suppressed", outbox_messages.c.attempts == 0)
+_GIVEN = ("voucher.issued", "approval.granted", "apology.given")
+_MOVED = ("voucher.extended", "redemption.annulled", "redemption.reversed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,32 +146,86 @@ def replay(tx: Connection, core: Core, issuance_id: uuid.UUID) -> Issued | Await
 def given(tx: Connection, core: Core, issuance_id: uuid.UUID, case_id: uuid.UUID, *, replayed: bool) -> Issued:
     """Return what an issuance gave at first, with the code derived again."""
     voucher = lifecycle.numbered(tx, issuance_id, 1)
+    events = history(tx, issuance_id)
+    deed = next((event for event in events if event.action in _GIVEN), None)
+    if voucher and deed:
+        voucher |= {"amount_minor": deed.facts["amount_minor"], "expires_at": first_end(voucher, events)}
     table = outbox_messages.c
     messages = tx.execute(
         sa.select(table.id, table.channel, _SUPPRESSED_AT_ONCE.label("suppressed"), table.reason)
         .where(
             table.issuance_id == issuance_id,
             table.voucher_id == (voucher["id"] if voucher else None),
-            table.copy == 0,  # what was sent again came later
+            table.copy == 0,  # what was sent again came later, and so did what went by another channel
+            *([table.created_at == deed.at] if deed else []),
         )
         .order_by(table.channel),
     ).all()
+    held = bool(deed and deed.facts.get("held_for"))
     return Issued(
         id=issuance_id,
         case_id=case_id,
         voucher=again(core, voucher) if voucher else None,
-        deliveries=tuple(_delivery(row) for row in messages),
+        deliveries=tuple(_delivery(row, held=held) for row in messages),
         replayed=replayed,
     )
 
 
-def _delivery(row: Any) -> Delivery:
+def _delivery(row: Any, *, held: bool) -> Delivery:
     if not row.suppressed:
-        return Delivery(id=row.id, channel=row.channel)
+        return Delivery(id=row.id, channel=row.channel, status="held" if held else "queued")
     return Delivery(id=row.id, channel=row.channel, status="suppressed", reason=row.reason)
+
+
+def history(tx: Connection, issuance_id: uuid.UUID) -> Sequence[Any]:
+    """Return what the audit trail says of an issuance and its vouchers, the oldest first."""
+    table = audit_events.c
+    query = sa.select(table.id, table.at, table.actor, table.action, table.facts)
+    return tx.execute(query.where(table.subject_id == str(issuance_id)).order_by(table.id)).all()
+
+
+def first_end(row: Mapping[str, Any], events: Iterable[Any]) -> datetime:
+    """Return until when a voucher was good when it was made.
+
+    Its end is only ever moved to a later one, and what moves it says where it was, but for undone redemptions that
+    were written down before they said so.
+    """
+    moved = (event.facts for event in events if event.action in _MOVED)
+    before = [facts["before"] for facts in moved if facts.get("voucher_id") == str(row["id"]) and "before" in facts]
+    ends: list[datetime] = [row["expires_at"], *map(datetime.fromisoformat, before)]
+    return min(ends)
 
 
 def again(core: Core, row: Mapping[str, Any]) -> IssuedVoucher:
     """Return a voucher as its issuer saw it, with its secrets derived again."""
     code, token = lifecycle.secrets_of(core, row["id"], row["code_key_id"])
     return shown(lifecycle.Made(row=row, code=code, token=token))
+
+
+def left_again(tx: Connection, core: Core, row: Mapping[str, Any]) -> Remainder:
+    """Return a voucher over what a sale left as the till saw it at first."""
+    table = outbox_messages.c
+    # What was sent later, when somebody asked for it, did not keep the code from the till.
+    about = (
+        table.issuance_id == row["issuance_id"],
+        table.voucher_id == row["id"],
+        table.created_at == row["issued_at"],
+    )
+    told = tx.execute(sa.select(table.id).where(*about).limit(1)).first() is not None
+    code, token = (None, None) if told else secrets_again(core, row["id"], row["code_key_id"])
+    return Remainder(
+        id=row["id"],
+        last4=row["last4"],
+        amount=Money(row["amount_minor"], row["currency"]),
+        expires_at=first_end(row, history(tx, row["issuance_id"])),
+        code=code,
+        token=token,
+    )
+
+
+def secrets_again(core: Core, voucher_id: uuid.UUID, code_key_id: str) -> tuple[str, str] | tuple[None, None]:
+    """Return a voucher's code and token where an answer may lack them: nobody can derive those of a retired key."""
+    try:
+        return lifecycle.secrets_of(core, voucher_id, code_key_id)
+    except KeyRetired:
+        return None, None

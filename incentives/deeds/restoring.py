@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from incentives.books import ledger
 from incentives.catalog import eligibility
 from incentives.catalog.incentive import Incentive
-from incentives.deeds import selling, unneeded, wording
+from incentives.deeds import answers, selling, unneeded, wording
 from incentives.deeds.batch import Batch
 from incentives.deeds.undoing import ANNULMENT, NEW_CODE, NONE, SAME_CODE, Ground, Undoing
 from incentives.kernel.actors import may
@@ -29,6 +29,7 @@ from incentives.vouchers import lifecycle, reservations
 from incentives.vouchers.tables import redemption_reversals, redemptions, vouchers
 
 _GATHERED = "The purchase that left it was undone."
+_UNDONE = ("redemption.annulled", "redemption.reversed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +320,9 @@ def _note(batch: Batch, ground: Ground, restored: Restored | None, allocations: 
         "gathered_minor": ground.rest_minor,
         "gathered_id": str(undoing.redemption.remainder_id) if ground.rest_minor else None,
         "restored_id": str(restored.id) if restored else None,
+        "restored_status": restored.status if restored else None,
         "restored_until_at": restored.expires_at.isoformat() if restored else None,
+        "before": voucher.expires_at.isoformat(),
         "allocations": list(allocations),
     }
     action = "redemption.annulled" if undoing.kind == ANNULMENT else "redemption.reversed"
@@ -353,12 +356,23 @@ def _again(tx: Connection, batch: Batch, row: Any) -> Restored:
     voucher = lifecycle.state(tx, row.voucher_id)
     # Whom the first answer showed it, whatever the channels have become since.
     shown = row.restore == NEW_CODE and voucher.shown_to == batch.actor.label
-    code, token = lifecycle.secrets_of(batch.core, voucher.id, voucher.code_key_id) if shown else (None, None)
+    code, token = answers.secrets_again(batch.core, voucher.id, voucher.code_key_id) if shown else (None, None)
+    facts = _told(tx, voucher.issuance_id, row.redemption_id)
     return Restored(
         id=voucher.id,
         last4=voucher.last4,
         amount=Money(row.amount_minor, row.currency),
-        expires_at=voucher.expires_at,
+        expires_at=datetime.fromisoformat(facts["restored_until_at"]),
+        status=facts.get("restored_status", "issued"),  # what was undone earlier does not say it
         code=code,
         token=token,
     )
+
+
+def _told(tx: Connection, issuance_id: uuid.UUID, redemption_id: uuid.UUID) -> Mapping[str, Any]:
+    """Return what the audit trail was told when a redemption was undone, which is done once."""
+    found = (event for event in answers.history(tx, issuance_id) if event.action in _UNDONE)
+    facts: Mapping[str, Any] = next(
+        event.facts for event in found if event.facts["redemption_id"] == str(redemption_id)
+    )
+    return facts

@@ -32,7 +32,6 @@ from incentives.kernel.errors import (
 from incentives.kernel.many import insert_many
 from incentives.kernel.money import Money
 from incentives.kernel.throttle import block_of
-from incentives.messages import outbox
 from incentives.spending import budgets, settling
 from incentives.spending.budgets import Charged
 from incentives.vouchers import finding, lifecycle, reservations, shares
@@ -349,11 +348,6 @@ def _spend(
     return {each.pot_id: pots[each.pot_id] for each in charged}
 
 
-def _left_again(tx: Connection, core: Core, row: Mapping[str, Any]) -> Remainder:
-    told = bool(outbox.about_voucher(tx, row["issuance_id"], row["id"]))
-    return answers.left(answers.again(core, row), told=told)
-
-
 def replay(tx: Connection, core: Core, redemption_id: uuid.UUID) -> Redeemed:
     """Return the answer that the first request got."""
     row = lifecycle.redemption_with_voucher(tx, redemption_id)
@@ -367,7 +361,7 @@ def replay(tx: Connection, core: Core, redemption_id: uuid.UUID) -> Redeemed:
         redeemed_at=row.redeemed_at,
         last4=row.last4,
         incentive=row.incentive,
-        remainder=_left_again(tx, core, remainder) if remainder else None,
+        remainder=answers.left_again(tx, core, remainder) if remainder else None,
         use_number=row.use_number,
         max_redemptions=row.max_redemptions,
         reservation_id=row.reservation_id,

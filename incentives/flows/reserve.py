@@ -1,7 +1,7 @@
 """Reserve: a till holds a voucher while a sale is paid; the hold is extended, released, or lapses by itself."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from incentives.books import audit
 from incentives.catalog import releases
-from incentives.deeds import assessment, casework, reasons, reviewing, selling, suspecting_tills, valuing
+from incentives.deeds import answers, assessment, casework, reasons, reviewing, selling, suspecting_tills, valuing
 from incentives.deeds.batch import Batch
 from incentives.deeds.valuing import Sale
 from incentives.kernel import idempotency
@@ -39,8 +39,8 @@ _MINUTES_MOST = int(HOLD_MOST.total_seconds() // 60)
 class ReserveVoucher(OrderTold):
     """Hold a voucher by its code or its token (exactly one) for an order, as far as that is known."""
 
-    code: str | None = None
-    token: str | None = None
+    code: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
     location: str | None = None
     hold_minutes: int = HOLD_MINUTES
     idempotency_key: str | None = None
@@ -108,7 +108,7 @@ def _reserve(tx: Connection, batch: Batch, command: ReserveVoucher) -> Reserved 
             valuing.check_alone(tx, sale, incentive)
             suspecting_tills.refuse_holding(tx, core, actor, voucher, location, catalog.abuse, now)
             until = min(now + timedelta(minutes=command.hold_minutes), voucher.expires_at)
-            if reservations.hold(tx, voucher.id, reservation_id, until, now):
+            if reservations.hold(tx, voucher, reservation_id, until, now):
                 break
         else:
             raise VoucherReserved(last4=voucher.last4 if voucher else None)
@@ -188,7 +188,7 @@ def _write(tx: Connection, batch: Batch, command: ReserveVoucher, row: dict[str,
 def _replay(tx: Connection, command: ReserveVoucher, reservation_id: uuid.UUID) -> Reserved:
     """Return the answer that the first request got, whatever became of the hold since."""
     row = reservations.find(tx, reservation_id)
-    good_until = lifecycle.state(tx, row.voucher_id).expires_at
+    told = next(event.facts for event in _about(tx, row) if event.action == "voucher.reserved")
     return Reserved(
         id=row.id,
         voucher_id=row.voucher_id,
@@ -198,9 +198,15 @@ def _replay(tx: Connection, command: ReserveVoucher, reservation_id: uuid.UUID) 
         location=row.location,
         order_ref=command.order_ref,
         reserved_at=row.reserved_at,
-        expires_at=min(row.reserved_at + timedelta(minutes=command.hold_minutes), good_until),
+        expires_at=datetime.fromisoformat(told["expires_at"]),
         replayed=True,
     )
+
+
+def _about(tx: Connection, row: Any) -> list[Any]:
+    """Return what the audit trail says of a hold."""
+    events = answers.history(tx, row.issuance_id)
+    return [event for event in events if event.facts.get("reservation_id") == str(row.id)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,10 +238,11 @@ def extend_reservation(*, core: Core, actor: Actor, command: ExtendReservation) 
     permit(actor, "redemptions:create")
     now = core.clock.now()
     _check_minutes("minutes", command.minutes)
+    event_id = core.ids.new(now)
     with core.database.write() as tx:
-        if _extended_before(tx, core, actor, command, now):
-            row = reservations.find(tx, command.reservation_id)
-            return Extended(id=row.id, voucher_id=row.voucher_id, expires_at=row.expires_at, replayed=True)
+        before = _extended_before(tx, core, actor, command, event_id, now)
+        if before is not None:
+            return _extended(tx, command.reservation_id, before)
         row, voucher = _locked(tx, command.reservation_id)
         if row.actor != actor.label:
             raise NotYourReservation
@@ -249,17 +256,29 @@ def extend_reservation(*, core: Core, actor: Actor, command: ExtendReservation) 
         until = min(until, voucher.expires_at)
         if not reservations.keep_longer(tx, row.voucher_id, row.id, until, now):
             raise ReservationLapsed(expires_at=row.expires_at.isoformat())
-        _note(tx, core, actor, now, "reservation.extended", row, None, {"expires_at": until.isoformat()})
+        facts = {"expires_at": until.isoformat()}
+        _note(tx, core, actor, now, "reservation.extended", row, None, facts, event_id)
     return Extended(id=row.id, voucher_id=row.voucher_id, expires_at=until)
 
 
 def _extended_before(
-    tx: Connection, core: Core, actor: Actor, command: ExtendReservation, now: datetime
+    tx: Connection, core: Core, actor: Actor, command: ExtendReservation, event_id: uuid.UUID, now: datetime
 ) -> uuid.UUID | None:
     """Claim the key: a till that heard nothing and asks again does not hold it twice as long."""
-    key, about = command.idempotency_key, command.reservation_id
-    request = {"reservation_id": about, "minutes": command.minutes}
-    return casework.claimed_before(tx, core, actor, "reservation-extensions", key, request, about, now)
+    request = {"reservation_id": command.reservation_id, "minutes": command.minutes}
+    key = command.idempotency_key
+    return casework.claimed_before(tx, core, actor, "reservation-extensions", key, request, event_id, now)
+
+
+def _extended(tx: Connection, reservation_id: uuid.UUID, event_id: uuid.UUID) -> Extended:
+    """Return the answer that the first request got: its event says until when it was held then.
+
+    Keys that were claimed before they named the event name the hold: of that is told until when it is held now.
+    """
+    row = reservations.find(tx, reservation_id)
+    told = [datetime.fromisoformat(each.facts["expires_at"]) for each in _about(tx, row) if each.id == event_id]
+    until = told[0] if told else row.expires_at
+    return Extended(id=row.id, voucher_id=row.voucher_id, expires_at=until, replayed=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,9 +348,9 @@ def _note(
     row: Any,
     reason: str | None,
     facts: dict[str, Any],
+    event_id: uuid.UUID | None = None,
 ) -> None:
-    audit.record(
-        tx,
+    event = audit.event(
         core=core,
         actor=actor,
         now=now,
@@ -342,6 +361,7 @@ def _note(
         reason=reason,
         facts={"reservation_id": str(row.id), "voucher_id": str(row.voucher_id), "last4": row.last4, **facts},
     )
+    audit.record_all(tx, [{**event, "id": event_id or event["id"]}])
 
 
 def lapse_due(*, core: Core) -> int:

@@ -52,8 +52,14 @@ class Claim:
 
         Keyed, since a request holds a code or an address that could be guessed from a plain digest.
         """
-        text = json.dumps(self.request, sort_keys=True, default=str).encode()
+        text = json.dumps(self.request, sort_keys=True, default=_members).encode()
         return [ring.mac(key_id, b"idempotency", text).hex() for key_id in ring.all_ids]
+
+
+def _members(value: Any) -> Any:
+    """Return all that a part of a request holds, shown in a log or not; of what has no parts its text."""
+    fields = getattr(value, "__dataclass_fields__", None)
+    return str(value) if fields is None else {name: getattr(value, name) for name in fields}
 
 
 def claim(

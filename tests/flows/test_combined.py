@@ -133,10 +133,14 @@ def test_what_was_redeemed_elsewhere_is_not_there_to_be_reversed(shop: Shop) -> 
     reverse(shop, done.id, "same_code", shop.supervisor)
 
 
-def test_where_it_was_given_it_can_be_reversed_too(shop: Shop) -> None:
+@pytest.mark.parametrize("place", ["london", "leeds"])
+def test_where_it_was_given_it_can_be_reversed_too(shop: Shop, place: str) -> None:
+    """There and where it was redeemed, and nowhere else."""
     given = shop.voucher(location="london")
     done = redeem(shop, given.code, moved(shop.till, location="leeds"), order_total=Money(700, "GBP"))
-    reverse(shop, done.id, "same_code", shop.supervisor)
+    assert done.location == "leeds"
+    shop.refused(RedemptionNotFound, reverse, shop, done.id, "same_code", moved(shop.supervisor, location="new-york"))
+    reverse(shop, done.id, "same_code", moved(shop.supervisor, location=place))
     shop.check()
 
 
@@ -361,4 +365,4 @@ def test_a_freezing_is_replayed_after_it_has_ended(shop: Shop) -> None:
     Care(shop).freeze(voucher.id, until_at, idempotency_key="k")
     shop.later(minutes=6)
     again = Care(shop).freeze(voucher.id, until_at, idempotency_key="k")
-    assert (again.replayed, again.frozen) == (True, False)
+    assert (again.replayed, again.frozen) == (True, True)  # as it was told then
