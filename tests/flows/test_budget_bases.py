@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from incentives.kernel import errors
 from incentives.queries.budget_holds import holds_of
 from incentives.queries.budgets import BASES, Budget, list_budgets, one_pot
-from incentives.spending.tables import COUNTERS, budget_movements, budget_periods
+from incentives.spending.tables import COUNTERS, budget_allocations, budget_movements, budget_periods
 from tests.flows.shop import Shop, budget, catalog, named
+from tests.flows.till_shop import pounds, redeem, reverse
 from tests.world import START, actor, publish_catalog
 
 BY_BASIS: dict[str, dict[str, Any]] = {
@@ -117,6 +118,21 @@ def test_the_database_keeps_a_cap_by_face_and_no_other(open_shop: Callable[..., 
 
 
 # --- counts, tags, customers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("basis", ["expected", "redemption"])
+def test_what_is_promised_again_is_allotted_only_where_promises_are_charged_in_full(
+    open_shop: Callable[..., Shop], basis: str
+) -> None:
+    """Else each undone sale would let such a budget hold more than its cap, for good."""
+    shop = open_shop(catalog(budget("small", period="none", cap_minor=1500, **BY_BASIS[basis])))
+    codes = [shop.voucher(customer=named(f"c{number}@example.com")).code for number in range(3)]
+    done = redeem(shop, codes[0], order_total=pounds(700))  # of 1000: what lapsed is promised again
+    reverse(shop, done.id)
+    assert shop.pot("small") == (0, 3000, 0)
+    assert shop.all(budget_allocations) == []
+    assert shop.one(budget_periods, budget_periods.c.budget == "small").allotted_minor == 0
+    shop.check()
 
 
 def test_a_customer_has_so_many_for_one_kind_of_trouble(open_shop: Callable[..., Shop]) -> None:

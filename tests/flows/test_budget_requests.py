@@ -266,6 +266,14 @@ def test_glass_is_broken_up_to_so_many_percent_and_somebody_looks_at_it(shop: Sh
     propose(shop, "break_glass", amount_minor=1000)
 
 
+@pytest.mark.parametrize("by_minor", [-800, 800])
+def test_only_what_was_added_in_emergencies_uses_up_their_share(shop: Shop, finance: Actor, by_minor: int) -> None:
+    decide(shop, propose(shop, "adjustment", amount_minor=by_minor).id, finance)
+    refused(shop, errors.BreakGlassLimitReached, propose, "break_glass", amount_minor=1001)
+    decide(shop, propose(shop, "break_glass", amount_minor=1000).id, finance)
+    refused(shop, errors.BreakGlassLimitReached, propose, "break_glass", amount_minor=1)
+
+
 def test_glass_that_the_catalog_does_not_have_is_not_broken(shop: Shop) -> None:
     refused(shop, errors.BreakGlassLimitReached, propose, "break_glass", pot=PotName(budget="other"), amount_minor=1)
 

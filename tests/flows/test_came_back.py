@@ -1,5 +1,6 @@
 """Where nothing is sent is known when something is offered and given, by the address and behind any spelling of it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -134,6 +135,17 @@ def test_what_becomes_known_after_it_was_promised_is_found_out_before_it_is_sent
     assert (again.id, [each.status for each in again.deliveries]) == (given.id, ["queued"])  # as the first answer was
 
 
+def test_it_holds_to_its_instant_and_none_longer(shop: Shop) -> None:
+    now = shop.clock.now()
+    suppress(shop, "bounced")
+    digests = {("email", each) for each in came_back.digests_of(shop.core, "email", EMAIL, "bounced")}
+    end = suppression.ends_at("bounced", now)
+    assert end is not None
+    with shop.core.database.read() as tx:
+        assert len(suppression.standing(tx, digests, end - timedelta(microseconds=1))) == 1
+        assert suppression.standing(tx, digests, end) == []
+
+
 @pytest.mark.parametrize("reason", SUPPRESSION_REASONS)
 def test_each_reason_holds_for_as_long_as_it_says(shop: Shop, reason: str) -> None:
     assert suppress(shop, reason) == 1
@@ -208,6 +220,14 @@ def test_start_takes_nothing_off_that_the_customer_did_not_put_there(shop: Shop)
     suppress(shop, "invalid", PHONE)
     opt_out(shop, START, "SM1:START")
     assert known(shop, email=None, phone=PHONE) == [("sms", "failed")]
+
+
+@pytest.mark.parametrize("reason", SUPPRESSION_REASONS)
+def test_start_lifts_only_what_its_owner_said(shop: Shop, reason: str) -> None:
+    suppress(shop, reason, PHONE)
+    shop.later(hours=1)
+    assert opt_out(shop, START, "SM1:START")
+    assert (shop.one(suppressions).lifted_at is None) is (reason != "unsubscribed")
 
 
 def test_somebody_who_may_lifts_it_with_a_reason(shop: Shop) -> None:

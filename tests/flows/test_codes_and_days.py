@@ -99,6 +99,25 @@ def test_else_it_is_shown_and_who_gives_does_not_redeem_it(shop: Shop) -> None:
         shop.redeem(rest.code, by=lead)
 
 
+def test_a_replay_shows_no_code_that_went_to_the_customer_when_a_sale_was_undone(shop: Shop) -> None:
+    voucher = shop.voucher(location="london", customer=named(EMAIL), channels=("email",))
+    done = redeem(shop, voucher.code, order_total=pounds(700))
+    first, again = (reverse(shop, done.id, "new_code", idempotency_key="k").voucher for _ in range(2))
+    assert first is not None
+    assert again is not None
+    assert (first.code, first.token) == (None, None)
+    assert (again.id, again.code, again.token) == (first.id, None, None)
+
+
+def test_a_replay_shows_no_code_of_what_was_left_that_went_to_the_customer(shop: Shop) -> None:
+    voucher = shop.voucher(incentive="credit", location="london", customer=named(EMAIL), channels=("email",))
+    order: dict[str, Any] = {"order_total": pounds(700), "idempotency_key": "k"}
+    first, again = (redeem(shop, voucher.code, **order).remainder for _ in range(2))
+    assert first is not None
+    assert (first.code, first.token) == (None, None)
+    assert again == first
+
+
 def test_what_was_sent_to_the_customer_is_not_revealed(shop: Shop) -> None:
     asked = shop.ask(amount_minor=3000, customer=named(EMAIL))
     given = shop.decide(asked.approval_id).issued

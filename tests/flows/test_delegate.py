@@ -224,6 +224,16 @@ def test_a_key_makes_one_delegation(board: Board) -> None:
     board.refused(IdempotencyKeyReused, create_delegation, core=board.core, actor=board.mona, command=other)
 
 
+def test_a_key_of_a_vote_for_another_is_none_of_an_own_vote(board: Board) -> None:
+    asked = board.ask(7000)
+    board.delegate(board.mona, board.sam)
+    for_mona = {"on_behalf_of": board.mona.label, "idempotency_key": "k"}
+    first = board.vote(asked, board.sam, **for_mona)
+    board.refused(IdempotencyKeyReused, board.vote, asked, board.sam, idempotency_key="k")
+    again = board.vote(asked, board.sam, **for_mona)
+    assert (again.replayed, again.status, again.level) == (True, first.status, first.level)
+
+
 def test_a_delegation_is_seen_and_ended_by_whom_it_concerns(board: Board) -> None:
     hers = board.delegate(board.mona, board.sam)
     theirs = board.delegate(board.sam, board.sue)

@@ -15,6 +15,7 @@ from incentives.queries.issuances import one_issuance
 from incentives.spending.tables import approvals, budget_movements
 from incentives.vouchers.tables import issuances, vouchers
 from tests.flows.shop import Shop, budget, catalog, moved, named, wish
+from tests.flows.till_shop import redeem, reverse, till_catalog
 
 OpenShop = Callable[..., Shop]
 
@@ -189,4 +190,20 @@ def test_the_rest_of_a_credit_lapses(two_pots: Shop) -> None:
     assert shop.pot("released") == (0, 0, 700)
     assert shop.pot("kept") == (0, 0, 2000)
     assert shop.pot("released", "count") == shop.pot("counted", "count") == (0, 0, 1)
+    shop.check()
+
+
+@pytest.mark.parametrize("on_expiry", ["release", "keep"])
+def test_an_issuance_counts_once_though_two_of_its_vouchers_end_in_one_sweep(
+    open_shop: OpenShop, on_expiry: str
+) -> None:
+    small = budget("small", period="none", cap_minor=9000, cap_count=9, on_expiry=on_expiry)
+    shop = open_shop(till_catalog(small, voucher={"max_redemptions": 2}))
+    voucher = shop.voucher(amount_minor=1000)
+    reverse(shop, redeem(shop, voucher.code).id, "new_code")  # a voucher of its own beside the second use
+    shop.later(days=60)
+    assert shop.expire() == (2, 0)
+    kept = on_expiry == "keep"
+    assert shop.pot("small") == (0, 0, 2000 if kept else 0)
+    assert shop.pot("small", "count") == (0, 0, 1 if kept else 0)
     shop.check()

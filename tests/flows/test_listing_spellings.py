@@ -8,6 +8,7 @@ import pytest
 
 from incentives.flows.listing import Imported, ListValue, add_listed, import_listed
 from incentives.kernel.errors import AlreadyListed, BlockedBySafeguards, InputInvalid
+from incentives.kernel.years import OUTSIDE
 from incentives.safeguards import lists
 from incentives.safeguards.tables import listed_values
 from tests.flows.shop import Shop, named
@@ -82,8 +83,9 @@ def test_a_file_that_is_no_such_table_is_refused(shop: Shop, text: str) -> None:
 
 def test_an_end_beyond_the_calendar_is_a_mistake(shop: Shop) -> None:
     """It is no instant at Greenwich, where ends are kept."""
-    found = load(shop, "kind,value,reason,expires_at\nemail,a@b.example,why,9999-12-31T23:59:59-23:00\n")
-    assert [each["line"] for each in found.mistakes] == [2]
+    for end in ("9999-12-31T23:59:59-23:00", "9999-12-31T23:59:59Z", "9999-01-01T00:00:00+00:00"):
+        found = load(shop, f"kind,value,reason,expires_at\nemail,a@b.example,why,{end}\n")
+        assert [(each["line"], each["message"]) for each in found.mistakes] == [(2, OUTSIDE)]
     ends = datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-23)))
     shop.refused(InputInvalid, put, shop, "email", "a@b.example", expires_at=ends)
     put(shop, "email", "a@b.example", expires_at=datetime(9999, 1, 1, tzinfo=UTC))

@@ -9,10 +9,16 @@ from incentives.kernel.errors import BudgetExhausted, CustomerCapReached, Refusa
 from incentives.spending.tables import budget_periods
 from tests.flows.aftercare import Care
 from tests.flows.shop import Shop, budget, catalog, named
+from tests.flows.till_shop import reverse
 from tests.world import publish_catalog
 
 OpenShop = Callable[..., Shop]
 CARRIES = {"rollover": "carry_over"}
+
+
+def _of_people(shop: Shop) -> dict[str, tuple[int, int, int]]:
+    """Return what is held, committed and spent of each person's own budget."""
+    return {name[1]: pot for name, pot in shop.pots().items() if name[0] == "mine"}
 
 
 def _carry(shop: Shop) -> None:
@@ -81,10 +87,29 @@ def test_who_raises_has_their_own_budget_charged_too(open_shop: OpenShop) -> Non
     refusal = shop.refused(BudgetExhausted, desk.adjust, theirs.id, 750)
     assert refusal.facts == {"budget": "mine", "scope": "agent"}
     desk.adjust(theirs.id, 700)
-    of_people = {name[1]: pot for name, pot in shop.pots().items() if name[0] == "mine"}
-    assert of_people == {shop.manager.label: (0, 1000, 0), shop.agent.label: (0, 700, 0)}
+    assert _of_people(shop) == {shop.manager.label: (0, 1000, 0), shop.agent.label: (0, 700, 0)}
     desk.void(theirs.id)
     assert shop.pot("mine") == (0, 800, 0)
+    shop.check()
+
+
+def test_of_what_is_spent_whoever_raised_it_has_spent_what_they_added(open_shop: OpenShop) -> None:
+    shop = open_shop(catalog(budget("mine", "agent", cap_minor=1000)))
+    voucher = shop.voucher(shop.agent, amount_minor=500, customer=named("j@example.com"))
+    Care(shop).adjust(voucher.id, 700)
+    shop.redeem(voucher.code)
+    assert _of_people(shop) == {shop.manager.label: (0, 0, 200), shop.agent.label: (0, 0, 700)}
+    shop.check()
+
+
+@pytest.mark.parametrize("restore", ["same_code", "new_code", "none"])
+def test_and_has_promised_no_more_than_that_once_it_is_undone(open_shop: OpenShop, restore: str) -> None:
+    shop = open_shop(catalog(budget("mine", "agent", cap_minor=1000)))
+    voucher = shop.voucher(shop.agent, amount_minor=500, customer=named("j@example.com"))
+    Care(shop).adjust(voucher.id, 700)
+    reverse(shop, shop.redeem(voucher.code).id, restore)
+    again = {shop.manager.label: (0, 200, 0), shop.agent.label: (0, 700, 0)}
+    assert _of_people(shop) == ({} if restore == "none" else again)
     shop.check()
 
 

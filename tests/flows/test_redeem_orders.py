@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from incentives.books.tables import audit_events
+from incentives.deeds import valuing
 from incentives.kernel.actors import Actor
 from incentives.kernel.errors import (
     AlreadyRedeemed,
@@ -183,6 +184,25 @@ def test_one_voucher_of_a_group_for_one_order(open_shop: OpenShop) -> None:
     redeem(shop, first.code, order_ref="T-2")
 
 
+@pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.parametrize("deed", [redeem, hold])
+def test_two_tills_cannot_both_find_a_group_s_place_in_an_order_free(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch, deed: Callable[..., Any]
+) -> None:
+    """Whoever looks whether it is free has it locked until the transaction ends."""
+    shop = open_shop(till_catalog(voucher={"exclusive_group": "meals"}))
+    voucher, real, held = shop.voucher(), valuing.check_alone, []
+
+    def looked_at(tx: Any, *arguments: Any) -> None:
+        real(tx, *arguments)
+        mine = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()"
+        held.append(tx.exec_driver_sql(mine).scalar_one())
+
+    monkeypatch.setattr(valuing, "check_alone", looked_at)
+    deed(shop, voucher.code, order_ref="T-1")
+    assert held == [1]
+
+
 def test_a_condition_that_fails_says_on_what(open_shop: OpenShop) -> None:
     rule = {
         "redeem_when": {"all": [{"fact": "order.total_minor", "at_least": 2000}, {"fact": "location", "is": "leeds"}]},
@@ -248,6 +268,19 @@ def test_what_was_used_in_part_lapses_for_the_rest(open_shop: OpenShop) -> None:
         "breakage": -2000,
     }
     assert shop.pot("all-gbp") == (0, 0, 1000)
+    shop.check()
+
+
+@pytest.mark.parametrize(("restore", "number"), [("same_code", 1), ("new_code", 2), ("none", 2)])
+def test_a_use_is_had_again_only_where_the_same_code_has_it_again(
+    open_shop: OpenShop, restore: str, number: int
+) -> None:
+    shop = three_times(open_shop)
+    voucher = shop.voucher()
+    first = redeem(shop, voucher.code)
+    assert first.use_number == 1
+    reverse(shop, first.id, restore)
+    assert redeem(shop, voucher.code).use_number == number
     shop.check()
 
 

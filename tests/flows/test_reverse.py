@@ -244,8 +244,9 @@ def test_each_redemption_of_a_code_is_undone_by_itself(shop: Shop) -> None:
 
 def test_the_window_is_the_incentive_s(open_shop: OpenShop) -> None:
     shop = open_shop(till_catalog(voucher={"reversal_days": 10}))
-    _, done = sold(shop)
+    (_, in_time), (_, done) = sold(shop), sold(shop)
     shop.later(days=10)
+    assert isinstance(reverse(shop, in_time.id), Undone)  # at its last instant
     shop.clock.advance(timedelta(microseconds=1))
     found = shop.refused(ReversalTooLate, reverse, shop, done.id)
     assert found.facts == {"reversible_until_at": (START + timedelta(days=10)).isoformat()}

@@ -65,6 +65,16 @@ def test_a_second_sign_in_is_no_second_vote(board: Board) -> None:
     assert board.vote(asked, board.max).status == "granted"
 
 
+@pytest.mark.parametrize("by", ["key", "second sign-in"])
+def test_nobody_stands_in_for_who_has_voted_by_other_hands(board: Board, by: str) -> None:
+    asked = board.ask(5000)
+    twin = person(board.shop, "Mona2", "finance", email="mona+f@example.com")
+    board.vote(asked, key_of(board.shop, board.mona, "manager") if by == "key" else twin)
+    board.delegate(board.mona, board.fay)
+    board.refused(AlreadyVoted, board.vote, asked, board.fay, on_behalf_of=board.mona.label)
+    assert board.vote(asked, board.fay).status == "granted"
+
+
 def test_whoever_would_get_it_has_no_say(board: Board) -> None:
     """By their address in any spelling, and by every customer whom they are known to be."""
     asked = board.ask(5000, customer=named("Mona+home@example.com"))

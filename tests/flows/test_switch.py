@@ -24,6 +24,7 @@ from incentives.kernel.errors import (
 )
 from incentives.safeguards import switches
 from incentives.safeguards.tables import switches as table
+from tests.flows.approvals_shop import Board, OpenShop, policed
 from tests.flows.shop import Shop, moved, wish
 
 ISSUING = ("location", "london"), ("incentive", "voucher"), ("issue_tag", "service"), ("team", "gates")
@@ -100,6 +101,17 @@ def test_stops_a_source(shop: Shop) -> None:
     put(shop, "issuing", "source", "survey-tool")
     shop.refused(IssuingStopped, shop.issue, source="survey-tool")
     shop.issue(source="another")
+
+
+@pytest.mark.parametrize(("scope", "subject"), [*ISSUING[:2], ("person", "ada@example.com")])
+def test_what_is_stopped_by_now_is_not_granted(open_shop: OpenShop, scope: str, subject: str) -> None:
+    """Whoever asked before the switch was set gets nothing until it is lifted."""
+    board = Board(open_shop(policed(policies=[])))
+    asked = board.ask(2000)
+    found = put(board.shop, "issuing", scope, subject, by=board.max)
+    board.refused(IssuingStopped, board.vote, asked, board.mona)
+    lift_switch(core=board.core, actor=board.max, switch_id=found.id, reason="Over.")
+    assert board.vote(asked, board.mona).status == "granted"
 
 
 def test_an_apology_by_itself_is_never_stopped(shop: Shop) -> None:

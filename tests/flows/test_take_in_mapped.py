@@ -103,6 +103,8 @@ def test_a_day_late_it_is_kept_and_nothing_acts_on_it(shop: Shop) -> None:
         ("score", "stella-connect", stella(stars=0)),
         ("occurred_at", "asknicely", asknicely(responded="last week")),
         ("occurred_at", "asknicely", asknicely(responded=4_000_000_000)),
+        ("occurred_at", "asknicely", asknicely(responded="0001-01-01T00:00:00Z")),
+        ("occurred_at", "asknicely", asknicely(responded=-62_135_596_800)),  # the same, counted from 1970
         ("comment", "asknicely", asknicely(comment="a\x00b")),
     ],
 )
