@@ -8,7 +8,7 @@ than is on the table begins its level's count anew.
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -163,16 +163,17 @@ def _again(tx: Connection, core: Core, actor: Actor, approval_id: uuid.UUID) -> 
     policy = policy_of(tx, core, row.policy_item_id)
     levels = len(policy.levels) if policy else 1
     if row.decided_by == actor.label and row.status in DECISIONS.values():
-        given = answers.given(tx, core, row.issuance_id, row.case_id, replayed=True)
-        decided = Decided(
+        granted = row.status == "granted"
+        return Decided(
             approval_id=row.id,
             issuance_id=row.issuance_id,
             status=row.status,
-            issued=given if row.status == "granted" else None,
+            issued=answers.given(tx, core, row.issuance_id, row.case_id, replayed=True) if granted else None,
+            # The last level grants; whoever declines ends it at whichever it stood at.
+            level=levels if granted else _declined_at(tx, row, levels),
             levels=levels,
             replayed=True,
         )
-        return replace(decided, level=levels)
     table = approval_votes.c
     query = approval_votes.select().where(table.approval_id == approval_id).order_by(table.id)
     votes = tx.execute(query).all()
@@ -182,6 +183,14 @@ def _again(tx: Connection, core: Core, actor: Actor, approval_id: uuid.UUID) -> 
         approval_id=row.id, issuance_id=row.issuance_id, status="pending", level=level, levels=levels,
         still_needed=missing, replayed=True,
     )  # fmt: skip
+
+
+def _declined_at(tx: Connection, row: Any, levels: int) -> int:
+    """Return the level at which a request was declined, as the vote says that did it."""
+    table = approval_votes.c
+    query = approval_votes.select().where(table.approval_id == row.id, table.actor == row.decided_by)
+    vote = tx.execute(query).one_or_none()
+    return vote.level if vote else levels
 
 
 def _next_level(level: int, levels: int, policy: Any, votes: Sequence[Any]) -> tuple[int, int]:

@@ -49,7 +49,7 @@ _REASON_LENGTH = 300
 _SPREAD_STEPS = 1000
 _NOT_NEEDED_ABOUT = {
     "issuance": "The voucher is no longer good, or there is no address to tell of it at.",
-    "case": "It was taken back, or there is nobody to tell it any more.",
+    "case": "It was taken back, or is for somebody who may not sign in any more, or has no address.",
 }
 _KEPT = "The provider that was asked first may have it; the other one is not asked yet."
 _TOO_LATE = "It was not handed over in time; it is written anew."

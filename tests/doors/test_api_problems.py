@@ -67,7 +67,7 @@ def test_a_wait_is_told_in_whole_seconds(seconds: float) -> None:
     ("error", "status", "slug", "header"),
     [
         (MethodNotAllowed(valid_methods=["GET"]), 405, "method-not-allowed", ("Allow", "GET")),
-        (ServiceUnavailable(retry_after=3), 500, "internal-error", ("Retry-After", "3")),
+        (ServiceUnavailable(retry_after=3), 503, "busy", ("Retry-After", "3")),
         (NotFound(), 404, "not-found", None),
         (RequestTimeout(), 408, "request-timeout", None),
         (Gone(), 400, "bad-request", None),

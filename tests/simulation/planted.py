@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from incentives.kernel import idempotency
 from incentives.messages import outbox, reports
+from incentives.messages.tables import outbox_messages
 from incentives.vouchers import lifecycle
 
 
@@ -29,7 +30,11 @@ def claim_without_lease(patch: pytest.MonkeyPatch) -> None:
     real = outbox.claim_next
 
     def claim_next(tx: Any, **said: Any) -> Any:
-        return real(tx, **{**said, "lease_seconds": 0})
+        row = real(tx, **said)
+        if row is not None:
+            this = outbox_messages.update().where(outbox_messages.c.id == row.id)
+            tx.execute(this.values(lease_until_at=said["now"]))
+        return row
 
     patch.setattr(outbox, "claim_next", claim_next)
 
