@@ -191,7 +191,8 @@ def insert_new(
     """Insert rows in one statement, but for those whose unique columns are there; return the ids of the new ones.
 
     They go in by their unique columns' order, so that two transactions cannot wait for each other in a ring. ``where``
-    is the condition of an index that is unique among some rows only, in its own words.
+    is the condition of an index that is unique among some rows only, in its own words. Of a table that only grows ask
+    first which are there: on SQLite its guard refuses all of them for the sake of one.
     """
     if not rows:
         return set()

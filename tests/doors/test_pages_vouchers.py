@@ -130,6 +130,16 @@ def test_a_refusal_shows_what_was_typed_and_what_to_do(staff: Staff) -> None:
     assert visitor.send(f"{path}/unfreeze", again).status_code == 409
 
 
+@pytest.mark.parametrize("until", ["soon", "9999-12-31T23:00", "0001-01-01T00:00"])
+def test_it_is_frozen_until_an_instant_that_can_be_told(staff: Staff, until: str) -> None:
+    _, path = a_voucher(staff)
+    visitor = staff.role("supervisor")
+    answer = visitor.fill(path, f"{path}/freeze", reason=WHY, until=until)
+    assert answer.status_code == 422
+    assert "freeze-until-error" in answer.text
+    assert "Frozen" not in visitor.get(path).words
+
+
 def test_another_place_s_voucher_is_not_there(staff: Staff) -> None:
     found = find_vouchers(core=staff.core, actor=staff.person("manager"), text="0000")
     assert found == ()
